@@ -1,0 +1,130 @@
+//! [`decode`] turns an encoded image into [`Rgb`] pixels.
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
+
+use super::header::{self, refused, sentence_name};
+use super::{ImageError, Rgb};
+
+/// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
+///
+/// ```text
+/// gray          repeated in the three channels     gray, 16 bits   clipped at 255
+/// alpha         dropped, colours below it stay     16 bits         the high byte
+/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied
+/// palette       its colours                        several frames  the first
+/// ```
+///
+/// Lossless formats give Pillow's pixels exactly. JPEG and lossy WebP differ by a few levels at most: the standards leave
+/// the rounding of the inverse transform and of chroma upsampling open.
+///
+/// # Errors
+/// [`ImageError`] when the bytes are no image, are damaged or truncated, or hold more than `max_pixels` pixels, which is
+/// checked before memory for them is asked for.
+pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
+    let mut file = header::open(bytes)?;
+    let (width, height) = file.decoder.dimensions();
+    if u64::from(width) * u64::from(height) > max_pixels {
+        return Err(ImageError::TooLarge { width, height, max_pixels });
+    }
+    // The decoder fills the missing part of a JPEG with gray and reports nothing.
+    if file.format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        return Err(ImageError::Truncated { format: "JPEG" });
+    }
+    let orientation = file.orientation();
+    let format = file.format;
+    // 8 bytes a pixel is the deepest format; as much again for the decoder's own tables.
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(max_pixels.saturating_mul(16));
+    file.decoder.set_limits(limits).map_err(|cause| refused(format, cause))?;
+    let mut pixels = DynamicImage::from_decoder(file.decoder).map_err(|cause| refused(format, cause))?;
+    pixels.apply_orientation(orientation);
+    to_rgb(pixels, format)
+}
+
+/// Whether the end-of-image marker follows the first scan.
+///
+/// Inside a scan the bytes `FF D9` can be nothing else; before it they may be part of an embedded thumbnail, so the
+/// headers are stepped over by their lengths.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    const START_OF_SCAN: u8 = 0xda;
+    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
+    let mut at = 2;
+    while let Some(&[0xff, marker]) = bytes.get(at..at + 2) {
+        match marker {
+            START_OF_SCAN => return bytes[at..].windows(2).rev().any(|pair| pair == END_OF_IMAGE),
+            // A fill byte.
+            0xff => at += 1,
+            // Markers without a length.
+            0x01 | 0xd0..=0xd8 => at += 2,
+            _ => match bytes.get(at + 2..at + 4) {
+                Some(length) => at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]])),
+                None => return false,
+            },
+        }
+    }
+    // Bytes between segments that are no marker: let the decoder judge.
+    at < bytes.len() && bytes.ends_with(&END_OF_IMAGE)
+}
+
+fn to_rgb(pixels: DynamicImage, format: ImageFormat) -> Result<Rgb, ImageError> {
+    let (width, height) = (pixels.width(), pixels.height());
+    let data = match pixels {
+        DynamicImage::ImageRgb8(image) => image.into_raw(),
+        DynamicImage::ImageLuma8(image) => image.iter().flat_map(|&v| [v; 3]).collect(),
+        DynamicImage::ImageLumaA8(image) => image.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
+        DynamicImage::ImageRgba8(image) => image.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect(),
+        // Pillow's mode "I;16" has no white at 65535: its conversion keeps small values and clips the rest.
+        DynamicImage::ImageLuma16(image) => image.iter().flat_map(|&v| [v.min(255) as u8; 3]).collect(),
+        DynamicImage::ImageLumaA16(image) => image.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
+        DynamicImage::ImageRgb16(image) => image.iter().map(|&v| high(v)).collect(),
+        DynamicImage::ImageRgba16(image) => {
+            image.pixels().flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]).collect()
+        }
+        other => {
+            return Err(ImageError::Corrupt {
+                format: sentence_name(format),
+                reason: format!("pixels of type {:?} are not supported", other.color()),
+            });
+        }
+    };
+    Ok(Rgb { width, height, data })
+}
+
+fn high(value: u16) -> u8 {
+    (value >> 8) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The markers of a JPEG file without a picture: start, a segment that holds a thumbnail's end, scan, `tail`.
+    fn jpeg(tail: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0xff, 0xd8, 0xff, 0xe1, 0, 6, 1, 2, 0xff, 0xd9, 0xff, 0xda, 0, 3, 0];
+        bytes.extend_from_slice(tail);
+        bytes
+    }
+
+    #[test]
+    fn a_jpeg_is_complete_when_its_scan_ends() {
+        assert!(jpeg_is_complete(&jpeg(&[1, 2, 3, 0xff, 0xd9])));
+        assert!(jpeg_is_complete(&jpeg(&[1, 0xff, 0xd9, b't', b'r', b'a', b'i', b'l'])), "bytes after the end");
+        assert!(!jpeg_is_complete(&jpeg(&[1, 2, 3])), "the thumbnail's end does not count");
+        assert!(!jpeg_is_complete(&jpeg(&[1, 2, 0xff])), "cut inside the end marker");
+        assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff]));
+        assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff, 0xe1, 0xff]));
+    }
+
+    #[test]
+    fn the_limit_counts_pixels() {
+        // A 1 x 1 BMP of 24 bits.
+        let bmp = [
+            0x42, 0x4d, 0x1e, 0, 0, 0, 0, 0, 0, 0, 0x1a, 0, 0, 0, 0x0c, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0x18, 0, 3, 2, 1, 0,
+        ];
+        assert_eq!(decode(&bmp, 1).unwrap(), Rgb { width: 1, height: 1, data: vec![1, 2, 3] });
+        assert_eq!(
+            decode(&bmp, 0).unwrap_err().to_string(),
+            "it has 1 x 1 pixels, more than the limit of 0 (ocelli.max_image_pixels)"
+        );
+    }
+}
