@@ -1,0 +1,123 @@
+//! [`Error`]: why the engine refused; [`explain`]: any DataFusion error as one sentence.
+
+mod explain;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::DataFusionError;
+
+pub use explain::explain;
+use ocelli_udf::image::ImageError;
+
+/// Why the engine refused. One variant for each thing that the caller can change.
+///
+/// It travels through DataFusion inside [`DataFusionError::External`]; [`Error::find`] gets it back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that a query reads as a table is not there.
+    #[error("file '{path}' does not exist; relative paths start at {directory}")]
+    NoFile {
+        /// As the query has it.
+        path: String,
+        /// The working directory.
+        directory: String,
+    },
+
+    /// A file is there but is no table.
+    #[error("file '{path}' cannot be read as a table: {reason}")]
+    NotATable {
+        /// As the query has it.
+        path: String,
+        /// One sentence.
+        reason: String,
+    },
+
+    /// The model named in a call or by `ocelli.model` is not registered.
+    #[error("model '{name}' does not exist; there is {known}")]
+    UnknownModel {
+        /// As the query has it.
+        name: String,
+        /// The registered names, for a sentence.
+        known: String,
+    },
+
+    /// A model's files cannot be used.
+    #[error("model '{model}' cannot be used: {reason}")]
+    Model {
+        /// Its name.
+        model: String,
+        /// One sentence.
+        reason: String,
+    },
+
+    /// The backend failed while it ran a model.
+    #[error("backend {backend} failed on model '{model}': {reason}")]
+    Backend {
+        /// `"rten"`.
+        backend: &'static str,
+        /// The model's name.
+        model: String,
+        /// The backend's own words.
+        reason: String,
+    },
+
+    /// `classify` was called on something that holds no images.
+    #[error("{function} takes an encoded image (Binary, LargeBinary or BinaryView), got {actual}{hint}")]
+    ImageType {
+        /// The function's name.
+        function: &'static str,
+        /// The argument's type.
+        actual: DataType,
+        /// What would work, after a semicolon; may be empty.
+        hint: &'static str,
+    },
+
+    /// A function was called with other arguments than it has.
+    #[error("{function} takes an image and, by name, a model: {function}(image, model => 'name'); {problem}")]
+    Arguments {
+        /// The function's name.
+        function: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+
+    /// A call stands where it cannot be planned.
+    #[error("{function} cannot be used here: {reason}")]
+    Misplaced {
+        /// The function's name.
+        function: &'static str,
+        /// Where, and what would work.
+        reason: &'static str,
+    },
+
+    /// An image cannot be decoded.
+    #[error("bad image {place}: {source}; try_{function}, or SET ocelli.on_error = 'null', gives NULL for it")]
+    BadImage {
+        /// `'photos/cat.jpg'`, or `in row 3`.
+        place: String,
+        /// The function that wanted it.
+        function: &'static str,
+        /// The decoder's reason.
+        source: ImageError,
+    },
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+impl Error {
+    /// The engine's error inside a DataFusion error, if there is one.
+    pub fn find(error: &DataFusionError) -> Option<&Self> {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref::<Self>() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+}

@@ -1,0 +1,162 @@
+//! [`explain`] turns what DataFusion says to programmers into what a person can act on.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{Column, SchemaError};
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+
+use super::Error;
+
+/// One sentence for any error of a query: what is wrong, where, and what would work.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> datafusion::error::Result<()> {
+/// let ocelli = ocelli::Ocelli::builder().build()?;
+/// let error = ocelli.sql("SELEC 1").await.unwrap_err();
+/// assert!(ocelli::explain(&error).starts_with("SQL syntax: expected an SQL statement, found SELEC"));
+/// # Ok(())
+/// # }
+/// ```
+pub fn explain(error: &DataFusionError) -> String {
+    if let Some(ours) = Error::find(error) {
+        return ours.to_string();
+    }
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => explain(inner),
+        DataFusionError::Shared(inner) => explain(inner),
+        DataFusionError::Collection(all) => all.first().map_or_else(|| first_line(&error.to_string()), explain),
+        DataFusionError::External(inner) => match inner.downcast_ref::<DataFusionError>() {
+            Some(inner) => explain(inner),
+            None => first_line(&inner.to_string()),
+        },
+        DataFusionError::ArrowError(inner, _) => arrow(inner),
+        DataFusionError::SQL(inner, _) => syntax(inner),
+        DataFusionError::SchemaError(inner, _) => schema(inner),
+        DataFusionError::ResourcesExhausted(text) => {
+            format!("not enough memory: {}; a larger --memory-limit may help", first_line(text))
+        }
+        DataFusionError::NotImplemented(text) => format!("not supported: {}", first_line(text)),
+        DataFusionError::Internal(text) => format!("internal error, please report it: {}", first_line(text)),
+        DataFusionError::Plan(text) | DataFusionError::Execution(text) | DataFusionError::Configuration(text) => {
+            plain(text)
+        }
+        other => first_line(&other.to_string()),
+    }
+}
+
+fn arrow(error: &ArrowError) -> String {
+    if let ArrowError::ExternalError(inner) = error
+        && let Some(inner) = inner.downcast_ref::<DataFusionError>()
+    {
+        return explain(inner);
+    }
+    first_line(&error.to_string())
+}
+
+/// `Expected: an SQL statement, found: SELEC at Line: 1, Column: 1` without its capitals and colons.
+fn syntax(error: &ParserError) -> String {
+    let text = match error {
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => first_line(text),
+        ParserError::RecursionLimitExceeded => return "SQL syntax: the statement is nested too deeply".to_owned(),
+    };
+    let text = [
+        ("Expected: ", "expected "),
+        (", found: ", ", found "),
+        ("EOF", "the end of the text"),
+        (" at Line: ", " at line "),
+        (", Column: ", ", column "),
+    ]
+    .iter()
+    .fold(text, |text, (from, to)| text.replace(from, to));
+    format!("SQL syntax: {text}")
+}
+
+fn schema(error: &SchemaError) -> String {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } if valid_fields.is_empty() => {
+            format!("column '{}' does not exist: there is no table here", field.name)
+        }
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            format!("column '{}' does not exist{}; there is {}", field.name, case_hint(field, &names), names.join(", "))
+        }
+        SchemaError::AmbiguousReference { field } => {
+            format!("column '{}' is in more than one table; write it as table.{}", field.name, field.name)
+        }
+        other => first_line(&other.to_string()),
+    }
+}
+
+/// Unquoted names are folded to lower case, the one surprise that every newcomer meets.
+fn case_hint(field: &Column, names: &[&str]) -> String {
+    match names.iter().find(|name| name.eq_ignore_ascii_case(&field.name) && **name != field.name) {
+        Some(name) => format!(" (\"{name}\" does, in double quotes)"),
+        None => String::new(),
+    }
+}
+
+/// Sentences of DataFusion that can be said better, else the sentence itself.
+fn plain(text: &str) -> String {
+    let text = first_line(text);
+    if let Some(name) = text.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
+        let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
+        return format!(
+            "table '{name}' does not exist; a file is a table when its name is quoted: FROM '{name}.parquet'"
+        );
+    }
+    if let Some((name, rest)) = text.strip_prefix("Invalid function '").and_then(|rest| rest.split_once("'.")) {
+        let hint = rest.trim().strip_prefix("Did you mean ").map(|hint| format!("; did you mean {hint}"));
+        return format!("function '{name}' does not exist{}", hint.unwrap_or_default());
+    }
+    text
+}
+
+/// The first line, without the kind of error in front of it and the backtrace behind it.
+fn first_line(text: &str) -> String {
+    const KINDS: [&str; 9] = [
+        "Error during planning: ",
+        "Execution error: ",
+        "External error: ",
+        "Schema error: ",
+        "Invalid or Unsupported Configuration: ",
+        "Arrow error: ",
+        "Parquet error: ",
+        "Object Store error: ",
+        "This feature is not implemented: ",
+    ];
+    let mut text = text.split("\n\nbacktrace:").next().unwrap_or(text).trim();
+    while let Some(rest) = KINDS.iter().find_map(|kind| text.strip_prefix(kind)) {
+        text = rest;
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_layers_are_peeled_off() {
+        let inner = DataFusionError::Plan("Error during planning: no\nsuch thing".to_owned());
+        let error = DataFusionError::Context("rule x".to_owned(), Box::new(DataFusionError::External(Box::new(inner))));
+        assert_eq!(explain(&error), "no such thing");
+    }
+
+    #[test]
+    fn our_error_is_found_in_any_layer() {
+        let ours = Error::UnknownModel { name: "nope".to_owned(), known: "m".to_owned() };
+        let error = ArrowError::ExternalError(Box::new(DataFusionError::from(ours).context("somewhere")));
+        let error = DataFusionError::ArrowError(Box::new(error), None);
+        assert_eq!(explain(&error), "model 'nope' does not exist; there is m");
+    }
+
+    #[test]
+    fn a_missing_table_is_told_about_files() {
+        let error = DataFusionError::Plan("table 'datafusion.public.photos' not found".to_owned());
+        assert_eq!(
+            explain(&error),
+            "table 'photos' does not exist; a file is a table when its name is quoted: FROM 'photos.parquet'"
+        );
+    }
+}

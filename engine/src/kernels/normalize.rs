@@ -1,0 +1,40 @@
+//! [`normalize`] turns pixels into a model's numbers.
+
+/// `[pixels, 3] u8 -> [3, pixels] f32`: looks each value up in its channel's table, and puts channel behind channel.
+///
+/// # Panics
+/// When `out` has another length than `pixels`.
+pub(crate) fn normalize(pixels: &[u8], table: &[[f32; 256]; 3], out: &mut [f32]) {
+    assert_eq!(pixels.len(), out.len(), "each value has its place");
+    for ((channel, table), plane) in table.iter().enumerate().zip(out.chunks_exact_mut(pixels.len() / 3)) {
+        for (value, pixel) in plane.iter_mut().zip(pixels.chunks_exact(3)) {
+            *value = table[usize::from(pixel[channel])];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference_normalize(pixels: &[u8], table: &[[f32; 256]; 3]) -> Vec<f32> {
+        let count = pixels.len() / 3;
+        (0..3 * count)
+            .map(|position| {
+                let (channel, pixel) = (position / count, position % count);
+                table[channel][usize::from(pixels[pixel * 3 + channel])]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn agrees_with_the_reference() {
+        let table = std::array::from_fn(|channel| std::array::from_fn(|value| (channel * 1000 + value) as f32));
+        for count in [1, 2, 7, 1024] {
+            let pixels: Vec<u8> = (0..count * 3).map(|i| (i * 31) as u8).collect();
+            let mut out = vec![f32::NAN; pixels.len()];
+            normalize(&pixels, &table, &mut out);
+            assert_eq!(out, reference_normalize(&pixels, &table), "{count} pixels");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Ocelli looks at images in SQL: an embedded dataflow engine on Apache DataFusion, with operators that run ONNX models.
+//!
+//! ```
+//! use ocelli::Ocelli;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> datafusion::error::Result<()> {
+//! # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))?;
+//! let ocelli = Ocelli::builder().build()?;
+//! let photos = ocelli
+//!     .sql("SELECT uri, classify(image) AS label FROM 'examples/data/photos.parquet' WHERE width > 300")
+//!     .await?;
+//! photos.show().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Ocelli`] is a session. Its [`sql`](Ocelli::sql) gives a DataFusion `DataFrame`.
+//! - [`functions`] are the same functions for DataFrames.
+//! - [`extend`] adds everything to a session that an application has already.
+//! - [`explain`] makes one sentence of any error.
+//! - [`OcelliOptions`] are what `SET ocelli.… = …` sets.
+
+mod backend;
+mod error;
+mod files;
+pub mod functions;
+mod kernels;
+mod model;
+mod operators;
+mod options;
+mod rules;
+mod session;
+mod workers;
+
+pub use error::{Error, explain};
+pub use ocelli_udf::image::ImageError;
+pub use options::{OcelliOptions, OnError};
+pub use session::{Ocelli, OcelliBuilder, Statement, extend};

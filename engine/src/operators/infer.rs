@@ -1,0 +1,181 @@
+//! [`InferNode`]: run a model on a column of images, one column more for each output.
+//!
+//! ```text
+//! ┌─────┬───────┐               ┌─────┬───────┬───────────┐
+//! │ uri │ image │ ──Infer────▶  │ uri │ image │ __infer_1 │   same rows, same order, same partitions
+//! └─────┴───────┘               └─────┴───────┴───────────┘
+//! ```
+
+mod exec;
+mod planner;
+mod stream;
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Field;
+use datafusion::common::{Column, DFSchema, DFSchemaRef, internal_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+
+use crate::functions::InferFunction;
+use crate::model::ModelRef;
+use crate::options::OnError;
+
+pub(crate) use planner::InferPlanner;
+
+/// What to compute: one pass of one model over one column of images.
+///
+/// Holds names and columns, never a loaded model.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct InferNode {
+    input: LogicalPlan,
+    model: ModelRef,
+    /// Encoded images.
+    image: Column,
+    /// The column that tells a person which image it is, when there is one.
+    place: Option<Column>,
+    outputs: Vec<InferOutput>,
+    schema: DFSchemaRef,
+}
+
+/// A column that the node appends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) struct InferOutput {
+    pub(crate) name: String,
+    pub(crate) function: InferFunction,
+    pub(crate) on_error: OnError,
+}
+
+/// Columns that name a picture, the most usual first.
+const PLACES: [&str; 6] = ["uri", "url", "path", "file_path", "filename", "file_name"];
+
+impl InferNode {
+    pub(crate) fn try_new(
+        input: LogicalPlan,
+        model: ModelRef,
+        image: Column,
+        outputs: Vec<InferOutput>,
+    ) -> Result<Self> {
+        let place = place(input.schema(), &image);
+        Self::with_place(input, model, image, place, outputs)
+    }
+
+    fn with_place(
+        input: LogicalPlan,
+        model: ModelRef,
+        image: Column,
+        place: Option<Column>,
+        outputs: Vec<InferOutput>,
+    ) -> Result<Self> {
+        let mut fields: Vec<_> =
+            input.schema().iter().map(|(from, field)| (from.cloned(), Arc::clone(field))).collect();
+        for output in &outputs {
+            fields.push((None, Arc::new(Field::new(&output.name, output.function.return_type(), true))));
+        }
+        let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?
+            .with_functional_dependencies(input.schema().functional_dependencies().clone())?;
+        Ok(Self { input, model, image, place, outputs, schema: Arc::new(schema) })
+    }
+
+    /// As a node of a plan.
+    pub(crate) fn into_plan(self) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(self) })
+    }
+}
+
+/// The text column of the image's table that names the picture.
+fn place(schema: &DFSchema, image: &Column) -> Option<Column> {
+    PLACES.iter().find_map(|name| {
+        let (_, field) =
+            schema.iter().find(|(from, field)| *from == image.relation.as_ref() && field.name() == name)?;
+        field.data_type().is_string().then(|| Column::new(image.relation.clone(), *name))
+    })
+}
+
+impl UserDefinedLogicalNodeCore for InferNode {
+    fn name(&self) -> &str {
+        "Infer"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        std::iter::once(&self.image).chain(&self.place).cloned().map(Expr::Column).collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let outputs: Vec<String> = self.outputs.iter().map(ToString::to_string).collect();
+        write!(f, "Infer: model={}, image={}, outputs=[{}]", self.model, self.image, outputs.join(", "))
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let Ok([input]) = <[LogicalPlan; 1]>::try_from(inputs) else {
+            return internal_err!("Infer has one input");
+        };
+        let columns: Option<Vec<Column>> = exprs.iter().map(|expr| expr.try_as_col().cloned()).collect();
+        let (image, place) = match columns.as_deref() {
+            Some([image]) if self.place.is_none() => (image.clone(), None),
+            Some([image, place]) if self.place.is_some() => (image.clone(), Some(place.clone())),
+            _ => return internal_err!("Infer takes columns, got {exprs:?}"),
+        };
+        Self::with_place(input, self.model.clone(), image, place, self.outputs.clone())
+    }
+
+    /// Filters on the input's columns go below: what they remove is never decoded.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        self.outputs.iter().map(|output| output.name.clone()).collect()
+    }
+
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let inputs = self.input.schema();
+        let mut needed: Vec<usize> =
+            output_columns.iter().copied().filter(|&column| column < inputs.fields().len()).collect();
+        for column in std::iter::once(&self.image).chain(&self.place) {
+            needed.push(inputs.maybe_index_of_column(column)?);
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
+    }
+
+    /// One row in, one row out.
+    fn supports_limit_pushdown(&self) -> bool {
+        true
+    }
+}
+
+/// By everything but the schema, which follows from the rest.
+impl PartialOrd for InferNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        let key = |node: &Self| (node.model.clone(), node.image.clone(), node.place.clone());
+        match key(self).partial_cmp(&key(other)) {
+            Some(Ordering::Equal) => {}
+            unequal => return unequal,
+        }
+        match self.outputs.partial_cmp(&other.outputs) {
+            Some(Ordering::Equal) => self.input.partial_cmp(&other.input),
+            unequal => unequal,
+        }
+    }
+}
+
+/// `classify AS __infer_1`, and what becomes of bad images when that is not an error.
+impl fmt::Display for InferOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} AS {}", self.function.name(), self.name)?;
+        match self.on_error {
+            OnError::Raise => Ok(()),
+            OnError::Null if self.function.is_try() => Ok(()),
+            OnError::Null => write!(f, " (bad images are NULL)"),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! [`LiftInfer`] moves calls that run a model out of expressions, into nodes of their own.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, internal_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{GroupingSet, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+use datafusion::scalar::ScalarValue;
+
+use crate::error::Error;
+use crate::functions::InferFunction;
+use crate::model::{ModelRef, Models};
+use crate::operators::infer::{InferNode, InferOutput};
+use crate::options::{OcelliOptions, OnError};
+
+/// Moves `classify` and its kin below the node that calls them.
+///
+/// ```text
+/// before                                          after
+/// Projection: t.uri, classify(t.image)            Projection: t.uri, __infer_1 AS classify(t.image)
+///   TableScan: t                                    Infer: model=m, image=t.image, outputs=[classify AS __infer_1]
+///                                                     TableScan: t
+/// ```
+///
+/// - Equal calls of a node become one column; calls on one image by one model become one node.
+/// - An argument that is no column is computed below, by a projection.
+/// - A join's calls go to the side that has the image.
+/// - Nodes that pass their input's columns on (filters, sorts, windows, joins) get a projection above, which hides ours.
+/// - Calls on a column of an outer query wait until the subquery is a join.
+#[derive(Debug)]
+pub(crate) struct LiftInfer {
+    models: Arc<Models>,
+}
+
+impl LiftInfer {
+    pub(crate) fn new(models: Arc<Models>) -> Self {
+        Self { models }
+    }
+}
+
+impl OptimizerRule for LiftInfer {
+    fn name(&self) -> &str {
+        "lift_infer"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let calls = self.calls(&plan, &OcelliOptions::of(&config.options()))?;
+        if calls.is_empty() {
+            return Ok(Transformed::no(plan));
+        }
+        let lifted = match plan {
+            LogicalPlan::Join(join) => lift_from_join(join, calls, config)?,
+            plan => lift_from_one(plan, calls, config)?,
+        };
+        Ok(Transformed::yes(lifted))
+    }
+}
+
+/// A call of an [`InferFunction`] in the expressions of a node.
+#[derive(Debug, Clone, PartialEq)]
+struct Call {
+    /// As it stands in the plan.
+    expr: Expr,
+    function: InferFunction,
+    image: Expr,
+    model: ModelRef,
+    on_error: OnError,
+}
+
+impl LiftInfer {
+    /// The different calls of a node, in the order of the text.
+    fn calls(&self, plan: &LogicalPlan, options: &OcelliOptions) -> Result<Vec<Call>> {
+        let mut calls: Vec<Call> = Vec::new();
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Some(call) = self.call(expr, options)?
+                    && !calls.contains(&call)
+                {
+                    calls.push(call);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        if let Some(call) = calls.first()
+            && plan.inputs().is_empty()
+        {
+            let reason = "VALUES and table scans run no model; SELECT classify(image) FROM them";
+            return Err(Error::Misplaced { function: call.function.name(), reason }.into());
+        }
+        Ok(calls)
+    }
+
+    /// The call that an expression is, if its image is in reach.
+    fn call(&self, expr: &Expr, options: &OcelliOptions) -> Result<Option<Call>> {
+        let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
+            return Ok(None);
+        };
+        let (Some(function), Some((image, model))) = (InferFunction::of(func), args.split_first()) else {
+            return Ok(None);
+        };
+        if image.contains_outer() {
+            return Ok(None);
+        }
+        let model = match model.first() {
+            None => options.model.as_str(),
+            Some(Expr::Literal(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)), _)) => name,
+            Some(other) => {
+                let problem = format!("the model's name is text, got {other}");
+                return Err(Error::Arguments { function: function.name(), problem }.into());
+            }
+        };
+        let on_error = if function.is_try() { OnError::Null } else { options.on_error };
+        let model = self.models.get(model)?.reference();
+        Ok(Some(Call { expr: expr.clone(), function, image: image.clone(), model, on_error }))
+    }
+}
+
+/// Lifts the calls of a node with one input.
+fn lift_from_one(plan: LogicalPlan, calls: Vec<Call>, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
+    let inputs = plan.inputs();
+    let [input] = inputs.as_slice() else {
+        return internal_err!("a node with {} inputs calls {}", inputs.len(), calls[0].function.name());
+    };
+    let (input, columns) = infer_below((*input).clone(), calls, config)?;
+    let names = NamePreserver::new(&plan);
+    let expressions = plan.expressions().into_iter().map(|expr| {
+        if let Expr::GroupingSet(sets) = expr {
+            return grouping_set(sets, &columns, &names);
+        }
+        let name = names.save(&expr);
+        Ok(name.restore(columns.replace(expr)?))
+    });
+    let lifted = plan.with_new_exprs(expressions.collect::<Result<_>>()?, vec![input])?;
+    hide_columns(lifted, &plan)
+}
+
+/// A grouping set has no name of its own, the expressions in it do.
+fn grouping_set(sets: GroupingSet, columns: &Columns, names: &NamePreserver) -> Result<Expr> {
+    let lift = |expr: Expr| {
+        let name = names.save(&expr);
+        Ok(name.restore(columns.replace(expr)?))
+    };
+    let lift_all = |all: Vec<Expr>| all.into_iter().map(lift).collect::<Result<Vec<_>>>();
+    Ok(Expr::GroupingSet(match sets {
+        GroupingSet::Rollup(all) => GroupingSet::Rollup(lift_all(all)?),
+        GroupingSet::Cube(all) => GroupingSet::Cube(lift_all(all)?),
+        GroupingSet::GroupingSets(sets) => {
+            GroupingSet::GroupingSets(sets.into_iter().map(lift_all).collect::<Result<_>>()?)
+        }
+    }))
+}
+
+/// Lifts the calls in a join's condition to the side that has the image.
+fn lift_from_join(join: Join, calls: Vec<Call>, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
+    let (mut left_calls, mut right_calls) = (Vec::new(), Vec::new());
+    for call in calls {
+        let columns = call.image.column_refs();
+        if columns.iter().all(|column| join.left.schema().has_column(column)) {
+            left_calls.push(call);
+        } else if columns.iter().all(|column| join.right.schema().has_column(column)) {
+            right_calls.push(call);
+        } else {
+            let reason = "in a join's condition its image must come from one of the two tables";
+            return Err(Error::Misplaced { function: call.function.name(), reason }.into());
+        }
+    }
+    let (left, left_columns) = infer_below(Arc::unwrap_or_clone(Arc::clone(&join.left)), left_calls, config)?;
+    let (right, right_columns) = infer_below(Arc::unwrap_or_clone(Arc::clone(&join.right)), right_calls, config)?;
+    let replace = |expr: &Expr| right_columns.replace(left_columns.replace(expr.clone())?);
+    let on = join.on.iter().map(|(left, right)| Ok((replace(left)?, replace(right)?)));
+    let lifted = Join::try_new(
+        Arc::new(left),
+        Arc::new(right),
+        on.collect::<Result<_>>()?,
+        join.filter.as_ref().map(replace).transpose()?,
+        join.join_type,
+        join.join_constraint,
+        join.null_equality,
+        join.null_aware,
+    )?;
+    hide_columns(LogicalPlan::Join(lifted), &LogicalPlan::Join(join))
+}
+
+/// Which column has the value of which call.
+struct Columns(Vec<(Expr, Column)>);
+
+impl Columns {
+    /// The expression with columns for calls.
+    fn replace(&self, expr: Expr) -> Result<Expr> {
+        expr.transform_down(|expr| {
+            Ok(match self.0.iter().find(|(call, _)| *call == expr) {
+                Some((_, column)) => Transformed::new(Expr::Column(column.clone()), true, TreeNodeRecursion::Jump),
+                None => Transformed::no(expr),
+            })
+        })
+        .map(|expr| expr.data)
+    }
+}
+
+/// Puts a node on `input` for each image and model of the calls.
+fn infer_below(input: LogicalPlan, calls: Vec<Call>, config: &dyn OptimizerConfig) -> Result<(LogicalPlan, Columns)> {
+    let (input, images) = images_below(input, &calls, config)?;
+    // The calls of one image and one model make one node.
+    let mut nodes: Vec<(Column, ModelRef, Vec<InferOutput>)> = Vec::new();
+    let mut columns = Vec::new();
+    for (call, image) in calls.into_iter().zip(images) {
+        let name = config.alias_generator().next("__infer");
+        columns.push((call.expr, Column::new_unqualified(&name)));
+        let output = InferOutput { name, function: call.function, on_error: call.on_error };
+        match nodes.iter_mut().find(|(at, model, _)| *at == image && *model == call.model) {
+            Some((.., outputs)) => outputs.push(output),
+            None => nodes.push((image, call.model, vec![output])),
+        }
+    }
+    let plan = nodes.into_iter().try_fold(input, |input, (image, model, outputs)| {
+        InferNode::try_new(input, model, image, outputs).map(InferNode::into_plan)
+    })?;
+    Ok((plan, Columns(columns)))
+}
+
+/// Makes a column of each call's image, by a projection where it is not one yet.
+fn images_below(
+    input: LogicalPlan,
+    calls: &[Call],
+    config: &dyn OptimizerConfig,
+) -> Result<(LogicalPlan, Vec<Column>)> {
+    let mut computed: Vec<(Expr, Column)> = Vec::new();
+    let mut images = Vec::with_capacity(calls.len());
+    for call in calls {
+        images.push(match &call.image {
+            Expr::Column(column) => qualified(column, &input)?,
+            other => match computed.iter().find(|(expr, _)| expr == other) {
+                Some((_, column)) => column.clone(),
+                None => {
+                    let column = Column::new_unqualified(config.alias_generator().next("__image"));
+                    computed.push((other.clone(), column.clone()));
+                    column
+                }
+            },
+        });
+    }
+    if computed.is_empty() {
+        return Ok((input, images));
+    }
+    let columns = input.schema().columns().into_iter().map(Expr::Column);
+    let computed = computed.into_iter().map(|(expr, column)| expr.alias(column.name));
+    let projected: Vec<Expr> = columns.chain(computed).collect();
+    Ok((LogicalPlanBuilder::from(input).project(projected)?.build()?, images))
+}
+
+/// The column under its full name, by which nodes find it.
+fn qualified(column: &Column, input: &LogicalPlan) -> Result<Column> {
+    let (relation, field) = input.schema().qualified_field_from_column(column)?;
+    Ok(Column::new(relation.cloned(), field.name()))
+}
+
+/// Takes our columns away again where the node passed them on.
+fn hide_columns(lifted: LogicalPlan, original: &LogicalPlan) -> Result<LogicalPlan> {
+    if lifted.schema().fields().len() == original.schema().fields().len() {
+        return Ok(lifted);
+    }
+    let columns = original.schema().columns().into_iter().map(Expr::Column);
+    LogicalPlanBuilder::from(lifted).project(columns)?.build()
+}

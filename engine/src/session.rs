@@ -1,0 +1,145 @@
+//! [`Ocelli`]: a session, and the only place that puts one together.
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use datafusion::catalog::DynamicFileCatalog;
+use datafusion::common::plan_err;
+use datafusion::error::Result;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::sql::parser::DFParserBuilder;
+use datafusion::sql::sqlparser::dialect::dialect_from_str;
+
+use crate::files::Files;
+use crate::functions;
+use crate::model::Models;
+use crate::operators::OcelliPlanner;
+use crate::options::OcelliOptions;
+use crate::rules;
+use crate::workers::Workers;
+
+/// A session: SQL and DataFrames over files of images.
+///
+/// Cheap to clone; clones are the same session.
+#[derive(Clone)]
+pub struct Ocelli {
+    context: SessionContext,
+}
+
+impl Ocelli {
+    /// A session with other than the default limits.
+    pub fn builder() -> OcelliBuilder {
+        OcelliBuilder::default()
+    }
+
+    /// Plans one SQL statement. It runs when the rows of the [`DataFrame`] are asked for.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the statement; [`explain`](crate::explain) makes a sentence of it.
+    pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
+        self.context.sql(sql).await
+    }
+
+    /// Splits a text into its statements, so that they can be run one by one.
+    ///
+    /// # Errors
+    /// The first syntax error, before anything has run.
+    pub fn parse(&self, text: &str) -> Result<Vec<Statement>> {
+        let state = self.context.state();
+        let options = &state.config_options().sql_parser;
+        let Some(dialect) = dialect_from_str(options.dialect) else {
+            return plan_err!("datafusion.sql_parser.dialect is '{}', which is no dialect", options.dialect);
+        };
+        let mut parser = DFParserBuilder::new(text)
+            .with_dialect(dialect.as_ref())
+            .with_recursion_limit(options.recursion_limit.into())
+            .build()?;
+        Ok(parser.parse_statements()?.into_iter().map(Statement).collect())
+    }
+
+    /// Plans a statement of [`parse`](Self::parse), like [`sql`](Self::sql).
+    ///
+    /// # Errors
+    /// Whatever is wrong with the statement.
+    pub async fn run(&self, statement: Statement) -> Result<DataFrame> {
+        let plan = self.context.state().statement_to_plan(statement.0).await?;
+        self.context.execute_logical_plan(plan).await
+    }
+
+    /// The DataFusion session behind it, for everything else: registering tables, object stores and functions, DataFrames.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+}
+
+/// One SQL statement, parsed and not yet planned.
+#[derive(Debug, Clone)]
+pub struct Statement(datafusion::sql::parser::Statement);
+
+/// The limits of a session.
+#[derive(Debug, Default, Clone)]
+pub struct OcelliBuilder {
+    memory_limit: Option<usize>,
+    threads: Option<usize>,
+}
+
+impl OcelliBuilder {
+    /// Bytes that joins, sorts and aggregates may hold before they spill to disk. Unlimited when not given.
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Cores to use, at least one. All of them when not given.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// # Errors
+    /// When the folder for spilled data cannot be made.
+    pub fn build(self) -> Result<Ocelli> {
+        let threads = self.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        let mut runtime = RuntimeEnvBuilder::new();
+        if let Some(bytes) = self.memory_limit {
+            // The operators that can spill share evenly, so that one greedy sort does not starve the next.
+            let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), CONSUMERS_NAMED);
+            runtime = runtime.with_memory_pool(Arc::new(pool));
+        }
+        let config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
+        let builder = SessionStateBuilder::new()
+            .with_default_features()
+            .with_config(config)
+            .with_runtime_env(runtime.build_arc()?);
+        let state = extend(builder)?.build();
+        let files = Arc::new(Files::default());
+        let catalogs = DynamicFileCatalog::new(Arc::clone(state.catalog_list()), Arc::clone(&files) as _);
+        let state = SessionStateBuilder::from(state).with_catalog_list(Arc::new(catalogs)).build();
+        let context = SessionContext::new_with_state(state);
+        files.factory.session_store().with_state(context.state_weak_ref());
+        Ok(Ocelli { context })
+    }
+}
+
+/// How many operators an out-of-memory message names.
+const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).unwrap();
+
+/// Adds everything of Ocelli to a session that an application builds: functions, options, rules and operators.
+///
+/// The builder's query planner is replaced: DataFusion has one a session. File names as tables are left to the application
+/// (`SessionContext::enable_url_table`).
+///
+/// # Errors
+/// When the bundled model's configuration cannot be read.
+pub fn extend(mut builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
+    let models = Arc::new(Models::bundled()?);
+    let config = builder.config().get_or_insert_default();
+    let workers = Arc::new(Workers::new(config.target_partitions()));
+    config.options_mut().extensions.insert(OcelliOptions::default());
+    builder.scalar_functions().get_or_insert_default().extend(functions::all());
+    rules::add_to(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&models));
+    Ok(builder.with_query_planner(Arc::new(OcelliPlanner { models, workers })))
+}
