@@ -1,0 +1,126 @@
+//! [`Args`]: the command line.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+use crate::output::Format;
+
+/// SQL over pictures: classify images in Parquet files with ONNX models
+#[derive(Debug, Parser)]
+#[command(name = "ocelli", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Statements to run, separated by `;`
+    #[arg(value_name = "SQL", conflicts_with_all = ["command", "file"])]
+    sql: Option<String>,
+
+    /// Statements to run, separated by `;`
+    #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
+    command: Option<String>,
+
+    /// A file with statements to run; `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// How rows are written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "OCELLI_FORMAT")]
+    pub(crate) format: Format,
+
+    /// Write rows and errors alone, no count of rows
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// CPU cores to use [default: all]
+    #[arg(long, value_name = "N", env = "OCELLI_THREADS")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Memory that sorts, joins and aggregates hold before they spill to disk, e.g. 2GB or 512MiB [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "OCELLI_MEMORY_LIMIT")]
+    pub(crate) memory_limit: Option<usize>,
+}
+
+const EXAMPLES: &str = r#"Examples:
+  ocelli "SELECT uri, classify(image) AS label FROM 'photos.parquet'"
+  ocelli --format csv -f report.sql > report.csv
+  ocelli "SHOW FUNCTIONS LIKE '%image%'"
+  ocelli "SET ocelli.on_error = 'null'; SELECT classify(image) AS label, count(*) FROM 'photos/*.parquet' GROUP BY label"
+
+Without SQL, statements are read from standard input. Every option of SHOW ALL can be SET."#;
+
+/// Where the statements are.
+pub(crate) enum Source<'a> {
+    Text(&'a str),
+    File(&'a Path),
+    Stdin,
+}
+
+impl Args {
+    pub(crate) fn source(&self) -> Source<'_> {
+        match (self.sql.as_ref().or(self.command.as_ref()), self.file.as_deref()) {
+            (Some(text), _) => Source::Text(text),
+            (None, Some(path)) if path != Path::new("-") => Source::File(path),
+            (None, _) => Source::Stdin,
+        }
+    }
+}
+
+/// `2GB`, `512MiB`, `1.5g`, or a number of bytes.
+fn parse_size(text: &str) -> Result<usize, String> {
+    const UNITS: [(&str, f64); 13] = [
+        ("", 1.0),
+        ("b", 1.0),
+        ("k", 1e3),
+        ("kb", 1e3),
+        ("kib", 1024.0),
+        ("m", 1e6),
+        ("mb", 1e6),
+        ("mib", 1048576.0),
+        ("g", 1e9),
+        ("gb", 1e9),
+        ("gib", 1073741824.0),
+        ("tb", 1e12),
+        ("tib", 1099511627776.0),
+    ];
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim().to_ascii_lowercase();
+    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| factor);
+    match (number.parse::<f64>(), factor) {
+        (Ok(number), Some(factor)) if number * factor >= 1.0 => Ok((number * factor) as usize),
+        _ => Err("a size is a number of bytes, or a number with KB, MB, GB, KiB, MiB or GiB, as in 2GB".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("2GB", 2_000_000_000),
+            ("2 gb", 2_000_000_000),
+            ("1.5GiB", 1_610_612_736),
+            ("512m", 512_000_000),
+            ("10kib", 10_240),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_sizes_are_refused() {
+        for text in ["", "GB", "2 gigs", "-1", "0", "1.2.3", "nan"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+}

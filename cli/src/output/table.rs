@@ -1,0 +1,228 @@
+//! [`TableWriter`]: rows in a frame.
+//!
+//! ```text
+//! ┌─────────┬───────┐
+//! │ uri     │ width │
+//! ├─────────┼───────┤
+//! │ cat.jpg │   451 │
+//! └─────────┴───────┘
+//! ```
+
+use std::io::{self, Write};
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use unicode_width::UnicodeWidthStr;
+
+use super::{RowWriter, io_error};
+
+/// The first rows decide how wide the columns are; wider values that come later stand out of their column and lose nothing.
+const ROWS_MEASURED: usize = 1000;
+
+/// Text of one value, line by line.
+type Cell = Vec<String>;
+
+pub(super) struct TableWriter<W> {
+    out: W,
+    schema: SchemaRef,
+    /// Rows that wait for the widths.
+    waiting: Vec<Vec<Cell>>,
+    /// Known once the frame has been opened.
+    widths: Option<Vec<usize>>,
+}
+
+impl<W: Write> TableWriter<W> {
+    pub(super) fn new(schema: SchemaRef, out: W) -> Self {
+        Self { out, schema, waiting: Vec::new(), widths: None }
+    }
+
+    /// Writes the rows that wait, and the head before them if they are the first.
+    fn write_waiting(&mut self) -> io::Result<()> {
+        let right: Vec<bool> = self.schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
+        let rows = std::mem::take(&mut self.waiting);
+        if self.widths.is_none() {
+            let head: Vec<Cell> = self.schema.fields().iter().map(|field| cell(field.name())).collect();
+            let widths = (0..head.len()).map(|column| {
+                let cells = std::iter::once(&head).chain(&rows).flat_map(|row| &row[column]);
+                cells.map(|line| line.width()).max().unwrap_or(0)
+            });
+            let widths: Vec<usize> = widths.collect();
+            self.rule(&widths, ['┌', '┬', '┐'])?;
+            self.row(&head, &widths, &vec![false; head.len()])?;
+            self.rule(&widths, ['├', '┼', '┤'])?;
+            self.widths = Some(widths);
+        }
+        let widths = self.widths.clone().unwrap_or_default();
+        for row in &rows {
+            self.row(row, &widths, &right)?;
+        }
+        Ok(())
+    }
+
+    fn rule(&mut self, widths: &[usize], [left, middle, right]: [char; 3]) -> io::Result<()> {
+        for (column, width) in widths.iter().enumerate() {
+            write!(self.out, "{}{}", if column == 0 { left } else { middle }, "─".repeat(width + 2))?;
+        }
+        writeln!(self.out, "{right}")
+    }
+
+    fn row(&mut self, row: &[Cell], widths: &[usize], right: &[bool]) -> io::Result<()> {
+        let height = row.iter().map(Vec::len).max().unwrap_or(1);
+        for line in 0..height {
+            for ((cell, width), right) in row.iter().zip(widths).zip(right) {
+                let text = cell.get(line).map_or("", String::as_str);
+                let space = " ".repeat(width.saturating_sub(text.width()));
+                match right {
+                    true => write!(self.out, "│ {space}{text} ")?,
+                    false => write!(self.out, "│ {text}{space} ")?,
+                }
+            }
+            writeln!(self.out, "│")?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> RowWriter for TableWriter<W> {
+    fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        let options = FormatOptions::default().with_null("NULL");
+        let columns = batch.columns().iter().map(|column| Column::new(column, &options));
+        let columns = columns.collect::<io::Result<Vec<_>>>()?;
+        for row in 0..batch.num_rows() {
+            self.waiting.push(columns.iter().map(|column| column.cell(row)).collect());
+            if self.waiting.len() >= ROWS_MEASURED {
+                self.write_waiting()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.write_waiting()?;
+        let widths = self.widths.take().unwrap_or_default();
+        self.rule(&widths, ['└', '┴', '┘'])?;
+        self.out.flush()
+    }
+}
+
+/// A column that gives its values as text.
+enum Column<'a> {
+    /// Pictures do not belong in a terminal, their size does.
+    Bytes(Vec<Option<usize>>),
+    Text(ArrayFormatter<'a>),
+}
+
+impl<'a> Column<'a> {
+    fn new(column: &'a ArrayRef, options: &'a FormatOptions<'a>) -> io::Result<Self> {
+        let sizes =
+            |sizes: &mut dyn Iterator<Item = Option<&'a [u8]>>| sizes.map(|bytes| bytes.map(<[u8]>::len)).collect();
+        Ok(match column.data_type() {
+            DataType::Binary => Self::Bytes(sizes(&mut column.as_binary::<i32>().iter())),
+            DataType::LargeBinary => Self::Bytes(sizes(&mut column.as_binary::<i64>().iter())),
+            DataType::BinaryView => Self::Bytes(sizes(&mut column.as_binary_view().iter())),
+            _ => Self::Text(ArrayFormatter::try_new(column, options).map_err(io_error)?),
+        })
+    }
+
+    fn cell(&self, row: usize) -> Cell {
+        match self {
+            Self::Bytes(sizes) => match sizes[row] {
+                Some(size) => vec![format!("<{size} bytes>")],
+                None => vec!["NULL".to_owned()],
+            },
+            Self::Text(formatter) => cell(&formatter.value(row).to_string()),
+        }
+    }
+}
+
+/// Lines without control characters, which a terminal would obey.
+fn cell(text: &str) -> Cell {
+    let lines = text.trim_end_matches('\n').split('\n').map(|line| {
+        let mut shown = String::with_capacity(line.len());
+        for character in line.chars() {
+            match character {
+                '\t' => shown.push_str("    "),
+                control if control.is_control() => shown.extend(control.escape_default()),
+                other => shown.push(other),
+            }
+        }
+        shown
+    });
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{BinaryArray, Int64Array, StringArray};
+    use datafusion::arrow::datatypes::{Field, Schema};
+
+    use super::*;
+
+    fn table(batches: &[RecordBatch], schema: SchemaRef) -> String {
+        let mut out = Vec::new();
+        let mut writer = Box::new(TableWriter::new(schema, &mut out));
+        for batch in batches {
+            writer.write(batch).unwrap();
+        }
+        writer.finish().unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
+            .unwrap()
+    }
+
+    #[test]
+    fn numbers_stand_right_and_bytes_are_counted() {
+        let rows = batch(vec![
+            ("uri", Arc::new(StringArray::from(vec![Some("cat.jpg"), None]))),
+            ("n", Arc::new(Int64Array::from(vec![Some(7), Some(-1000)]))),
+            ("image", Arc::new(BinaryArray::from(vec![Some(&[1, 2, 3][..]), None]))),
+        ]);
+        assert_eq!(
+            table(&[rows.clone()], rows.schema()),
+            "\
+┌─────────┬───────┬───────────┐
+│ uri     │ n     │ image     │
+├─────────┼───────┼───────────┤
+│ cat.jpg │     7 │ <3 bytes> │
+│ NULL    │ -1000 │ NULL      │
+└─────────┴───────┴───────────┘
+"
+        );
+    }
+
+    #[test]
+    fn no_rows_are_a_head() {
+        let schema = Arc::new(Schema::new(vec![Field::new("label", DataType::Utf8, true)]));
+        assert_eq!(table(&[], schema), "┌───────┐\n│ label │\n├───────┤\n└───────┘\n");
+    }
+
+    #[test]
+    fn lines_stay_and_controls_are_shown() {
+        let rows = batch(vec![("text", Arc::new(StringArray::from(vec!["one\ntwo\x1b[2J", "日本"])))]);
+        assert_eq!(
+            table(&[rows.clone()], rows.schema()),
+            "\
+┌───────────────┐
+│ text          │
+├───────────────┤
+│ one           │
+│ two\\u{1b}[2J  │
+│ 日本          │
+└───────────────┘
+"
+        );
+    }
+
+    #[test]
+    fn late_wide_values_are_not_cut() {
+        let narrow = batch(vec![("t", Arc::new(StringArray::from(vec!["a"; ROWS_MEASURED])))]);
+        let wide = batch(vec![("t", Arc::new(StringArray::from(vec!["a long one"])))]);
+        assert!(table(&[narrow.clone(), wide], narrow.schema()).contains("│ a long one │"));
+    }
+}
