@@ -32,6 +32,10 @@ impl UrlTableFactory for Files {
         let state = self.state()?;
         let refuse = |error: DataFusionError| Error::NotATable { path: name.to_owned(), reason: explain(&error) };
         let url = ListingTableUrl::parse(name).map_err(refuse)?;
+        if state.runtime_env().object_store(&url).is_err() {
+            let reason = format!("there is no object store for {}", url.object_store().as_str());
+            return Err(Error::NotATable { path: name.to_owned(), reason }.into());
+        }
         let Some(first) = first_file(&url, &state).await.map_err(refuse)? else {
             return Err(nothing_there(name, &url).into());
         };

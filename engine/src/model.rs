@@ -5,7 +5,7 @@ mod preprocess;
 mod registry;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -27,7 +27,7 @@ pub(crate) struct Model {
     /// One name for each class, in the order of the model's scores.
     pub(crate) labels: Vec<String>,
     digest: OnceLock<String>,
-    backend: OnceLock<Result<Arc<dyn Backend>, String>>,
+    backend: OnceLock<Result<Box<dyn Backend>, String>>,
 }
 
 impl Model {
@@ -55,19 +55,34 @@ impl Model {
         Rten::NAME
     }
 
+    /// Whether the graph has been loaded, or could not be.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.backend.get().is_some()
+    }
+
+    /// Loads the graph, unless that has been done.
+    ///
+    /// The first call takes a while and is not for a worker: one that waits here would take up the next job meanwhile, which
+    /// would wait here too, for itself.
+    ///
+    /// # Errors
+    /// When it is no graph that the backend can run.
+    pub(crate) fn load(&self) -> Result<&dyn Backend, Error> {
+        let loaded = self.backend.get_or_init(|| Rten::load(self.graph).map(|rten| Box::new(rten) as Box<dyn Backend>));
+        match loaded {
+            Ok(backend) => Ok(backend.as_ref()),
+            Err(reason) => Err(Error::Model { model: self.name.clone(), reason: reason.clone() }),
+        }
+    }
+
     /// Class scores of prepared images: `[images, 3, height, width] -> [images, labels]`.
     ///
     /// # Errors
     /// When the graph cannot be loaded or run, or does not give one score for each label.
     pub(crate) fn scores(&self, tensor: &[f32], images: usize, workers: &Workers) -> Result<Vec<f32>, Error> {
-        let backend = self
-            .backend
-            .get_or_init(|| Rten::load(self.graph).map(|rten| Arc::new(rten) as Arc<dyn Backend>))
-            .as_ref()
-            .map_err(|reason| Error::Model { model: self.name.clone(), reason: reason.clone() })?;
         let shape = [images, 3, self.preprocess.height, self.preprocess.width];
         let failed = |reason| Error::Backend { backend: self.backend_name(), model: self.name.clone(), reason };
-        let scores = backend.run(tensor, shape, workers).map_err(failed)?;
+        let scores = self.load()?.run(tensor, shape, workers).map_err(failed)?;
         if scores.len() != images * self.labels.len() {
             let reason =
                 format!("it has {} labels and gave {} scores for {images} images", self.labels.len(), scores.len());

@@ -1,25 +1,46 @@
 //! [`OcelliOptions`]: every knob that `SET ocelli.… = …` turns.
 
+use std::any::Any;
 use std::fmt;
 
-use datafusion::common::config::{ConfigExtension, ConfigField, Visit};
-use datafusion::common::{config_err, extensions_options};
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
+use datafusion::common::config_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 
 use crate::model::bundled;
 
-extensions_options! {
-    /// Options of a session, read when a query is planned.
-    pub struct OcelliOptions {
-        /// Images that one worker decodes and classifies at a time. More make the model a little faster and LIMIT a little slower.
-        pub infer_batch_rows: usize, default = 16
-        /// The largest image, in pixels, that is decoded; a larger one is a bad image.
-        pub max_image_pixels: u64, default = 64_000_000
-        /// The model that classify uses when none is named.
-        pub model: String, default = bundled::NAME.to_owned()
-        /// What a bad image does: 'raise' an error, or give 'null'.
-        pub on_error: OnError, default = OnError::Raise
+/// Options of a session, read when a query is planned.
+///
+/// DataFusion's own macro for such a struct lists the options without their prefix, so that `SHOW ocelli.model` finds none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OcelliOptions {
+    /// Images that one worker decodes and classifies at a time. More make the model a little faster and LIMIT a little
+    /// slower.
+    pub infer_batch_rows: usize,
+    /// The largest image, in pixels, that is decoded; a larger one is a bad image.
+    pub max_image_pixels: u64,
+    /// The model that `classify` uses when none is named.
+    pub model: String,
+    /// What a bad image does.
+    pub on_error: OnError,
+}
+
+impl Default for OcelliOptions {
+    fn default() -> Self {
+        Self {
+            infer_batch_rows: 16,
+            max_image_pixels: 64_000_000,
+            model: bundled::NAME.to_owned(),
+            on_error: OnError::Raise,
+        }
+    }
+}
+
+impl OcelliOptions {
+    /// The options of a session, the defaults when it has none.
+    pub fn of(config: &ConfigOptions) -> Self {
+        config.extensions.get::<Self>().cloned().unwrap_or_default()
     }
 }
 
@@ -27,10 +48,65 @@ impl ConfigExtension for OcelliOptions {
     const PREFIX: &'static str = "ocelli";
 }
 
-impl OcelliOptions {
-    /// The options of a session, the defaults when it has none.
-    pub fn of(config: &ConfigOptions) -> Self {
-        config.extensions.get::<Self>().cloned().unwrap_or_default()
+impl ExtensionOptions for OcelliOptions {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match key {
+            "infer_batch_rows" => self.infer_batch_rows = whole_number(key, value)?,
+            "max_image_pixels" => self.max_image_pixels = whole_number(key, value)?,
+            "model" => value.clone_into(&mut self.model),
+            "on_error" => self.on_error = on_error(value)?,
+            _ => return config_err!("option 'ocelli.{key}' does not exist; SHOW ALL lists the options"),
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        let entry = |key: &str, value: String, description| ConfigEntry {
+            key: format!("{}.{key}", Self::PREFIX),
+            value: Some(value),
+            description,
+        };
+        vec![
+            entry(
+                "infer_batch_rows",
+                self.infer_batch_rows.to_string(),
+                "Images that one worker decodes and classifies at a time.",
+            ),
+            entry(
+                "max_image_pixels",
+                self.max_image_pixels.to_string(),
+                "The largest image, in pixels, that is decoded; a larger one is a bad image.",
+            ),
+            entry("model", self.model.clone(), "The model that classify uses when none is named."),
+            entry("on_error", self.on_error.to_string(), "What a bad image does: 'raise' an error, or give 'null'."),
+        ]
+    }
+}
+
+fn whole_number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
+    match value.trim().parse() {
+        Ok(number) => Ok(number),
+        Err(_) => config_err!("ocelli.{key} is a whole number, got '{value}'"),
+    }
+}
+
+fn on_error(value: &str) -> Result<OnError> {
+    match value.to_ascii_lowercase().as_str() {
+        "raise" => Ok(OnError::Raise),
+        "null" => Ok(OnError::Null),
+        _ => config_err!("ocelli.on_error is 'raise' or 'null', got '{value}'"),
     }
 }
 
@@ -50,21 +126,6 @@ impl fmt::Display for OnError {
             Self::Raise => "raise",
             Self::Null => "null",
         })
-    }
-}
-
-impl ConfigField for OnError {
-    fn visit<V: Visit>(&self, v: &mut V, key: &str, description: &'static str) {
-        v.some(key, self, description);
-    }
-
-    fn set(&mut self, _: &str, value: &str) -> Result<()> {
-        *self = match value.to_ascii_lowercase().as_str() {
-            "raise" => Self::Raise,
-            "null" => Self::Null,
-            _ => return config_err!("ocelli.on_error is 'raise' or 'null', got '{value}'"),
-        };
-        Ok(())
     }
 }
 
@@ -88,8 +149,23 @@ mod tests {
     }
 
     #[test]
+    fn every_entry_can_be_set_to_what_it_is() {
+        let (mut config, options) = (session(), OcelliOptions::default());
+        for entry in options.entries() {
+            config.set(&entry.key, &entry.value.unwrap()).unwrap();
+        }
+        assert_eq!(OcelliOptions::of(&config), options);
+    }
+
+    #[test]
     fn a_wrong_value_names_the_right_ones() {
-        let error = session().set("ocelli.on_error", "ignore").unwrap_err();
-        assert!(error.to_string().contains("'raise' or 'null', got 'ignore'"), "{error}");
+        for (key, value, sentence) in [
+            ("ocelli.on_error", "ignore", "ocelli.on_error is 'raise' or 'null', got 'ignore'"),
+            ("ocelli.infer_batch_rows", "-1", "ocelli.infer_batch_rows is a whole number, got '-1'"),
+            ("ocelli.nope", "1", "option 'ocelli.nope' does not exist; SHOW ALL lists the options"),
+        ] {
+            let error = session().set(key, value).unwrap_err();
+            assert!(error.to_string().contains(sentence), "{error}");
+        }
     }
 }

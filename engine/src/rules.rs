@@ -1,6 +1,8 @@
 //! Our optimizer rules, one a file.
 
 mod lift_infer;
+#[cfg(test)]
+mod rule_test;
 
 use std::sync::Arc;
 

@@ -36,7 +36,7 @@ pub fn explain(error: &DataFusionError) -> String {
         DataFusionError::ResourcesExhausted(text) => {
             format!("not enough memory: {}; a larger --memory-limit may help", first_line(text))
         }
-        DataFusionError::NotImplemented(text) => format!("not supported: {}", first_line(text)),
+        DataFusionError::NotImplemented(text) => format!("not supported: {}", unsupported(text)),
         DataFusionError::Internal(text) => format!("internal error, please report it: {}", first_line(text)),
         DataFusionError::Plan(text) | DataFusionError::Execution(text) | DataFusionError::Configuration(text) => {
             plain(text)
@@ -96,20 +96,49 @@ fn case_hint(field: &Column, names: &[&str]) -> String {
     }
 }
 
+/// What the planner cannot do, without the dump of its data structures.
+fn unsupported(text: &str) -> String {
+    let text = first_line(text);
+    match text.strip_prefix("Physical plan does not support logical expression ") {
+        Some(dump) if dump.contains("Subquery") => {
+            "a subquery that uses its outer query in this way; a join can say the same".to_owned()
+        }
+        Some(dump) => format!("an expression of the kind {} here", dump.split('(').next().unwrap_or(dump)),
+        None => text,
+    }
+}
+
 /// Sentences of DataFusion that can be said better, else the sentence itself.
 fn plain(text: &str) -> String {
     let text = first_line(text);
-    if let Some(name) = text.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
-        let name = name.strip_prefix("datafusion.public.").unwrap_or(name);
-        return format!(
-            "table '{name}' does not exist; a file is a table when its name is quoted: FROM '{name}.parquet'"
-        );
+    if let Some(name) = between(&text, "table '", "' not found") {
+        return missing_table(name);
     }
     if let Some((name, rest)) = text.strip_prefix("Invalid function '").and_then(|rest| rest.split_once("'.")) {
         let hint = rest.trim().strip_prefix("Did you mean ").map(|hint| format!("; did you mean {hint}"));
         return format!("function '{name}' does not exist{}", hint.unwrap_or_default());
     }
+    if let Some((name, known)) = between(&text, "Unknown parameter name '", "]").and_then(|text| text.split_once("'. "))
+    {
+        let known = known.trim_start_matches("Valid parameters are: [");
+        return format!("parameter '{name}' does not exist; there is {known}");
+    }
+    if let Some((name, _)) = text.strip_prefix("Config value \"").and_then(|rest| rest.split_once("\" not found on ")) {
+        return format!("option '{name}' does not exist; SHOW ALL lists the options");
+    }
     text
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    text.strip_prefix(start)?.strip_suffix(end)
+}
+
+/// A name without quotes is cut at its dots, so that `photos.parquet` is a table `parquet` of a schema `photos`.
+fn missing_table(name: &str) -> String {
+    let name = name.strip_prefix("datafusion.").unwrap_or(name);
+    let name = name.strip_prefix("public.").unwrap_or(name);
+    let file = if name.ends_with(".parquet") { name.to_owned() } else { format!("{name}.parquet") };
+    format!("table '{name}' does not exist; a file is a table when its name is quoted: FROM '{file}'")
 }
 
 /// The first line, without the kind of error in front of it and the backtrace behind it.
@@ -149,6 +178,36 @@ mod tests {
         let error = ArrowError::ExternalError(Box::new(DataFusionError::from(ours).context("somewhere")));
         let error = DataFusionError::ArrowError(Box::new(error), None);
         assert_eq!(explain(&error), "model 'nope' does not exist; there is m");
+    }
+
+    #[test]
+    fn data_structures_are_not_dumped() {
+        let text = "Physical plan does not support logical expression ScalarSubquery(Subquery { plan: .. })";
+        let error = DataFusionError::NotImplemented(text.to_owned());
+        assert_eq!(
+            explain(&error),
+            "not supported: a subquery that uses its outer query in this way; a join can say the same"
+        );
+    }
+
+    #[test]
+    fn unknown_names_say_which() {
+        for (text, sentence) in [
+            (
+                "Unknown parameter name 'm'. Valid parameters are: [image, model]",
+                "parameter 'm' does not exist; there is image, model",
+            ),
+            (
+                "Config value \"nope\" not found on OcelliOptions",
+                "option 'nope' does not exist; SHOW ALL lists the options",
+            ),
+            (
+                "Invalid function 'clasify'. Did you mean 'classify'?",
+                "function 'clasify' does not exist; did you mean 'classify'?",
+            ),
+        ] {
+            assert_eq!(explain(&DataFusionError::Plan(text.to_owned())), sentence);
+        }
     }
 
     #[test]

@@ -84,15 +84,15 @@ mod tests {
     use super::*;
 
     const FILE: &str = r#"{"do_resize": true, "size": {"height": 2, "width": 1}, "resample": 2,
-        "rescale_factor": 0.00392156862745098, "image_mean": [0.0, 0.5, 0.0], "image_std": [1.0, 0.5, 1.0]}"#;
+        "rescale_factor": 0.00390625, "image_mean": [0.0, 0.5, 0.0], "image_std": [1.0, 0.5, 1.0]}"#;
 
     #[test]
     fn pixels_become_channels() {
         let preprocess = Preprocess::parse(FILE).unwrap();
-        let image = Rgb { width: 1, height: 2, data: vec![0, 255, 51, 255, 0, 102] };
+        let image = Rgb { width: 1, height: 2, data: vec![0, 128, 64, 128, 0, 32] };
         let mut out = vec![0.0; preprocess.len()];
         preprocess.apply(&image, &mut out);
-        assert_eq!(out, [0.0, 1.0, 1.0, -1.0, 0.2, 0.4]);
+        assert_eq!(out, [0.0, 0.5, 0.0, -1.0, 0.25, 0.125]);
     }
 
     #[test]

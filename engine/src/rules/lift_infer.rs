@@ -7,7 +7,7 @@ use datafusion::common::{Column, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{GroupingSet, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Distinct, DistinctOn, Expr, Join, LogicalPlan, LogicalPlanBuilder, SortExpr};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
 
@@ -30,7 +30,8 @@ use crate::options::{OcelliOptions, OnError};
 /// - An argument that is no column is computed below, by a projection.
 /// - A join's calls go to the side that has the image.
 /// - Nodes that pass their input's columns on (filters, sorts, windows, joins) get a projection above, which hides ours.
-/// - Calls on a column of an outer query wait until the subquery is a join.
+/// - A subquery that looks at its outer query is left alone until DataFusion has made a join of it, which it could not do
+///   with a node of ours inside; the rules run more than once.
 #[derive(Debug)]
 pub(crate) struct LiftInfer {
     models: Arc<Models>,
@@ -53,11 +54,12 @@ impl OptimizerRule for LiftInfer {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let calls = self.calls(&plan, &OcelliOptions::of(&config.options()))?;
-        if calls.is_empty() {
+        if calls.is_empty() || !plan.all_out_ref_exprs().is_empty() {
             return Ok(Transformed::no(plan));
         }
         let lifted = match plan {
             LogicalPlan::Join(join) => lift_from_join(join, calls, config)?,
+            LogicalPlan::Distinct(Distinct::On(distinct)) => lift_from_distinct_on(distinct, calls, config)?,
             plan => lift_from_one(plan, calls, config)?,
         };
         Ok(Transformed::yes(lifted))
@@ -98,7 +100,7 @@ impl LiftInfer {
         Ok(calls)
     }
 
-    /// The call that an expression is, if its image is in reach.
+    /// The call that an expression is.
     fn call(&self, expr: &Expr, options: &OcelliOptions) -> Result<Option<Call>> {
         let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
             return Ok(None);
@@ -106,9 +108,6 @@ impl LiftInfer {
         let (Some(function), Some((image, model))) = (InferFunction::of(func), args.split_first()) else {
             return Ok(None);
         };
-        if image.contains_outer() {
-            return Ok(None);
-        }
         let model = match model.first() {
             None => options.model.as_str(),
             Some(Expr::Literal(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)), _)) => name,
@@ -140,6 +139,24 @@ fn lift_from_one(plan: LogicalPlan, calls: Vec<Call>, config: &dyn OptimizerConf
     });
     let lifted = plan.with_new_exprs(expressions.collect::<Result<_>>()?, vec![input])?;
     hide_columns(lifted, &plan)
+}
+
+/// [`lift_from_one`], for the one node that cannot be made anew from its expressions.
+fn lift_from_distinct_on(distinct: DistinctOn, calls: Vec<Call>, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
+    let (input, columns) = infer_below(Arc::unwrap_or_clone(distinct.input), calls, config)?;
+    let on = distinct.on_expr.into_iter().map(|expr| columns.replace(expr)).collect::<Result<_>>()?;
+    let select = distinct.select_expr.into_iter().map(|expr| {
+        let (relation, name) = expr.qualified_name();
+        Ok(columns.replace(expr)?.alias_qualified(relation, name))
+    });
+    let sort = distinct.sort_expr.into_iter().flatten().map(|mut sort| {
+        sort.expr = columns.replace(sort.expr)?;
+        Ok(sort)
+    });
+    let sort: Vec<SortExpr> = sort.collect::<Result<_>>()?;
+    let sort = (!sort.is_empty()).then_some(sort);
+    let lifted = DistinctOn::try_new(on, select.collect::<Result<_>>()?, sort, Arc::new(input))?;
+    Ok(LogicalPlan::Distinct(Distinct::On(lifted)))
 }
 
 /// A grouping set has no name of its own, the expressions in it do.
@@ -269,4 +286,125 @@ fn hide_columns(lifted: LogicalPlan, original: &LogicalPlan) -> Result<LogicalPl
     }
     let columns = original.schema().columns().into_iter().map(Expr::Column);
     LogicalPlanBuilder::from(lifted).project(columns)?.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::super::rule_test::rewrite;
+    use super::*;
+
+    async fn lift(sql: &str) -> String {
+        let rule = LiftInfer::new(Arc::new(Models::bundled().unwrap()));
+        rewrite(Arc::new(rule), sql).await.unwrap_or_else(|error| crate::explain(&error))
+    }
+
+    #[tokio::test]
+    async fn a_call_becomes_a_column() {
+        assert_snapshot!(lift("SELECT uri, classify(image) FROM t").await, @r#"
+        Projection: t.uri, __infer_1 AS classify(t.image)
+          Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
+            TableScan: t
+        "#);
+    }
+
+    #[tokio::test]
+    async fn calls_of_one_image_become_one_node() {
+        assert_snapshot!(lift("SELECT classify(image), upper(classify(image)), try_classify(image) FROM t").await, @r#"
+        Projection: __infer_1 AS classify(t.image), upper(__infer_1) AS upper(classify(t.image)), __infer_2 AS try_classify(t.image)
+          Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1, try_classify AS __infer_2]
+            TableScan: t
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_computed_image_is_projected_below() {
+        assert_snapshot!(lift("SELECT classify(coalesce(image, X'ff')) FROM t").await, @r#"
+        Projection: __infer_2 AS classify(coalesce(t.image,Binary("255")))
+          Infer: model=resnet20-cifar10, image=__image_1, outputs=[classify AS __infer_2]
+            Projection: t.uri, t.image, t.year, coalesce(t.image, Binary("255")) AS __image_1
+              TableScan: t
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_filter_hides_the_column_again() {
+        assert_snapshot!(lift("SELECT uri FROM t WHERE classify(image) = 'cat' AND year > 2000").await, @r#"
+        Projection: t.uri
+          Projection: t.uri, t.image, t.year
+            Filter: __infer_1 = Utf8("cat") AND t.year > Int64(2000)
+              Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
+                TableScan: t
+        "#);
+    }
+
+    #[tokio::test]
+    async fn an_aggregate_keeps_its_names() {
+        assert_snapshot!(lift("SELECT classify(image), count(*) FROM t GROUP BY ROLLUP (classify(image))").await, @r#"
+        Projection: classify(t.image), count(Int64(1)) AS count(*)
+          Aggregate: groupBy=[[ROLLUP (__infer_1 AS classify(t.image))]], aggr=[[count(Int64(1))]]
+            Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
+              TableScan: t
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_join_runs_each_side_below() {
+        assert_snapshot!(lift("SELECT t.uri FROM t JOIN u ON classify(t.image) = classify(u.image)").await, @r#"
+        Projection: t.uri
+          Projection: t.uri, t.image, t.year, u.uri, u.image, u.year
+            Inner Join:  Filter: __infer_1 = __infer_2
+              Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
+                TableScan: t
+              Infer: model=resnet20-cifar10, image=u.image, outputs=[classify AS __infer_2]
+                TableScan: u
+        "#);
+    }
+
+    #[tokio::test]
+    async fn other_plans_are_untouched() {
+        assert_snapshot!(lift("SELECT uri FROM t WHERE image_width(image) > 100 ORDER BY year").await, @r#"
+        Projection: t.uri
+          Sort: t.year ASC NULLS LAST
+            Projection: t.uri, t.year
+              Filter: image_width(t.image) > Int64(100)
+                TableScan: t
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_correlated_subquery_waits() {
+        assert_snapshot!(
+            lift("SELECT uri FROM t WHERE EXISTS (SELECT 1 FROM u WHERE classify(u.image) = t.uri)").await,
+            @r#"
+            Projection: t.uri
+              Filter: EXISTS (<subquery>)
+                Subquery:
+                  Projection: Int64(1)
+                    Filter: classify(u.image) = outer_ref(t.uri)
+                      TableScan: u
+                TableScan: t
+            "#
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unknown_model_is_refused() {
+        let error = lift("SELECT classify(image, model => 'nope') FROM t").await;
+        assert_eq!(error, "model 'nope' does not exist; there is resnet20-cifar10");
+    }
+
+    #[test]
+    fn the_rule_is_first_and_the_others_stay() {
+        use datafusion::optimizer::Optimizer;
+
+        let names = |rules: &[Arc<dyn OptimizerRule + Send + Sync>]| -> Vec<String> {
+            rules.iter().map(|rule| rule.name().to_owned()).collect()
+        };
+        let theirs = names(&Optimizer::new().rules);
+        let mut rules = Optimizer::new().rules;
+        super::super::add_to(&mut rules, Arc::new(Models::bundled().unwrap()));
+        assert_eq!(names(&rules), [vec!["lift_infer".to_owned()], theirs].concat());
+    }
 }

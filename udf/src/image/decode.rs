@@ -11,11 +11,11 @@ use super::{ImageError, Rgb};
 /// gray          repeated in the three channels     gray, 16 bits   clipped at 255
 /// alpha         dropped, colours below it stay     16 bits         the high byte
 /// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied
-/// palette       its colours                        several frames  the first
+/// palette       its colours, except in TIFF        several frames  the first
 /// ```
 ///
-/// Lossless formats give Pillow's pixels exactly. JPEG and lossy WebP differ by a few levels at most: the standards leave
-/// the rounding of the inverse transform and of chroma upsampling open.
+/// The pixels are Pillow's exactly, but for JPEG, where they differ by 3 levels at most: the standard leaves the rounding of
+/// the inverse transform and the smoothing of chroma open. Inks of a TIFF differ by 1.
 ///
 /// # Errors
 /// [`ImageError`] when the bytes are no image, are damaged or truncated, or hold more than `max_pixels` pixels, which is
@@ -26,9 +26,15 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
     if u64::from(width) * u64::from(height) > max_pixels {
         return Err(ImageError::TooLarge { width, height, max_pixels });
     }
-    // The decoder fills the missing part of a JPEG with gray and reports nothing.
-    if file.format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
-        return Err(ImageError::Truncated { format: "JPEG" });
+    let is_complete = match file.format {
+        // The decoder fills the missing part with gray and reports nothing.
+        ImageFormat::Jpeg => jpeg_is_complete(bytes),
+        // The decoder takes the end of the file for damage.
+        ImageFormat::WebP => webp_is_complete(bytes),
+        _ => true,
+    };
+    if !is_complete {
+        return Err(ImageError::Truncated { format: sentence_name(file.format) });
     }
     let orientation = file.orientation();
     let format = file.format;
@@ -64,6 +70,13 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
     }
     // Bytes between segments that are no marker: let the decoder judge.
     at < bytes.len() && bytes.ends_with(&END_OF_IMAGE)
+}
+
+/// Whether the file has the bytes that its first chunk counts.
+fn webp_is_complete(bytes: &[u8]) -> bool {
+    const SIGNATURE_AND_LENGTH: usize = 8;
+    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes);
+    bytes.len() >= SIGNATURE_AND_LENGTH.saturating_add(length as usize)
 }
 
 fn to_rgb(pixels: DynamicImage, format: ImageFormat) -> Result<Rgb, ImageError> {
@@ -113,6 +126,13 @@ mod tests {
         assert!(!jpeg_is_complete(&jpeg(&[1, 2, 0xff])), "cut inside the end marker");
         assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff]));
         assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff, 0xe1, 0xff]));
+    }
+
+    #[test]
+    fn a_webp_is_complete_when_its_length_is_there() {
+        assert!(webp_is_complete(b"RIFF\x04\0\0\0WEBP"));
+        assert!(!webp_is_complete(b"RIFF\x05\0\0\0WEBP"));
+        assert!(!webp_is_complete(b"RIFF"));
     }
 
     #[test]

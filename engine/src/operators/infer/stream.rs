@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::internal_err;
+use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
@@ -121,6 +121,7 @@ impl Infer {
         metrics: InferMetrics,
     ) -> Result<RecordBatch> {
         let micro = micro?;
+        self.load().await?;
         let (sender, receiver) = oneshot::channel();
         let workers = Arc::clone(&self.workers);
         workers.spawn(move || {
@@ -135,6 +136,17 @@ impl Infer {
             let _ = sender.send(batch);
         });
         receiver.await.unwrap_or_else(|_| internal_err!("a worker stopped without an answer"))
+    }
+
+    /// Has the model loaded, on a thread that may wait.
+    async fn load(&self) -> Result<()> {
+        if self.model.is_loaded() {
+            return Ok(());
+        }
+        let model = Arc::clone(&self.model);
+        let loading = tokio::task::spawn_blocking(move || model.load().map(|_| ()));
+        let loaded = loading.await.map_err(|error| internal_datafusion_err!("loading a model stopped: {error}"))?;
+        Ok(loaded?)
     }
 
     /// The output columns of one micro-batch. Stops between images when `is_cancelled`.

@@ -1,0 +1,35 @@
+//! [`rewrite`] shows what one rule makes of a query.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::error::Result;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+use datafusion::prelude::SessionContext;
+
+/// Plans `sql` over the tables `t` and `u`, both of `uri, image, year`, applies the rule, and gives the plan.
+///
+/// # Panics
+/// When the rule changes the schema, or changes its own result again.
+pub(crate) async fn rewrite(rule: Arc<dyn OptimizerRule + Send + Sync>, sql: &str) -> Result<String> {
+    let state = crate::extend(SessionStateBuilder::new().with_default_features())?.build();
+    let context = SessionContext::new_with_state(state);
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("uri", DataType::Utf8, false),
+        Field::new("image", DataType::Binary, true),
+        Field::new("year", DataType::Int64, true),
+    ]));
+    for table in ["t", "u"] {
+        let empty = datafusion::catalog::MemTable::try_new(Arc::clone(&schema), vec![vec![]])?;
+        context.register_table(table, Arc::new(empty))?;
+    }
+    let before = context.state().create_logical_plan(sql).await?;
+    let optimizer = Optimizer::with_rules(vec![rule]);
+    let config = OptimizerContext::new().with_max_passes(1);
+    let after = optimizer.optimize(before.clone(), &config, |_, _| {})?;
+    assert_eq!(before.schema(), after.schema(), "a rule keeps the schema");
+    let again = optimizer.optimize(after.clone(), &config, |_, _| {})?;
+    assert_eq!(after.to_string(), again.to_string(), "a rule has nothing to do after itself");
+    Ok(after.to_string())
+}
