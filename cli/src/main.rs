@@ -123,7 +123,9 @@ async fn run_one(ocelli: &Ocelli, statement: Statement, args: &Args) -> Result<(
             }
             Err(error) => {
                 // What came before the failure is real: it is shown, and then the failure.
-                out.finish()?;
+                if count > 0 {
+                    out.finish()?;
+                }
                 return Err(Stop::Query(error));
             }
         }

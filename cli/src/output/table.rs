@@ -184,7 +184,7 @@ mod tests {
             ("image", Arc::new(BinaryArray::from(vec![Some(&[1, 2, 3][..]), None]))),
         ]);
         assert_eq!(
-            table(&[rows.clone()], rows.schema()),
+            table(std::slice::from_ref(&rows), rows.schema()),
             "\
 ┌─────────┬───────┬───────────┐
 │ uri     │ n     │ image     │
@@ -206,7 +206,7 @@ mod tests {
     fn lines_stay_and_controls_are_shown() {
         let rows = batch(vec![("text", Arc::new(StringArray::from(vec!["one\ntwo\x1b[2J", "日本"])))]);
         assert_eq!(
-            table(&[rows.clone()], rows.schema()),
+            table(std::slice::from_ref(&rows), rows.schema()),
             "\
 ┌───────────────┐
 │ text          │
