@@ -1,0 +1,23 @@
+//! The same without SQL, and what to do with bad pictures: `cargo run -p ocelli-examples --example dataframe`
+
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::prelude::*;
+use ocelli::Ocelli;
+use ocelli::functions::{image_format, try_classify};
+
+#[tokio::main]
+async fn main() -> datafusion::error::Result<()> {
+    let ocelli = Ocelli::builder().threads(2).memory_limit(256 << 20).build()?;
+    let mixed = ocelli.context().read_parquet("examples/data/mixed.parquet", ParquetReadOptions::default()).await?;
+
+    // One of these is cut off, one is a text file, one is NULL: `try_classify` gives NULL for them.
+    let labels = mixed.select(vec![
+        col("uri"),
+        image_format(col("image")).alias("format"),
+        try_classify(col("image")).alias("label"),
+    ])?;
+    labels.clone().show().await?;
+
+    let bad = labels.filter(col("label").is_null())?.aggregate(vec![], vec![count(lit(1)).alias("bad")])?;
+    bad.show().await
+}
