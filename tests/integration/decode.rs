@@ -1,0 +1,112 @@
+//! Decoding as Pillow does: each file of `tests/data/decode`, beside what Pillow made of it.
+
+use std::error::Error;
+use std::fs;
+
+use libtest_mimic::Trial;
+use ocelli_udf::image::{ImageError, Rgb, decode, probe};
+
+use crate::trial;
+
+const FOLDER: &str = "tests/data/decode";
+const MAX_PIXELS: u64 = 64_000_000;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (file, difference) in cases() {
+        trials.push(trial(format!("decode::{file}"), move || agrees_with_pillow(&file, difference)));
+    }
+    for (file, accepted) in bad_files() {
+        trials.push(trial(format!("decode::bad::{file}"), move || is_refused(&file, accepted)));
+    }
+    trials.push(trial("decode::prefixes_do_not_panic", prefixes_do_not_panic));
+    trials
+}
+
+/// File and largest difference allowed, from `cases.csv`.
+fn cases() -> Vec<(String, u8)> {
+    let text = fs::read_to_string(format!("{FOLDER}/cases.csv")).expect("cases.csv");
+    let case = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        (cells[0].to_owned(), cells[3].parse().expect("a number"))
+    };
+    text.lines().skip(1).map(case).collect()
+}
+
+/// File and whether Pillow reads it all the same, from `bad/expected.csv`.
+fn bad_files() -> Vec<(String, bool)> {
+    let text = fs::read_to_string(format!("{FOLDER}/bad/expected.csv")).expect("expected.csv");
+    let case = |line: &str| {
+        let (file, error) = line.split_once(',').expect("two columns");
+        (file.to_owned(), error.is_empty())
+    };
+    text.lines().skip(1).map(case).collect()
+}
+
+fn golden(path: &str) -> Result<Rgb, Box<dyn Error>> {
+    let golden = image::open(format!("{path}.rgb.png"))?.into_rgb8();
+    Ok(Rgb { width: golden.width(), height: golden.height(), data: golden.into_raw() })
+}
+
+fn agrees_with_pillow(file: &str, allowed: u8) -> Result<(), Box<dyn Error>> {
+    let path = format!("{FOLDER}/{file}");
+    let bytes = fs::read(&path)?;
+    let (ours, theirs) = (decode(&bytes, MAX_PIXELS)?, golden(&path)?);
+    assert_eq!((ours.width, ours.height), (theirs.width, theirs.height), "size");
+    let header = probe(&bytes)?;
+    assert_eq!((header.width, header.height), (theirs.width, theirs.height), "size in the header");
+    let worst = ours.data.iter().zip(&theirs.data).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
+    assert!(worst <= allowed, "values differ by up to {worst}, {allowed} is allowed");
+    Ok(())
+}
+
+/// What Pillow reads and we do not: a file whose checksum is wrong, and TIFF files with a palette.
+const REFUSED_BY_US_ALONE: [&str; 2] = ["wrong-crc.png", "palette.tif"];
+
+fn is_refused(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>> {
+    assert_eq!(accepted_by_pillow, REFUSED_BY_US_ALONE.contains(&file), "whether Pillow reads it");
+    let bytes = fs::read(format!("{FOLDER}/bad/{file}"))?;
+    let error = decode(&bytes, MAX_PIXELS).expect_err("it is no picture");
+    let expected = match file {
+        "empty.jpg" => "it has 0 bytes",
+        "bomb.png" => "it has 60000 x 60000 pixels, more than the limit of 64000000 (ocelli.max_image_pixels)",
+        "notes.txt" | "drawing.svg" => "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with ",
+        "no-size.jpg" => "the JPEG file cannot be decoded: ",
+        "wrong-crc.png" => "the PNG file cannot be decoded: CRC error",
+        "no-end-marker.jpg" | "truncated.jpg" => "the JPEG file is truncated",
+        "truncated.png" => "the PNG file is truncated",
+        "truncated.webp" => "the WebP file is truncated",
+        "truncated.gif" => "the GIF file cannot be decoded: Unexpected End of File",
+        "truncated.bmp" => "the BMP file is truncated",
+        "palette.tif" => "the TIFF file cannot be decoded: ",
+        "truncated.tif" => "the TIFF file is truncated",
+        other => panic!("what should be said of {other}?"),
+    };
+    assert!(error.to_string().starts_with(expected), "{error}");
+    Ok(())
+}
+
+/// Every beginning of every file, and every file with one byte changed: an error or a picture, never a panic.
+fn prefixes_do_not_panic() -> Result<(), Box<dyn Error>> {
+    for (file, _) in cases() {
+        let bytes = fs::read(format!("{FOLDER}/{file}"))?;
+        for end in (0..bytes.len()).step_by(7) {
+            check(&file, &bytes[..end]);
+        }
+        let mut changed = bytes.clone();
+        for position in (0..bytes.len()).step_by(11) {
+            changed[position] ^= 0x5a;
+            check(&file, &changed);
+            changed[position] = bytes[position];
+        }
+    }
+    Ok(())
+}
+
+fn check(file: &str, bytes: &[u8]) {
+    match decode(bytes, 1_000_000) {
+        Ok(image) => assert_eq!(image.data.len(), image.width as usize * image.height as usize * 3, "{file}"),
+        Err(ImageError::Panicked) => panic!("{file}: a decoder panicked"),
+        Err(_) => {}
+    }
+}

@@ -1,0 +1,66 @@
+//! FUNCTIONS.md says what the functions' own documentation says: `cargo test --test integration functions`.
+//!
+//! `OCELLI_COMPLETE=1` writes the file instead of comparing it.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write;
+use std::fs;
+
+use datafusion::logical_expr::Documentation;
+use libtest_mimic::Trial;
+use ocelli::{Ocelli, explain};
+
+use crate::trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("functions::reference", reference), trial("functions::examples_run", examples_run)]
+}
+
+fn documentation() -> Vec<(String, Documentation)> {
+    let functions = ocelli::functions::all();
+    functions.iter().filter_map(|f| Some((f.name().to_owned(), f.documentation()?.clone()))).collect()
+}
+
+fn reference() -> Result<(), Box<dyn Error>> {
+    let mut sections: BTreeMap<&str, BTreeMap<String, Documentation>> = BTreeMap::new();
+    for (name, documentation) in documentation() {
+        sections.entry(documentation.doc_section.label).or_default().insert(name, documentation);
+    }
+    let mut page = "# Functions\n\nWhat an Ocelli session has beside DataFusion's own. Written from the functions' \
+                    documentation; `SHOW FUNCTIONS` lists them all.\n"
+        .to_owned();
+    for (label, functions) in sections {
+        writeln!(page, "\n## {label}")?;
+        for (name, documentation) in functions {
+            writeln!(page, "\n### {name}\n\n{}\n", documentation.description)?;
+            writeln!(page, "```text\n{}\n```\n", documentation.syntax_example)?;
+            for (argument, meaning) in documentation.arguments.iter().flatten() {
+                writeln!(page, "- `{argument}`: {meaning}.")?;
+            }
+            if let Some(example) = &documentation.sql_example {
+                writeln!(page, "\n```sql\n{example}\n```")?;
+            }
+        }
+    }
+    if std::env::var_os("OCELLI_COMPLETE").is_some() {
+        fs::write("FUNCTIONS.md", &page)?;
+    }
+    let written = fs::read_to_string("FUNCTIONS.md").unwrap_or_default();
+    assert!(
+        written == page,
+        "FUNCTIONS.md is not up to date; OCELLI_COMPLETE=1 cargo test --test integration functions"
+    );
+    Ok(())
+}
+
+#[tokio::main]
+async fn examples_run() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().build()?;
+    for (name, documentation) in documentation() {
+        let example = documentation.sql_example.ok_or(format!("{name} has no example"))?;
+        let rows = async { ocelli.sql(&example).await?.collect().await };
+        rows.await.map_err(|error| format!("the example of {name}: {}", explain(&error)))?;
+    }
+    Ok(())
+}

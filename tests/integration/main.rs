@@ -1,0 +1,42 @@
+//! The tests that look at more than one crate, as one program: `cargo test --test integration [name]`.
+//!
+//! What a machine lacks is reported as ignored, with the reason; `OCELLI_REQUIRE=gpu,data` makes failures of that.
+
+mod accuracy;
+mod decode;
+mod functions;
+mod gemm;
+mod infer;
+mod requirement;
+mod resize;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    std::env::set_current_dir(root()).expect("the repository is there");
+    let mut trials = Vec::new();
+    trials.extend(accuracy::trials());
+    trials.extend(decode::trials());
+    trials.extend(functions::trials());
+    trials.extend(gemm::trials());
+    trials.extend(infer::trials());
+    trials.extend(resize::trials());
+    trials.extend(tidy::trials());
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository is there")
+}
+
+/// A trial of a function that fails with any error.
+fn trial(
+    name: impl Into<String>,
+    run: impl FnOnce() -> Result<(), Box<dyn std::error::Error>> + Send + 'static,
+) -> Trial {
+    Trial::test(name, move || run().map_err(|error| Failed::from(error.to_string())))
+}

@@ -1,0 +1,37 @@
+//! Resizing as Pillow does, without a difference: the files of `tests/data/resize`.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use libtest_mimic::Trial;
+use ocelli_udf::image::{Filter, Rgb, resize};
+
+use crate::trial;
+
+const FOLDER: &str = "tests/data/resize";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let files = fs::read_dir(FOLDER).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let pictures = files.filter(|path| path.extension().is_some_and(|extension| extension == "png"));
+    let names = pictures.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned());
+    names.map(|name| trial(format!("resize::{name}"), move || equals_pillow(&name))).collect()
+}
+
+/// `name` is `picture.WIDTHxHEIGHT.filter`.
+fn equals_pillow(name: &str) -> Result<(), Box<dyn Error>> {
+    let [picture, _, "bilinear"] = name.split('.').collect::<Vec<_>>()[..] else {
+        return Err("the name is not picture.WIDTHxHEIGHT.bilinear".into());
+    };
+    let theirs = read(&Path::new(FOLDER).join(format!("{name}.png")))?;
+    let source = read(&Path::new("examples/data/photos").join(format!("{picture}.png")))?;
+    let ours = resize(&source, theirs.width, theirs.height, Filter::Bilinear);
+    let differing = ours.data.iter().zip(&theirs.data).filter(|(a, b)| a != b).count();
+    assert_eq!(differing, 0, "differing values of {}", theirs.data.len());
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Rgb, Box<dyn Error>> {
+    let image = image::open(path)?.into_rgb8();
+    Ok(Rgb { width: image.width(), height: image.height(), data: image.into_raw() })
+}

@@ -1,0 +1,152 @@
+//! The house rules that a machine can check. Each says what to do about it.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::Trial;
+
+use crate::{root, trial};
+
+/// At this length a file is two concepts.
+const MAX_LINES: usize = 500;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("tidy::files_say_what_they_are", files_say_what_they_are),
+        trial("tidy::files_are_short", files_are_short),
+        trial("tidy::files_have_names", files_have_names),
+        trial("tidy::functions_and_rules_have_their_slt", functions_and_rules_have_their_slt),
+        trial("tidy::examples_name_themselves", examples_name_themselves),
+        trial("tidy::the_map_names_every_folder", the_map_names_every_folder),
+        trial("tidy::versions_are_pinned_once", versions_are_pinned_once),
+        trial("tidy::pictures_have_licences", pictures_have_licences),
+    ]
+}
+
+/// Every file of ours with that extension, by its path from the root.
+fn files(extension: &str) -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            match path.is_dir() {
+                true if name == "target" || name.starts_with('.') => {}
+                true => walk(&path, found),
+                false => found.push(path),
+            }
+        }
+    }
+    let (root, mut found) = (root(), Vec::new());
+    walk(&root, &mut found);
+    found.retain(|path| path.extension().is_some_and(|found| found == extension));
+    found.iter().map(|path| path.strip_prefix(&root).expect("below the root").to_owned()).collect()
+}
+
+/// Fails with the findings, one a line.
+fn nothing(findings: Vec<String>) -> Result<(), Box<dyn Error>> {
+    if findings.is_empty() { Ok(()) } else { Err(findings.join("\n").into()) }
+}
+
+fn files_say_what_they_are() -> Result<(), Box<dyn Error>> {
+    let sources = files("rs");
+    assert!(sources.len() > 30, "only {} files were found", sources.len());
+    let mut findings = Vec::new();
+    for path in sources {
+        if !fs::read_to_string(&path)?.starts_with("//! ") {
+            findings.push(format!("{}: start it with one sentence: //! …", path.display()));
+        }
+    }
+    nothing(findings)
+}
+
+fn files_are_short() -> Result<(), Box<dyn Error>> {
+    let mut findings = Vec::new();
+    for path in files("rs").into_iter().chain(files("wgsl")) {
+        let lines = fs::read_to_string(&path)?.lines().count();
+        if lines > MAX_LINES {
+            findings.push(format!("{}: {lines} lines; more than {MAX_LINES} are two concepts", path.display()));
+        }
+    }
+    nothing(findings)
+}
+
+fn files_have_names() -> Result<(), Box<dyn Error>> {
+    const NO_NAMES: [&str; 5] = ["utils", "util", "common", "helpers", "mod"];
+    let unnamed = files("rs").into_iter().filter(|path| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        NO_NAMES.contains(&&*stem)
+    });
+    nothing(unnamed.map(|path| format!("{}: name it after what is inside", path.display())).collect())
+}
+
+fn functions_and_rules_have_their_slt() -> Result<(), Box<dyn Error>> {
+    let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let tested: BTreeSet<String> = files("slt").iter().map(stem).collect();
+    let functions = ocelli::functions::all().into_iter().map(|function| function.name().to_owned());
+    let rules = files("rs").into_iter().filter(|path| path.starts_with("engine/src/rules"));
+    let untested = functions.chain(rules.map(|path| stem(&path))).filter(|name| !tested.contains(name));
+    nothing(untested.map(|name| format!("{name}: has no {name}.slt below tests/slt")).collect())
+}
+
+fn examples_name_themselves() -> Result<(), Box<dyn Error>> {
+    let manifest = fs::read_to_string("examples/Cargo.toml")?;
+    let mut findings = Vec::new();
+    for path in files("rs").into_iter().filter(|path| path.starts_with("examples")) {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let text = fs::read_to_string(&path)?;
+        if !text.contains(&format!("cargo run -p ocelli-examples --example {name}`")) {
+            findings.push(format!("{}: say in its head how to run it", path.display()));
+        }
+        if text.lines().count() > 150 {
+            findings.push(format!("{}: an example of more than 150 lines is no example", path.display()));
+        }
+        if !manifest.contains(&format!("name = \"{name}\"")) {
+            findings.push(format!("{}: is not in examples/Cargo.toml", path.display()));
+        }
+    }
+    nothing(findings)
+}
+
+fn the_map_names_every_folder() -> Result<(), Box<dyn Error>> {
+    let readme = fs::read_to_string("README.md")?;
+    let map = readme.split("## Map of the house").nth(1).ok_or("README.md has no map of the house")?;
+    let mut findings = Vec::new();
+    for path in files("rs").iter().chain(&files("slt")).filter_map(|path| path.components().next()) {
+        let folder = format!("{}/", path.as_os_str().to_string_lossy());
+        if !map.contains(&folder) && !findings.contains(&folder) {
+            findings.push(folder);
+        }
+    }
+    nothing(findings.into_iter().map(|folder| format!("{folder} is not on the map of README.md")).collect())
+}
+
+fn versions_are_pinned_once() -> Result<(), Box<dyn Error>> {
+    let mut findings = Vec::new();
+    for path in files("toml").into_iter().filter(|path| path.components().count() == 2 && path.ends_with("Cargo.toml"))
+    {
+        let text = fs::read_to_string(&path)?;
+        let dependencies = text
+            .split('[')
+            .filter(|section| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]"));
+        for line in dependencies.flat_map(|section| section.lines().skip(1)) {
+            if !line.trim().is_empty() && !line.contains("workspace = true") {
+                findings.push(format!("{}: `{line}` belongs in the root manifest", path.display()));
+            }
+        }
+    }
+    nothing(findings)
+}
+
+fn pictures_have_licences() -> Result<(), Box<dyn Error>> {
+    let licences = fs::read_to_string("examples/data/README.md")?;
+    let mut findings = Vec::new();
+    for entry in fs::read_dir("examples/data/photos")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !licences.contains(&name) {
+            findings.push(format!("{name} is not in examples/data/README.md: source, author, licence"));
+        }
+    }
+    nothing(findings)
+}
