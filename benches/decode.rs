@@ -1,0 +1,59 @@
+//! Decoding and scaling, one core: `cargo bench -p ocelli-benches --bench decode`
+//!
+//! Beside it the `image` crate alone, which neither checks for truncation nor turns by EXIF. `peers/decode.py` does the same
+//! job with Pillow.
+
+mod compare;
+
+use std::hint::black_box;
+use std::path::Path;
+
+use compare::compare;
+use image::imageops::FilterType;
+use ocelli_udf::image::{Filter, decode, resize};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/photos");
+    let mut jpegs = Vec::new();
+    for entry in std::fs::read_dir(photos)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jpg") {
+            jpegs.push(std::fs::read(path)?);
+        }
+    }
+    let plain = || {
+        for bytes in &jpegs {
+            black_box(image::load_from_memory(bytes).expect("a picture").into_rgb8());
+        }
+    };
+    let ours = || {
+        for bytes in &jpegs {
+            black_box(decode(bytes, u64::MAX).expect("a picture"));
+        }
+    };
+    compare("decode JPEGs", "images", jpegs.len(), ("image crate", plain), ("decode", ours));
+
+    let pictures: Vec<_> = jpegs.iter().map(|bytes| decode(bytes, u64::MAX).expect("a picture")).collect();
+    let images: Vec<_> =
+        jpegs.iter().map(|bytes| image::load_from_memory(bytes).expect("a picture").into_rgb8()).collect();
+    for side in [32, 224] {
+        let plain = || {
+            for picture in &images {
+                black_box(image::imageops::resize(picture, side, side, FilterType::Triangle));
+            }
+        };
+        let ours = || {
+            for picture in &pictures {
+                black_box(resize(picture, side, side, Filter::Bilinear));
+            }
+        };
+        compare(
+            &format!("resize to {side} x {side}"),
+            "images",
+            images.len(),
+            ("image crate", plain),
+            ("resize", ours),
+        );
+    }
+    Ok(())
+}
