@@ -21,6 +21,11 @@
 //! - [`explain`] makes one sentence of any error.
 //! - [`OcelliOptions`] are what `SET ocelli.… = …` sets.
 
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod backend;
 mod error;
 mod files;

@@ -12,8 +12,44 @@ use crate::model::Models;
 
 pub(crate) use lift_infer::LiftInfer;
 
-/// Puts our rules in front of DataFusion's, each with the reason for its place.
-pub(crate) fn add_to(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>, models: Arc<Models>) {
-    // First of all: later rules fold calls with constant arguments, and copy calls into filters that they push down.
-    rules.insert(0, Arc::new(LiftInfer::new(models)));
+type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
+
+/// DataFusion's last rule that makes joins of subqueries.
+const SUBQUERIES_ARE_JOINS: &str = "decorrelate_lateral_join";
+
+/// Puts our rules among DataFusion's, each with the reason for its place.
+pub(crate) fn add_to(rules: &mut Rules, models: Arc<Models>) {
+    let lift_infer = Arc::new(LiftInfer::new(models));
+    // What a subquery that looks at its outer query calls, before filters with such calls are pushed into table scans.
+    if let Some(at) = rules.iter().position(|rule| rule.name() == SUBQUERIES_ARE_JOINS) {
+        rules.insert(at + 1, Arc::clone(&lift_infer) as _);
+    }
+    // All other calls, before anything else: later rules fold calls with constant arguments, and copy calls into filters
+    // that they push down.
+    rules.insert(0, lift_infer);
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::optimizer::Optimizer;
+
+    use super::*;
+
+    fn names(rules: &Rules) -> Vec<&str> {
+        rules.iter().map(|rule| rule.name()).collect()
+    }
+
+    #[test]
+    fn our_rules_are_in_their_places_and_the_others_stay() {
+        let theirs = Optimizer::new().rules;
+        let mut rules = Optimizer::new().rules;
+        add_to(&mut rules, Arc::new(Models::bundled().unwrap()));
+        let (ours, others): (Vec<&str>, Vec<&str>) = names(&rules).into_iter().partition(|name| *name == "lift_infer");
+        assert_eq!(ours.len(), 2);
+        assert_eq!(others, names(&theirs));
+        let place = |name: &str| names(&rules).iter().rposition(|found| *found == name);
+        assert_eq!(names(&rules)[0], "lift_infer");
+        assert!(place(SUBQUERIES_ARE_JOINS) < place("lift_infer"), "after subqueries are joins");
+        assert!(place("lift_infer") < place("push_down_filter"), "before filters are pushed");
+    }
 }

@@ -1,29 +1,90 @@
-//! What the functions of one image share: the type of their argument, and the loop over its rows.
+//! [`OneImage`]: what the functions of one image share, which is everything but the arithmetic.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{exec_err, internal_err, plan_err};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, Signature, TypeSignature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
+};
 use datafusion::scalar::ScalarValue;
 
 use crate::image::{ImageColumn, ImageError, is_image_type};
 
-/// One argument of any type. [`check_image`] judges it, in a sentence of ours.
-pub(crate) fn one_image() -> Signature {
-    Signature::new(TypeSignature::Any(1), Volatility::Immutable)
+/// A function of one encoded image.
+#[derive(Debug)]
+pub(crate) struct OneImage {
+    name: &'static str,
+    signature: Signature,
+    return_type: DataType,
+    run: fn(ScalarFunctionArgs) -> Result<ColumnarValue>,
+    documentation: Documentation,
 }
 
-/// Accepts the types that hold encoded images.
-pub(crate) fn check_image(function: &str, arg_types: &[DataType]) -> Result<()> {
-    match arg_types {
-        [data_type] if is_image_type(data_type) => Ok(()),
-        [data_type] => {
-            plan_err!("{function} takes an encoded image (Binary, LargeBinary or BinaryView), got {data_type}")
+impl OneImage {
+    /// `run` is [`map_images`] with the arithmetic; `example` is a whole query.
+    pub(crate) fn udf(
+        name: &'static str,
+        return_type: DataType,
+        run: fn(ScalarFunctionArgs) -> Result<ColumnarValue>,
+        description: &str,
+        example: &str,
+    ) -> Arc<ScalarUDF> {
+        let section = DocSection { label: "Images", ..Default::default() };
+        let documentation = Documentation::builder(section, description, format!("{name}(image)"))
+            .with_argument("image", "An encoded image: Binary, LargeBinary or BinaryView")
+            .with_sql_example(example)
+            .build();
+        // Any type is let in, to be refused with a sentence of ours.
+        let signature = Signature::new(TypeSignature::Any(1), Volatility::Immutable);
+        Arc::new(Self { name, signature, return_type, run, documentation }.into())
+    }
+}
+
+impl ScalarUDFImpl for OneImage {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        match arg_types {
+            [data_type] if is_image_type(data_type) => Ok(self.return_type.clone()),
+            [other] => {
+                plan_err!("{} takes an encoded image (Binary, LargeBinary or BinaryView), got {other}", self.name)
+            }
+            _ => plan_err!("{} takes 1 argument, got {}", self.name, arg_types.len()),
         }
-        _ => plan_err!("{function} takes 1 argument, got {}", arg_types.len()),
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        (self.run)(args)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+}
+
+/// Each name is one function.
+impl PartialEq for OneImage {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for OneImage {}
+
+impl Hash for OneImage {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
     }
 }
 
@@ -36,7 +97,7 @@ pub(crate) fn map_images<T, C>(
     one: impl Fn(&[u8]) -> std::result::Result<Option<T>, ImageError>,
 ) -> Result<ColumnarValue>
 where
-    C: datafusion::arrow::array::Array + FromIterator<Option<T>> + 'static,
+    C: Array + FromIterator<Option<T>> + 'static,
 {
     let is_scalar = matches!(args.args.as_slice(), [ColumnarValue::Scalar(_)]);
     let arrays = ColumnarValue::values_to_arrays(&args.args)?;

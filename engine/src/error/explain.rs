@@ -34,7 +34,7 @@ pub fn explain(error: &DataFusionError) -> String {
         DataFusionError::SQL(inner, _) => syntax(inner),
         DataFusionError::SchemaError(inner, _) => schema(inner),
         DataFusionError::ResourcesExhausted(text) => {
-            format!("not enough memory: {}; a larger --memory-limit may help", first_line(text))
+            format!("not enough memory: {}; a larger memory limit may help", first_line(text))
         }
         DataFusionError::NotImplemented(text) => format!("not supported: {}", unsupported(text)),
         DataFusionError::Internal(text) => format!("internal error, please report it: {}", first_line(text)),
