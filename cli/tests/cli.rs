@@ -1,0 +1,212 @@
+//! The program from outside: arguments, formats, exit status, and what a newcomer's mistakes are told.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The program, in the root of the repository and without variables of the caller.
+fn ocelli(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ocelli"));
+    command.args(args).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    for variable in ["OCELLI_FORMAT", "OCELLI_THREADS", "OCELLI_MEMORY_LIMIT"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    ocelli(args).output().expect("ocelli starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+/// The rows of a query that must succeed.
+fn rows(args: &[&str]) -> String {
+    let output = run(args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    stdout(&output)
+}
+
+/// What a command line that must fail says, without its exit status' usual companion on standard output.
+fn error(args: &[&str], status: i32) -> String {
+    let output = run(args);
+    assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
+    stderr(&output)
+}
+
+/// A file of that text, in a folder that cargo keeps for us.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("the file is written");
+    path
+}
+
+#[test]
+fn the_readme_command_prints_a_table() {
+    let table = rows(&["SELECT uri, classify(image) AS label FROM 'examples/data/photos.parquet'"]);
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&table), "README.md shows another table than\n{table}");
+}
+
+#[test]
+fn the_count_is_not_among_the_rows() {
+    let output = run(&["SELECT 1 AS one UNION ALL SELECT 1"]);
+    assert_eq!(stdout(&output), "┌─────┐\n│ one │\n├─────┤\n│   1 │\n│   1 │\n└─────┘\n");
+    assert!(stderr(&output).starts_with("2 rows in "), "{}", stderr(&output));
+    assert_eq!(stderr(&run(&["-q", "SELECT 1"])), "");
+}
+
+#[test]
+fn formats() {
+    const QUERY: &str = "SELECT * FROM (VALUES (1, 'a', X'ff'), (2, NULL, NULL)) AS t(n, s, b)";
+    let cases = [
+        ("csv", "n,s,b\n1,a,ff\n2,,\n"),
+        ("json", "[{\"n\":1,\"s\":\"a\",\"b\":\"ff\"},{\"n\":2,\"s\":null,\"b\":null}]\n"),
+        ("ndjson", "{\"n\":1,\"s\":\"a\",\"b\":\"ff\"}\n{\"n\":2,\"s\":null,\"b\":null}\n"),
+    ];
+    for (format, expected) in cases {
+        assert_eq!(rows(&["-q", "--format", format, QUERY]), expected, "{format}");
+    }
+    assert_eq!(rows(&["-q", "--format", "csv", "SELECT make_array(1, 2) AS list"]), "list\n\"[1, 2]\"\n");
+}
+
+#[test]
+fn formats_of_no_rows() {
+    const QUERY: &str = "SELECT 1 AS n WHERE false";
+    for (format, expected) in [("csv", "n\n"), ("json", "[]\n"), ("ndjson", "")] {
+        assert_eq!(rows(&["-q", "--format", format, QUERY]), expected, "{format}");
+    }
+}
+
+#[test]
+fn sql_comes_from_four_places() {
+    const EXPECTED: &str = "a\n7\n";
+    let path = file("seven.sql", "-- a comment\nSELECT 7 AS a;\n");
+    let path = path.to_str().expect("a path of text");
+    let sources: [&[&str]; 3] = [&["SELECT 7 AS a"], &["-c", "SELECT 7 AS a"], &["-f", path]];
+    for source in sources {
+        assert_eq!(rows(&[&["-q", "--format", "csv"], source].concat()), EXPECTED, "{source:?}");
+    }
+    for source in [&[][..], &["-f", "-"]] {
+        let mut child = ocelli(&[&["-q", "--format", "csv"], source].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("ocelli starts");
+        child.stdin.take().expect("its input").write_all(b"SELECT 7 AS a").expect("it reads");
+        assert_eq!(stdout(&child.wait_with_output().expect("it ends")), EXPECTED);
+    }
+}
+
+#[test]
+fn statements_share_a_session_and_stop_at_the_first_failure() {
+    let script =
+        "SET ocelli.on_error = 'null'; CREATE TABLE t AS SELECT 5 AS n; SELECT n FROM t; SELECT nope; SELECT 2";
+    let output = run(&["-q", "--format", "csv", script]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output), "n\n5\n");
+    assert_eq!(stderr(&output), "error: statement 4: column 'nope' does not exist: there is no table here\n");
+}
+
+#[test]
+fn a_typo_stops_everything_before_it_starts() {
+    let output = run(&["-q", "SELECT 1; SELEC 2"]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()));
+    assert_eq!(stderr(&output), "error: SQL syntax: expected an SQL statement, found SELEC at line 1, column 11\n");
+}
+
+#[test]
+fn bad_input_is_one_sentence() {
+    let cases = [
+        ("SELECT * FROM 'nope.parquet'", "error: file 'nope.parquet' does not exist; relative paths start at /"),
+        (
+            "SELECT imag FROM 'examples/data/photos.parquet'",
+            "error: column 'imag' does not exist; there is uri, image, title, author, licence, width, height\n",
+        ),
+        (
+            "SELECT classify(uri) FROM 'examples/data/photos.parquet'",
+            "error: classify takes an encoded image (Binary, LargeBinary or BinaryView), got Utf8View, and does not read \
+             files by their names yet\n",
+        ),
+        (
+            "SELECT uri, classify(image) FROM 'examples/data/mixed.parquet'",
+            "error: bad image 'photos/truncated.jpg': the JPEG file is truncated; try_classify, or \
+             SET ocelli.on_error = 'null', gives NULL for it\n",
+        ),
+        (
+            "SELECT classify(image) FROM 'examples/data/mixed.parquet' WHERE uri LIKE '%.txt'",
+            "error: bad image 'photos/notes.txt': it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with \
+             \"Notes about \"); try_classify, or SET ocelli.on_error = 'null', gives NULL for it\n",
+        ),
+    ];
+    for (query, sentence) in cases {
+        let said = error(&[query], 1);
+        assert!(said.starts_with(sentence), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        // What `Debug` prints of a Rust value.
+        assert!(!said.contains("Some(") && !said.contains(" { ") && !said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for args in [
+        &["--format", "xml", "SELECT 1"][..],
+        &["--threads", "0", "SELECT 1"],
+        &["--memory-limit", "much", "SELECT 1"],
+        &["--no-such-option"],
+        &["SELECT 1", "-c", "SELECT 2"],
+        &["-f", "nope.sql"],
+    ] {
+        assert!(error(args, 2).starts_with("error: "), "{args:?}");
+    }
+    assert!(error(&["-f", "nope.sql"], 2).starts_with("error: cannot read 'nope.sql': "));
+}
+
+#[test]
+fn help_and_version() {
+    let help = rows(&["--help"]);
+    for option in ["--command", "--file", "--format", "--quiet", "--threads", "--memory-limit", "OCELLI_MEMORY_LIMIT"] {
+        assert!(help.contains(option), "--help does not name {option}");
+    }
+    assert_eq!(rows(&["--version"]), format!("ocelli {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn limits_reach_the_session() {
+    assert_eq!(
+        rows(&["-q", "--format", "csv", "--threads", "3", "SHOW datafusion.execution.target_partitions"]),
+        "name,value\ndatafusion.execution.target_partitions,3\n"
+    );
+    let output = ocelli(&["-q", "--format", "csv", "SHOW datafusion.execution.target_partitions"])
+        .env("OCELLI_THREADS", "5")
+        .output()
+        .expect("ocelli starts");
+    assert!(stdout(&output).ends_with(",5\n"));
+    let sort = "SELECT count(*) FROM (SELECT value FROM range(10000000) GROUP BY value)";
+    let said = error(&["--memory-limit", "1MB", "SET datafusion.runtime.max_temp_directory_size = '1K'", "-q"], 0);
+    assert_eq!(said, "");
+    let said =
+        error(&["--memory-limit", "1MB", &format!("SET datafusion.runtime.max_temp_directory_size = '1K'; {sort}")], 1);
+    assert!(said.contains("not enough memory") || said.contains("disk space"), "{said}");
+}
+
+/// `ocelli … | head -1`: the reader leaves, and that is no failure.
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let mut child = ocelli(&["-q", "--format", "csv", "SELECT value FROM range(10000000)"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("ocelli starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}
