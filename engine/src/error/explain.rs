@@ -79,7 +79,8 @@ fn schema(error: &SchemaError) -> String {
         }
         SchemaError::FieldNotFound { field, valid_fields } => {
             let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
-            format!("column '{}' does not exist{}; there is {}", field.name, case_hint(field, &names), names.join(", "))
+            let (name, hint) = (field.flat_name(), case_hint(field, &names));
+            format!("column '{name}' does not exist{hint}; there is {}", names.join(", "))
         }
         SchemaError::AmbiguousReference { field } => {
             format!("column '{}' is in more than one table; write it as table.{}", field.name, field.name)
@@ -98,18 +99,20 @@ fn case_hint(field: &Column, names: &[&str]) -> String {
 
 /// What the planner cannot do, without the dump of its data structures.
 fn unsupported(text: &str) -> String {
-    let text = first_line(text);
-    match text.strip_prefix("Physical plan does not support logical expression ") {
-        Some(dump) if dump.contains("Subquery") => {
+    match text.split_once("Physical plan does not support logical expression ") {
+        Some((_, dump)) if dump.contains("Subquery") => {
             "a subquery that uses its outer query in this way; a join can say the same".to_owned()
         }
-        Some(dump) => format!("an expression of the kind {} here", dump.split('(').next().unwrap_or(dump)),
-        None => text,
+        Some((_, dump)) => format!("an expression of the kind {} here", dump.split('(').next().unwrap_or(dump)),
+        None => first_line(text),
     }
 }
 
 /// Sentences of DataFusion that can be said better, else the sentence itself.
 fn plain(text: &str) -> String {
+    if let Some(sentence) = no_such_signature(text) {
+        return sentence;
+    }
     let text = first_line(text);
     if let Some(name) = between(&text, "table '", "' not found") {
         return missing_table(name);
@@ -131,6 +134,22 @@ fn plain(text: &str) -> String {
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     text.strip_prefix(start)?.strip_suffix(end)
+}
+
+/// `No function matches the given name and argument types 'avg(Utf8)'. … Candidate functions: …`, which DataFusion puts
+/// behind an internal error.
+fn no_such_signature(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("No function matches the given name and argument types '")?;
+    let (call, rest) = rest.split_once("'.")?;
+    let known: Vec<&str> = match rest.split_once("Candidate functions:") {
+        Some((_, list)) => {
+            let lines = list.lines().map(str::trim);
+            lines.filter(|line| !line.is_empty() && !line.contains("(UserDefined)")).collect()
+        }
+        None => Vec::new(),
+    };
+    let known = if known.is_empty() { String::new() } else { format!("; there is {}", known.join(", ")) };
+    Some(format!("function {call} does not exist{known}"))
 }
 
 /// A name without quotes is cut at its dots, so that `photos.parquet` is a table `parquet` of a schema `photos`.
@@ -158,7 +177,19 @@ fn first_line(text: &str) -> String {
     while let Some(rest) = KINDS.iter().find_map(|kind| text.strip_prefix(kind)) {
         text = rest;
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    without_dump(&text).to_owned()
+}
+
+/// The text up to what `Debug` prints of a Rust value, `Name { field: …`.
+fn without_dump(text: &str) -> &str {
+    let Some((before, _)) = text.split_once(" { ") else {
+        return text;
+    };
+    match before.rsplit_once(' ') {
+        Some((sentence, name)) if name.starts_with(char::is_uppercase) => sentence.trim_end_matches([':', ',']),
+        _ => text,
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +219,23 @@ mod tests {
             explain(&error),
             "not supported: a subquery that uses its outer query in this way; a join can say the same"
         );
+    }
+
+    #[test]
+    fn a_call_that_fits_no_function_lists_those_that_there_are() {
+        let text = "Internal error: Function 'avg' failed to match any signature.\nThis issue was likely caused by a bug. \
+                    No function matches the given name and argument types 'avg(Utf8)'. You might need to add explicit type \
+                    casts.\n\tCandidate functions:\n\tavg(Decimal)\n\tavg(Float64)";
+        let error = DataFusionError::Plan(text.to_owned());
+        assert_eq!(explain(&error), "function avg(Utf8) does not exist; there is avg(Decimal), avg(Float64)");
+    }
+
+    #[test]
+    fn debug_prints_are_cut_off() {
+        let error = DataFusionError::Plan("Substring is not valid Substring { expr: Value(1), from: None }".to_owned());
+        assert_eq!(explain(&error), "Substring is not valid");
+        let error = DataFusionError::Plan("a brace { in a sentence".to_owned());
+        assert_eq!(explain(&error), "a brace { in a sentence");
     }
 
     #[test]

@@ -13,7 +13,9 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
+use datafusion::physical_plan::metrics::{
+    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, RecordOutput, Time,
+};
 use futures::{Stream, StreamExt, stream};
 use ocelli_udf::image::{ImageColumn, ImageError, decode};
 use tokio::sync::oneshot;
@@ -88,11 +90,7 @@ impl Infer {
             .flat_map(move |batch| stream::iter(cutter.cut(batch, &mut offset)))
             .map(move |micro| Arc::clone(&self).run(micro, Arc::clone(&schema), metrics.clone()))
             .buffered(window)
-            .inspect(move |batch| {
-                if let Ok(batch) = batch {
-                    baseline.record_output(batch.num_rows());
-                }
-            })
+            .map(move |batch| batch.record_output(&baseline))
     }
 
     /// Cuts a batch into equal parts of at most `batch_rows`, and into one for each worker if that is more.
