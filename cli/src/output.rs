@@ -1,5 +1,6 @@
 //! [`Format`]: how rows are written. [`RowWriter`] writes them batch by batch, so that a large result needs no large memory.
 
+mod plan;
 mod table;
 
 use std::io::{self, Write};
@@ -14,6 +15,7 @@ use datafusion::arrow::json::writer::{JsonArray, JsonFormat, LineDelimited};
 use datafusion::arrow::json::{Writer, WriterBuilder};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use plan::{PlanWriter, is_plan};
 use table::TableWriter;
 
 /// A format of rows on standard output.
@@ -35,6 +37,7 @@ impl Format {
     pub(crate) fn writer<'a>(self, schema: SchemaRef, out: impl Write + 'a) -> io::Result<Box<dyn RowWriter + 'a>> {
         let json = WriterBuilder::new().with_explicit_nulls(true);
         Ok(match self {
+            Self::Table if is_plan(&schema) => Box::new(PlanWriter::new(out)),
             Self::Table => Box::new(TableWriter::new(schema, out)),
             Self::Csv => Box::new(CsvWriter::new(&schema, out)?),
             Self::Json => Box::new(json.build::<_, JsonArray>(out)),

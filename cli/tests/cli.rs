@@ -78,6 +78,14 @@ fn formats() {
 }
 
 #[test]
+fn explain_shows_the_operator() {
+    let plan = rows(&["-q", "EXPLAIN SELECT classify(image) FROM 'examples/data/photos.parquet'"]);
+    let lines: Vec<&str> = plan.lines().collect();
+    assert_eq!((lines[0], lines[4]), ("logical_plan", "physical_plan"));
+    assert!(lines[6].starts_with("    InferExec: model=resnet20-cifar10, backend=rten, image=image"), "{plan}");
+}
+
+#[test]
 fn formats_of_no_rows() {
     const QUERY: &str = "SELECT 1 AS n WHERE false";
     for (format, expected) in [("csv", "n\n"), ("json", "[]\n"), ("ndjson", "")] {
