@@ -110,8 +110,8 @@ where
     let values = (0..array.len()).map(|row| match images.get(row).map(&one).transpose() {
         Ok(value) => Ok(value.flatten()),
         Err(error) => exec_err!(
-            "{function} cannot read the image in row {} of a batch: {error}; \
-             WHERE image_format(image) IS NOT NULL leaves out what is no image",
+            "{function} cannot read an image (row {} of a batch): {error}; \
+             WHERE image_format(image) IS NULL AND image IS NOT NULL finds such rows",
             row + 1
         ),
     });

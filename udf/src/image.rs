@@ -3,6 +3,8 @@
 //! Encoded bytes come from anywhere and are trusted in nothing: each function here returns an [`ImageError`] for bytes
 //! that it cannot read, and asks for no more memory than the caller's pixel limit allows.
 
+use std::panic::{UnwindSafe, catch_unwind};
+
 mod column;
 mod decode;
 mod header;
@@ -12,6 +14,11 @@ pub use column::{ImageColumn, is_image_type};
 pub use decode::decode;
 pub use header::{Header, probe};
 pub use resize::{Filter, resize};
+
+/// The decoders are other people's code and the bytes are anybody's: a panic is one bad image, not the end.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ImageError> + UnwindSafe) -> Result<T, ImageError> {
+    catch_unwind(read).unwrap_or(Err(ImageError::Panicked))
+}
 
 /// Eight-bit RGB pixels: `data` is `[height, width, 3]`, rows from the top.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +54,7 @@ pub enum ImageError {
     },
 
     /// Decoding would need more memory than allowed.
-    #[error("it has {width} x {height} pixels, more than the limit of {max_pixels} (ocelli.max_image_pixels)")]
+    #[error("it has {width} x {height} pixels, more than the limit of {max_pixels}")]
     TooLarge {
         /// Pixels in a row.
         width: u32,

@@ -18,8 +18,8 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
             NAME,
             DataType::Utf8,
             run,
-            "The file format of an encoded image: 'jpeg', 'png', 'webp', 'gif', 'bmp' or 'tiff'. NULL when the bytes are no \
-             image that can be read, which makes it the filter for such rows.",
+            "The file format of an encoded image: 'jpeg', 'png', 'webp', 'gif', 'bmp' or 'tiff'. NULL when the bytes do \
+             not start as an image does. Reads the header only: an image that is cut off has a format.",
             "SELECT uri FROM 'examples/data/mixed.parquet' WHERE image_format(image) IS NULL",
         )
     });

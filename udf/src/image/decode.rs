@@ -3,7 +3,7 @@
 use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::header::{self, refused, sentence_name};
-use super::{ImageError, Rgb};
+use super::{ImageError, Rgb, guarded};
 
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
 ///
@@ -11,8 +11,10 @@ use super::{ImageError, Rgb};
 /// gray          repeated in the three channels     gray, 16 bits   clipped at 255
 /// alpha         dropped, colours below it stay     16 bits         the high byte
 /// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied
-/// palette       its colours, except in TIFF        several frames  the first
+/// palette       its colours                        several frames  the first
 /// ```
+///
+/// Of TIFF, files with a palette, with gray and alpha, in YCbCr or LAB, and of 32 bits are refused.
 ///
 /// The pixels are Pillow's exactly, but for JPEG, where they differ by 3 levels at most: the standard leaves the rounding of
 /// the inverse transform and the smoothing of chroma open. Inks of a TIFF differ by 1.
@@ -21,12 +23,16 @@ use super::{ImageError, Rgb};
 /// [`ImageError`] when the bytes are no image, are damaged or truncated, or hold more than `max_pixels` pixels, which is
 /// checked before memory for them is asked for.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
+    guarded(|| decode_unguarded(bytes, max_pixels))
+}
+
+fn decode_unguarded(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
     let mut file = header::open(bytes)?;
     let (width, height) = file.decoder.dimensions();
     if u64::from(width) * u64::from(height) > max_pixels {
         return Err(ImageError::TooLarge { width, height, max_pixels });
     }
-    let is_complete = match file.format {
+    let is_complete = match file.format() {
         // The decoder fills the missing part with gray and reports nothing.
         ImageFormat::Jpeg => jpeg_is_complete(bytes),
         // The decoder takes the end of the file for damage.
@@ -34,10 +40,10 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
         _ => true,
     };
     if !is_complete {
-        return Err(ImageError::Truncated { format: sentence_name(file.format) });
+        return Err(ImageError::Truncated { format: sentence_name(file.format()) });
     }
     let orientation = file.orientation();
-    let format = file.format;
+    let format = file.format();
     // 8 bytes a pixel is the deepest format; as much again for the decoder's own tables.
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(max_pixels.saturating_mul(16));
@@ -142,9 +148,6 @@ mod tests {
             0x42, 0x4d, 0x1e, 0, 0, 0, 0, 0, 0, 0, 0x1a, 0, 0, 0, 0x0c, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0x18, 0, 3, 2, 1, 0,
         ];
         assert_eq!(decode(&bmp, 1).unwrap(), Rgb { width: 1, height: 1, data: vec![1, 2, 3] });
-        assert_eq!(
-            decode(&bmp, 0).unwrap_err().to_string(),
-            "it has 1 x 1 pixels, more than the limit of 0 (ocelli.max_image_pixels)"
-        );
+        assert_eq!(decode(&bmp, 0).unwrap_err().to_string(), "it has 1 x 1 pixels, more than the limit of 0");
     }
 }

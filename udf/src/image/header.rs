@@ -5,7 +5,7 @@ use std::io::{Cursor, ErrorKind};
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageError as Cause, ImageFormat, ImageReader};
 
-use super::ImageError;
+use super::{ImageError, guarded};
 
 /// What a header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +18,10 @@ pub struct Header {
     pub height: u32,
 }
 
-/// The formats that can be read: type, name in SQL, name in sentences.
-const FORMATS: [(ImageFormat, &str, &str); 6] = [
+/// A format that can be read: type, name in SQL, name in sentences.
+type Known = (ImageFormat, &'static str, &'static str);
+
+const FORMATS: [Known; 6] = [
     (ImageFormat::Jpeg, "jpeg", "JPEG"),
     (ImageFormat::Png, "png", "PNG"),
     (ImageFormat::WebP, "webp", "WebP"),
@@ -33,6 +35,10 @@ const FORMATS: [(ImageFormat, &str, &str); 6] = [
 /// # Errors
 /// [`ImageError`] when the bytes are no image, or their header is damaged.
 pub fn probe(bytes: &[u8]) -> Result<Header, ImageError> {
+    guarded(|| probe_unguarded(bytes))
+}
+
+fn probe_unguarded(bytes: &[u8]) -> Result<Header, ImageError> {
     let mut file = open(bytes)?;
     let (width, height) = file.decoder.dimensions();
     let (width, height) = match file.orientation() {
@@ -41,17 +47,20 @@ pub fn probe(bytes: &[u8]) -> Result<Header, ImageError> {
         }
         _ => (width, height),
     };
-    let (_, format, _) = FORMATS.iter().find(|(format, ..)| *format == file.format).copied().unwrap_or(FORMATS[0]);
-    Ok(Header { format, width, height })
+    Ok(Header { format: file.known.1, width, height })
 }
 
 /// An image file whose header has been read.
 pub(super) struct File<'a> {
-    pub(super) format: ImageFormat,
+    known: Known,
     pub(super) decoder: Box<dyn ImageDecoder + 'a>,
 }
 
 impl File<'_> {
+    pub(super) fn format(&self) -> ImageFormat {
+        self.known.0
+    }
+
     /// How the pixels must be turned to be seen as they were taken. Unreadable EXIF data turns nothing, as in Pillow.
     pub(super) fn orientation(&mut self) -> Orientation {
         self.decoder.orientation().unwrap_or(Orientation::NoTransforms)
@@ -63,13 +72,17 @@ pub(super) fn open(bytes: &[u8]) -> Result<File<'_>, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
     }
-    let format = image::guess_format(bytes)
+    let known = image::guess_format(bytes)
         .ok()
-        .filter(|format| FORMATS.iter().any(|(known, ..)| known == format))
+        .and_then(|format| FORMATS.into_iter().find(|known| known.0 == format))
         .ok_or_else(|| ImageError::UnknownFormat { start: start_of(bytes) })?;
+    let format = known.0;
     let decoder =
         ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(|cause| refused(format, cause))?;
-    Ok(File { format, decoder: Box::new(decoder) })
+    if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
+        return Err(ImageError::Corrupt { format: known.2, reason: "it has no pixels".to_owned() });
+    }
+    Ok(File { known, decoder: Box::new(decoder) })
 }
 
 /// The decoder's error as ours.
