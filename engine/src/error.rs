@@ -15,12 +15,12 @@ use ocelli_udf::image::ImageError;
 #[non_exhaustive]
 pub enum Error {
     /// A file that a query reads as a table is not there.
-    #[error("file '{path}' does not exist; relative paths start at {directory}")]
+    #[error("file '{path}' does not exist{hint}")]
     NoFile {
         /// As the query has it.
         path: String,
-        /// The working directory.
-        directory: String,
+        /// Where relative paths start, after a semicolon; empty for an absolute one.
+        hint: String,
     },
 
     /// A file is there but is no table.
@@ -33,7 +33,7 @@ pub enum Error {
     },
 
     /// The model named in a call or by `ocelli.model` is not registered.
-    #[error("model '{name}' does not exist; there is {known}")]
+    #[error("model '{name}' does not exist; known models: {known}")]
     UnknownModel {
         /// As the query has it.
         name: String,
@@ -68,7 +68,7 @@ pub enum Error {
         function: &'static str,
         /// The argument's type.
         actual: DataType,
-        /// What would work, after a semicolon; may be empty.
+        /// What is not there yet, after a comma; may be empty.
         hint: &'static str,
     },
 
@@ -91,7 +91,7 @@ pub enum Error {
     },
 
     /// An image cannot be decoded.
-    #[error("bad image {place}: {source}; try_{function}, or SET ocelli.on_error = 'null', gives NULL for it")]
+    #[error("bad image {place}: {source}{limit}; try_{function}, or SET ocelli.on_error = 'null', gives NULL for it", limit = limit(source))]
     BadImage {
         /// `'photos/cat.jpg'`, or `in row 3`.
         place: String,
@@ -100,6 +100,14 @@ pub enum Error {
         /// The decoder's reason.
         source: ImageError,
     },
+}
+
+/// Which option is in the way of a large image.
+fn limit(error: &ImageError) -> &'static str {
+    match error {
+        ImageError::TooLarge { .. } => " (ocelli.max_image_pixels)",
+        _ => "",
+    }
 }
 
 impl From<Error> for DataFusionError {

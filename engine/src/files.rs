@@ -1,5 +1,6 @@
 //! [`Files`]: a quoted file name in a query is a table.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,13 +37,24 @@ impl UrlTableFactory for Files {
             let reason = format!("there is no object store for {}", url.object_store().as_str());
             return Err(Error::NotATable { path: name.to_owned(), reason }.into());
         }
-        let Some(first) = first_file(&url, &state).await.map_err(refuse)? else {
-            return Err(nothing_there(name, &url).into());
+        let kinds = kinds(&url, &state).await.map_err(refuse)?;
+        let reason = match kinds.as_slice() {
+            [] => return Err(nothing_there(name, &url).into()),
+            [kind] if EXTENSIONS.contains(&kind.as_str()) => None,
+            [kind] => Some(format!("{} is none of .parquet, .csv, .json (a value a line) and .arrow", shown(kind))),
+            several => {
+                let several = several.iter().map(|kind| shown(kind)).collect::<Vec<_>>().join(", ");
+                Some(format!("it holds files of several kinds ({several}); name one, as in '…/*.parquet'"))
+            }
         };
-        match self.factory.try_new(name).await.map_err(refuse)? {
-            Some(table) => Ok(Some(table)),
-            None => Err(Error::NotATable { path: name.to_owned(), reason: unknown_format(&first) }.into()),
+        if let Some(reason) = reason {
+            return Err(Error::NotATable { path: name.to_owned(), reason }.into());
         }
+        let table = self.factory.try_new(name).await.map_err(refuse)?;
+        if table.as_ref().is_some_and(|table| table.schema().fields().is_empty()) {
+            return Err(Error::NotATable { path: name.to_owned(), reason: "it has no columns".to_owned() }.into());
+        }
+        Ok(table)
     }
 }
 
@@ -59,11 +71,27 @@ fn names_a_file(name: &str) -> bool {
     name.contains(['/', '\\', '.', '*']) || Path::new(name).is_dir()
 }
 
-/// The path of the first file that `url` lists.
-async fn first_file(url: &ListingTableUrl, state: &dyn Session) -> Result<Option<String>> {
+/// What ends the name of a table's file.
+const EXTENSIONS: [&str; 4] = ["parquet", "csv", "json", "arrow"];
+
+/// What ends the names of the files that `url` lists. DataFusion takes the first file's format and leaves out the others.
+async fn kinds(url: &ListingTableUrl, state: &dyn Session) -> Result<Vec<String>> {
     let store = state.runtime_env().object_store(url)?;
     let mut files = url.list_all_files(state, store.as_ref(), "").await?;
-    Ok(files.next().await.transpose()?.map(|file| file.location.to_string()))
+    let mut kinds = BTreeSet::new();
+    while let Some(file) = files.next().await.transpose()? {
+        let name = file.location.filename().unwrap_or_default();
+        // Marks and temporary files of other programs, such as `_SUCCESS`.
+        if !name.starts_with(['_', '.']) {
+            let extension = Path::new(name).extension().unwrap_or_default();
+            kinds.insert(extension.to_string_lossy().to_lowercase());
+        }
+    }
+    Ok(kinds.into_iter().collect())
+}
+
+fn shown(kind: &str) -> String {
+    if kind.is_empty() { "a name without an end".to_owned() } else { format!(".{kind}") }
 }
 
 fn nothing_there(name: &str, url: &ListingTableUrl) -> Error {
@@ -77,13 +105,9 @@ fn nothing_there(name: &str, url: &ListingTableUrl) -> Error {
     if Path::new(name).is_dir() {
         return Error::NotATable { path, reason: "the folder has no files".to_owned() };
     }
-    let directory =
-        std::env::current_dir().map_or_else(|_| "the working directory".to_owned(), |at| at.display().to_string());
-    Error::NoFile { path, directory }
-}
-
-fn unknown_format(file: &str) -> String {
-    let file = Path::new(file);
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    format!("'{name}' is none of .parquet, .csv, .json (a value a line) and .arrow")
+    let hint = match std::env::current_dir() {
+        Ok(directory) if Path::new(name).is_relative() => format!("; relative paths start at {}", directory.display()),
+        _ => String::new(),
+    };
+    Error::NoFile { path, hint }
 }

@@ -18,7 +18,7 @@ pub(crate) use registry::Models;
 
 /// An image classifier: its files, how they want a picture prepared, and what its outputs are called.
 ///
-/// Cheap until it is needed: the graph is loaded by the first query that runs it, once for the whole process.
+/// Cheap until it is needed: the graph is loaded by the first query that runs it, once for the whole session.
 pub(crate) struct Model {
     name: String,
     /// An ONNX file.

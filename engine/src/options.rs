@@ -98,7 +98,7 @@ impl ExtensionOptions for OcelliOptions {
 fn whole_number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
     match value.trim().parse() {
         Ok(number) => Ok(number),
-        Err(_) => config_err!("ocelli.{key} is a whole number, got '{value}'"),
+        Err(_) => config_err!("ocelli.{key} must be a whole number, got '{value}'"),
     }
 }
 
@@ -106,7 +106,7 @@ fn on_error(value: &str) -> Result<OnError> {
     match value.to_ascii_lowercase().as_str() {
         "raise" => Ok(OnError::Raise),
         "null" => Ok(OnError::Null),
-        _ => config_err!("ocelli.on_error is 'raise' or 'null', got '{value}'"),
+        _ => config_err!("ocelli.on_error must be 'raise' or 'null', got '{value}'"),
     }
 }
 
@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn a_wrong_value_names_the_right_ones() {
         for (key, value, sentence) in [
-            ("ocelli.on_error", "ignore", "ocelli.on_error is 'raise' or 'null', got 'ignore'"),
-            ("ocelli.infer_batch_rows", "-1", "ocelli.infer_batch_rows is a whole number, got '-1'"),
+            ("ocelli.on_error", "ignore", "ocelli.on_error must be 'raise' or 'null', got 'ignore'"),
+            ("ocelli.infer_batch_rows", "-1", "ocelli.infer_batch_rows must be a whole number, got '-1'"),
             ("ocelli.nope", "1", "option 'ocelli.nope' does not exist; SHOW ALL lists the options"),
         ] {
             let error = session().set(key, value).unwrap_err();

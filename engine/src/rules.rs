@@ -1,6 +1,7 @@
 //! Our optimizer rules, one a file.
 
 mod lift_infer;
+mod prune_infer;
 #[cfg(test)]
 mod rule_test;
 
@@ -11,6 +12,7 @@ use datafusion::optimizer::OptimizerRule;
 use crate::model::Models;
 
 pub(crate) use lift_infer::LiftInfer;
+use prune_infer::PruneInfer;
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 
@@ -27,6 +29,8 @@ pub(crate) fn add_to(rules: &mut Rules, models: Arc<Models>) {
     // All other calls, before anything else: later rules fold calls with constant arguments, and copy calls into filters
     // that they push down.
     rules.insert(0, lift_infer);
+    // When projections have been merged, and name just what is read.
+    rules.push(Arc::new(PruneInfer));
 }
 
 #[cfg(test)]
@@ -44,12 +48,14 @@ mod tests {
         let theirs = Optimizer::new().rules;
         let mut rules = Optimizer::new().rules;
         add_to(&mut rules, Arc::new(Models::bundled().unwrap()));
-        let (ours, others): (Vec<&str>, Vec<&str>) = names(&rules).into_iter().partition(|name| *name == "lift_infer");
-        assert_eq!(ours.len(), 2);
+        let (ours, others): (Vec<&str>, Vec<&str>) =
+            names(&rules).into_iter().partition(|name| ["lift_infer", "prune_infer"].contains(name));
+        assert_eq!(ours, ["lift_infer", "lift_infer", "prune_infer"]);
         assert_eq!(others, names(&theirs));
         let place = |name: &str| names(&rules).iter().rposition(|found| *found == name);
         assert_eq!(names(&rules)[0], "lift_infer");
         assert!(place(SUBQUERIES_ARE_JOINS) < place("lift_infer"), "after subqueries are joins");
         assert!(place("lift_infer") < place("push_down_filter"), "before filters are pushed");
+        assert!(place("optimize_projections") < place("prune_infer"), "after projections are merged");
     }
 }

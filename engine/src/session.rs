@@ -87,7 +87,7 @@ pub struct OcelliBuilder {
 }
 
 impl OcelliBuilder {
-    /// Bytes that joins, sorts and aggregates may hold before they spill to disk. Unlimited when not given.
+    /// Bytes that operators may hold: sorts and aggregates spill to disk then, others fail. Unlimited when not given.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = Some(bytes);
         self
@@ -99,8 +99,10 @@ impl OcelliBuilder {
         self
     }
 
+    /// Puts the session together.
+    ///
     /// # Errors
-    /// When the folder for spilled data cannot be made.
+    /// When the folder for spilled data cannot be made, or the bundled model's configuration cannot be read.
     pub fn build(self) -> Result<Ocelli> {
         let threads = self.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
         let mut runtime = RuntimeEnvBuilder::new();
@@ -109,7 +111,13 @@ impl OcelliBuilder {
             let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), CONSUMERS_NAMED);
             runtime = runtime.with_memory_pool(Arc::new(pool));
         }
-        let config = SessionConfig::new().with_target_partitions(threads).with_information_schema(true);
+        let mut config = SessionConfig::new()
+            .with_target_partitions(threads)
+            .with_information_schema(true)
+            // Rows dealt out to partitions come back in any order. The workers are shared, one partition keeps them busy.
+            .with_round_robin_repartition(false);
+        // `'photos/**/*.parquet'` is meant as it is written.
+        config.options_mut().execution.listing_table_ignore_subdirectory = false;
         let builder = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config)

@@ -34,7 +34,9 @@ pub fn explain(error: &DataFusionError) -> String {
         DataFusionError::SQL(inner, _) => syntax(inner),
         DataFusionError::SchemaError(inner, _) => schema(inner),
         DataFusionError::ResourcesExhausted(text) => {
-            format!("not enough memory: {}; a larger memory limit may help", first_line(text))
+            // In front of it there is a list of everybody who holds some.
+            let reason = text.rsplit("Error: ").next().unwrap_or(text);
+            format!("not enough memory: {}; a larger memory limit may help", first_line(reason))
         }
         DataFusionError::NotImplemented(text) => format!("not supported: {}", unsupported(text)),
         DataFusionError::Internal(text) => format!("internal error, please report it: {}", first_line(text)),
@@ -80,7 +82,7 @@ fn schema(error: &SchemaError) -> String {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
             let (name, hint) = (field.flat_name(), case_hint(field, &names));
-            format!("column '{name}' does not exist{hint}; there is {}", names.join(", "))
+            format!("column '{name}' does not exist{hint}; the columns are {}", names.join(", "))
         }
         SchemaError::AmbiguousReference { field } => {
             format!("column '{}' is in more than one table; write it as table.{}", field.name, field.name)
@@ -100,10 +102,13 @@ fn case_hint(field: &Column, names: &[&str]) -> String {
 /// What the planner cannot do, without the dump of its data structures.
 fn unsupported(text: &str) -> String {
     match text.split_once("Physical plan does not support logical expression ") {
-        Some((_, dump)) if dump.contains("Subquery") => {
+        Some((_, dump)) if dump.contains("Subquery") || dump.starts_with("OuterReferenceColumn") => {
             "a subquery that uses its outer query in this way; a join can say the same".to_owned()
         }
-        Some((_, dump)) => format!("an expression of the kind {} here", dump.split('(').next().unwrap_or(dump)),
+        Some((_, dump)) => {
+            let kind = dump.split(['(', ' ', '{']).next().unwrap_or(dump);
+            format!("an expression of the kind {kind} here")
+        }
         None => first_line(text),
     }
 }
@@ -124,7 +129,7 @@ fn plain(text: &str) -> String {
     if let Some((name, known)) = between(&text, "Unknown parameter name '", "]").and_then(|text| text.split_once("'. "))
     {
         let known = known.trim_start_matches("Valid parameters are: [");
-        return format!("parameter '{name}' does not exist; there is {known}");
+        return format!("parameter '{name}' does not exist; the parameters are {known}");
     }
     if let Some((name, _)) = text.strip_prefix("Config value \"").and_then(|rest| rest.split_once("\" not found on ")) {
         return format!("option '{name}' does not exist; SHOW ALL lists the options");
@@ -148,8 +153,8 @@ fn no_such_signature(text: &str) -> Option<String> {
         }
         None => Vec::new(),
     };
-    let known = if known.is_empty() { String::new() } else { format!("; there is {}", known.join(", ")) };
-    Some(format!("function {call} does not exist{known}"))
+    let known = if known.is_empty() { String::new() } else { format!("; it takes {}", known.join(", ")) };
+    Some(format!("no function fits the call {call}{known}"))
 }
 
 /// A name without quotes is cut at its dots, so that `photos.parquet` is a table `parquet` of a schema `photos`.
@@ -160,9 +165,15 @@ fn missing_table(name: &str) -> String {
     format!("table '{name}' does not exist; a file is a table when its name is quoted: FROM '{file}'")
 }
 
-/// The first line, without the kind of error in front of it and the backtrace behind it.
+/// All in one line, without the kind of error in front, and a backtrace or a dump behind.
 fn first_line(text: &str) -> String {
-    const KINDS: [&str; 9] = [
+    const KINDS: [&str; 15] = [
+        "Csv error: ",
+        "Json error: ",
+        "Parser error: ",
+        "Parquet argument error: ",
+        "Cast error: ",
+        "Resources exhausted: ",
         "Error during planning: ",
         "Execution error: ",
         "External error: ",
@@ -208,7 +219,7 @@ mod tests {
         let ours = Error::UnknownModel { name: "nope".to_owned(), known: "m".to_owned() };
         let error = ArrowError::ExternalError(Box::new(DataFusionError::from(ours).context("somewhere")));
         let error = DataFusionError::ArrowError(Box::new(error), None);
-        assert_eq!(explain(&error), "model 'nope' does not exist; there is m");
+        assert_eq!(explain(&error), "model 'nope' does not exist; known models: m");
     }
 
     #[test]
@@ -227,7 +238,7 @@ mod tests {
                     No function matches the given name and argument types 'avg(Utf8)'. You might need to add explicit type \
                     casts.\n\tCandidate functions:\n\tavg(Decimal)\n\tavg(Float64)";
         let error = DataFusionError::Plan(text.to_owned());
-        assert_eq!(explain(&error), "function avg(Utf8) does not exist; there is avg(Decimal), avg(Float64)");
+        assert_eq!(explain(&error), "no function fits the call avg(Utf8); it takes avg(Decimal), avg(Float64)");
     }
 
     #[test]
@@ -243,7 +254,7 @@ mod tests {
         for (text, sentence) in [
             (
                 "Unknown parameter name 'm'. Valid parameters are: [image, model]",
-                "parameter 'm' does not exist; there is image, model",
+                "parameter 'm' does not exist; the parameters are image, model",
             ),
             (
                 "Config value \"nope\" not found on OcelliOptions",

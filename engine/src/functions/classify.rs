@@ -149,9 +149,11 @@ impl ScalarUDFImpl for InferUdf {
         match model {
             None | Some((_, Some(ScalarValue::Utf8(Some(_)) | ScalarValue::Utf8View(Some(_))))) => {}
             Some((_, Some(value))) => {
-                return Err(self.arguments(format!("the model's name is text, got {value}")).into());
+                return Err(self.arguments(format!("the model's name must be text, got {value}")).into());
             }
-            Some((_, None)) => return Err(self.arguments("the model's name must be a constant".to_owned()).into()),
+            Some((_, None)) => {
+                return Err(self.arguments("the model's name must be written as text, in quotes".to_owned()).into());
+            }
         }
         Ok(Arc::new(Field::new(function, self.function.return_type(), true)))
     }

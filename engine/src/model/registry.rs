@@ -42,6 +42,6 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known() {
         let error = Models::bundled().unwrap().get("resnet").unwrap_err();
-        assert_eq!(error.to_string(), "model 'resnet' does not exist; there is resnet20-cifar10");
+        assert_eq!(error.to_string(), "model 'resnet' does not exist; known models: resnet20-cifar10");
     }
 }

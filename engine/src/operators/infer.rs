@@ -29,7 +29,7 @@ pub(crate) use planner::InferPlanner;
 /// What to compute: one pass of one model over one column of images.
 ///
 /// Holds names and columns, never a loaded model.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct InferNode {
     input: LogicalPlan,
     model: ModelRef,
@@ -80,18 +80,33 @@ impl InferNode {
         Ok(Self { input, model, image, place, outputs, schema: Arc::new(schema) })
     }
 
+    /// Without the outputs that nobody reads, without itself when there are no others; `None` when all are read.
+    pub(crate) fn prune(&self, is_read: impl Fn(&str) -> bool) -> Result<Option<LogicalPlan>> {
+        let outputs: Vec<_> = self.outputs.iter().filter(|output| is_read(&output.name)).cloned().collect();
+        if outputs.len() == self.outputs.len() {
+            return Ok(None);
+        }
+        if outputs.is_empty() {
+            return Ok(Some(self.input.clone()));
+        }
+        let (model, image, place) = (self.model.clone(), self.image.clone(), self.place.clone());
+        Self::with_place(self.input.clone(), model, image, place, outputs).map(|node| Some(node.into_plan()))
+    }
+
     /// As a node of a plan.
     pub(crate) fn into_plan(self) -> LogicalPlan {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 }
 
-/// The text column of the image's table that names the picture.
+/// The text column that names the picture: one of the image's table, or the only one of that name.
 fn place(schema: &DFSchema, image: &Column) -> Option<Column> {
     PLACES.iter().find_map(|name| {
-        let (_, field) =
-            schema.iter().find(|(from, field)| *from == image.relation.as_ref() && field.name() == name)?;
-        field.data_type().is_string().then(|| Column::new(image.relation.clone(), *name))
+        let is_place = |field: &Field| field.name().eq_ignore_ascii_case(name) && field.data_type().is_string();
+        let named: Vec<_> = schema.iter().filter(|(_, field)| is_place(field)).collect();
+        let here = named.iter().find(|(from, _)| *from == image.relation.as_ref());
+        let (from, field) = here.or(if named.len() == 1 { named.first() } else { None })?;
+        Some(Column::new(from.cloned(), field.name()))
     })
 }
 
@@ -150,6 +165,13 @@ impl UserDefinedLogicalNodeCore for InferNode {
     /// One row in, one row out.
     fn supports_limit_pushdown(&self) -> bool {
         true
+    }
+}
+
+/// As in EXPLAIN: some of its formats print nodes they do not know in this way.
+impl fmt::Debug for InferNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_for_explain(f)
     }
 }
 

@@ -7,7 +7,9 @@ use datafusion::common::{Column, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{GroupingSet, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Distinct, DistinctOn, Expr, Join, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::logical_expr::{
+    Distinct, DistinctOn, DmlStatement, Expr, Extension, Join, LogicalPlan, LogicalPlanBuilder, SortExpr, WriteOp,
+};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
 
@@ -54,6 +56,9 @@ impl OptimizerRule for LiftInfer {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let calls = self.calls(&plan, &OcelliOptions::of(&config.options()))?;
+        if let LogicalPlan::Dml(statement) = &plan {
+            refuse_to_change_rows(statement)?;
+        }
         if calls.is_empty() || !plan.all_out_ref_exprs().is_empty() {
             return Ok(Transformed::no(plan));
         }
@@ -64,6 +69,23 @@ impl OptimizerRule for LiftInfer {
         };
         Ok(Transformed::yes(lifted))
     }
+}
+
+/// DELETE and UPDATE hand their conditions to the table itself, which runs no model.
+fn refuse_to_change_rows(statement: &DmlStatement) -> Result<()> {
+    if !matches!(statement.op, WriteOp::Delete | WriteOp::Update) {
+        return Ok(());
+    }
+    let runs_a_model = statement.input.exists(|plan| match plan {
+        LogicalPlan::Extension(Extension { node }) => Ok(node.as_any().is::<InferNode>()),
+        _ => Ok(false),
+    })?;
+    if runs_a_model {
+        let function = InferFunction::Classify.name();
+        let reason = "DELETE and UPDATE run no model; CREATE TABLE … AS SELECT can do the same";
+        return Err(Error::Misplaced { function, reason }.into());
+    }
+    Ok(())
 }
 
 /// A call of an [`InferFunction`] in the expressions of a node.
@@ -94,7 +116,7 @@ impl LiftInfer {
         if let Some(call) = calls.first()
             && plan.inputs().is_empty()
         {
-            let reason = "VALUES and table scans run no model; SELECT classify(image) FROM them";
+            let reason = "VALUES runs no model; write SELECT classify(…) instead";
             return Err(Error::Misplaced { function: call.function.name(), reason }.into());
         }
         Ok(calls)
@@ -112,7 +134,7 @@ impl LiftInfer {
             None => options.model.as_str(),
             Some(Expr::Literal(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)), _)) => name,
             Some(other) => {
-                let problem = format!("the model's name is text, got {other}");
+                let problem = format!("the model's name must be text, got {other}");
                 return Err(Error::Arguments { function: function.name(), problem }.into());
             }
         };
@@ -229,7 +251,7 @@ fn infer_below(input: LogicalPlan, calls: Vec<Call>, config: &dyn OptimizerConfi
     let mut nodes: Vec<(Column, ModelRef, Vec<InferOutput>)> = Vec::new();
     let mut columns = Vec::new();
     for (call, image) in calls.into_iter().zip(images) {
-        let name = config.alias_generator().next("__infer");
+        let name = unused_name(&input, "__infer", config);
         columns.push((call.expr, Column::new_unqualified(&name)));
         let output = InferOutput { name, function: call.function, on_error: call.on_error };
         match nodes.iter_mut().find(|(at, model, _)| *at == image && *model == call.model) {
@@ -257,7 +279,7 @@ fn images_below(
             other => match computed.iter().find(|(expr, _)| expr == other) {
                 Some((_, column)) => column.clone(),
                 None => {
-                    let column = Column::new_unqualified(config.alias_generator().next("__image"));
+                    let column = Column::new_unqualified(unused_name(&input, "__image", config));
                     computed.push((other.clone(), column.clone()));
                     column
                 }
@@ -271,6 +293,16 @@ fn images_below(
     let computed = computed.into_iter().map(|(expr, column)| expr.alias(column.name));
     let projected: Vec<Expr> = columns.chain(computed).collect();
     Ok((LogicalPlanBuilder::from(input).project(projected)?.build()?, images))
+}
+
+/// A name that no column has.
+fn unused_name(input: &LogicalPlan, prefix: &str, config: &dyn OptimizerConfig) -> String {
+    loop {
+        let name = config.alias_generator().next(prefix);
+        if !input.schema().fields().iter().any(|field| *field.name() == name) {
+            return name;
+        }
+    }
 }
 
 /// The column under its full name, by which nodes find it.
@@ -392,6 +424,6 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_model_is_refused() {
         let error = lift("SELECT classify(image, model => 'nope') FROM t").await;
-        assert_eq!(error, "model 'nope' does not exist; there is resnet20-cifar10");
+        assert_eq!(error, "model 'nope' does not exist; known models: resnet20-cifar10");
     }
 }

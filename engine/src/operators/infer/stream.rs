@@ -75,7 +75,7 @@ struct MicroBatch {
 impl Infer {
     /// The rows of `input` with the outputs behind their columns.
     ///
-    /// As many micro-batches are under way as there are workers, and one that waits, so that no worker does.
+    /// As many micro-batches of a partition are under way as there are workers, and one that waits, so that no worker does.
     pub(crate) fn stream(
         self: Arc<Self>,
         input: SendableRecordBatchStream,
@@ -190,10 +190,7 @@ impl Infer {
 
     /// Decodes one image and writes what the model sees of it.
     fn prepare(&self, bytes: &[u8], out: &mut [f32]) -> std::result::Result<(), ImageError> {
-        // The decoders are other people's code and the bytes are anybody's: a panic is one bad image, not the end.
-        let max_pixels = self.max_pixels;
-        let decoded = catch_unwind(|| decode(bytes, max_pixels)).unwrap_or(Err(ImageError::Panicked));
-        self.model.preprocess.apply(&decoded?, out);
+        self.model.preprocess.apply(&decode(bytes, self.max_pixels)?, out);
         Ok(())
     }
 
@@ -206,7 +203,7 @@ impl Infer {
         Err(Error::BadImage { place: self.place(micro, row)?, function, source }.into())
     }
 
-    /// `'photos/cat.jpg'`, or `in row 3` where nothing names the image.
+    /// `'photos/cat.jpg'`, or its row where nothing names the image.
     fn place(&self, micro: &MicroBatch, row: usize) -> Result<String> {
         if let Some(place) = self.place {
             let name = cast(&micro.rows.column(place).slice(row, 1), &DataType::Utf8)?;
@@ -214,7 +211,7 @@ impl Infer {
                 return Ok(format!("'{name}'"));
             }
         }
-        Ok(format!("in row {}", micro.offset + row + 1))
+        Ok(format!("in row {} of those to look at", micro.offset + row + 1))
     }
 
     /// The label of each image in the tensor.
