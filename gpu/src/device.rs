@@ -37,7 +37,7 @@ impl Device {
         };
         let Some(adapter) = adapters.iter().find(fits) else {
             return Err(Error::NoAdapter {
-                wanted: name.map_or_else(|| "that is a real one".to_owned(), |name| format!("named \"{name}\"")),
+                wanted: name.map_or_else(|| "real GPU".to_owned(), |name| format!("GPU named '{name}'")),
                 found: names(&adapters),
             });
         };
@@ -140,7 +140,7 @@ fn bytes(len: usize) -> u64 {
 
 fn names(adapters: &[wgpu::Adapter]) -> String {
     if adapters.is_empty() {
-        return "no adapter at all (is a Vulkan driver installed?)".to_owned();
+        return "none at all (is a Vulkan driver installed?)".to_owned();
     }
     adapters.iter().map(|adapter| adapter.get_info().name).collect::<Vec<_>>().join(", ")
 }

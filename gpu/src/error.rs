@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum Error {
     /// There is no adapter, or none of that name.
-    #[error("no GPU {wanted}; there is {found}")]
+    #[error("no {wanted}; adapters: {found}")]
     NoAdapter {
         /// What was asked for, for a sentence.
         wanted: String,
@@ -14,7 +14,7 @@ pub enum Error {
     },
 
     /// The driver would not open the adapter.
-    #[error("GPU \"{adapter}\" cannot be opened: {reason}")]
+    #[error("GPU '{adapter}' cannot be opened: {reason}")]
     Open {
         /// Its name.
         adapter: String,
@@ -49,6 +49,17 @@ pub enum Error {
         expected: usize,
         /// What the buffer has.
         actual: usize,
+    },
+
+    /// A matrix has more rows or columns than the device counts.
+    #[error("{kernel} takes sides of up to {limit} on this GPU, got {side}")]
+    TooLong {
+        /// The kernel.
+        kernel: &'static str,
+        /// The longest side.
+        side: usize,
+        /// The device's limit.
+        limit: usize,
     },
 
     /// The device stopped working.

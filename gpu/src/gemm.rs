@@ -34,9 +34,18 @@ impl<'d> Gemm<'d> {
     /// Starts the product of two matrices; `shape` is `[m, k, n]`. Reading the result waits for it.
     ///
     /// # Errors
-    /// [`Error::Shape`] when a buffer has another length than the shape says, and those of [`Device::zeros`].
+    /// [`Error::Shape`] when a buffer has another length than the shape says, [`Error::TooLong`] for a side beyond the device,
+    /// and those of [`Device::zeros`].
+    ///
+    /// # Panics
+    /// When a buffer is of another device.
     pub fn run(&self, a: &Buffer, b: &Buffer, shape: [usize; 3]) -> Result<Buffer, Error> {
         let [m, k, n] = shape;
+        let limit = self.device.device.limits().max_compute_workgroups_per_dimension as usize * TILE;
+        if let Some(&side) = shape.iter().find(|&&side| side > limit) {
+            return Err(Error::TooLong { kernel: "gemm", side, limit });
+        }
+        // No side is longer than 2^21 or so: products of two stay far below the largest number.
         for (buffer, expected) in [(a, m * k), (b, k * n)] {
             if buffer.len() != expected {
                 return Err(Error::Shape { kernel: "gemm", shape, expected, actual: buffer.len() });
@@ -48,7 +57,7 @@ impl<'d> Gemm<'d> {
             return Ok(c);
         }
         let wgpu = &self.device.device;
-        // The device's limit on a buffer keeps each side far below 2^32; the fourth number is what alignment asks for.
+        // The fourth number is what alignment asks for.
         let numbers = [m as u32, k as u32, n as u32, 0];
         let uniform = wgpu.create_buffer_init(&BufferInitDescriptor {
             label: Some("shape"),

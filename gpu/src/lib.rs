@@ -14,8 +14,8 @@
 //! ```
 //!
 //! - [`Device`] is an opened adapter, [`Buffer`] a slice on it.
-//! - Each kernel is a type of its own ([`Gemm`]): its `.wgsl` beside its `.rs`, which has the launch and, in its tests, a slow
-//!   `reference_` twin on the CPU.
+//! - Each kernel is a type of its own ([`Gemm`]): its `.wgsl` beside its `.rs`, which has the launch. The tests have a slow
+//!   `reference_` twin of each.
 
 mod buffer;
 mod device;
