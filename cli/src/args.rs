@@ -1,9 +1,8 @@
 //! [`Args`]: the command line.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 
 use crate::output::Format;
 
@@ -32,10 +31,10 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
 
     /// CPU cores to use [default: all]
-    #[arg(long, value_name = "N", env = "OCELLI_THREADS")]
-    pub(crate) threads: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024), env = "OCELLI_THREADS")]
+    pub(crate) threads: Option<u16>,
 
-    /// Memory that sorts, joins and aggregates hold before they spill to disk, e.g. 2GB or 512MiB [default: no limit]
+    /// Memory for rows, e.g. 2GB or 512MiB; sorts and aggregates spill to disk beyond it, others fail [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "OCELLI_MEMORY_LIMIT")]
     pub(crate) memory_limit: Option<usize>,
 }
@@ -43,7 +42,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = r#"Examples:
   ocelli "SELECT uri, classify(image) AS label FROM 'photos.parquet'"
   ocelli --format csv -f report.sql > report.csv
-  ocelli "SHOW FUNCTIONS LIKE '%image%'"
+  ocelli "DESCRIBE 'photos.parquet'"
   ocelli "SET ocelli.on_error = 'null'; SELECT classify(image) AS label, count(*) FROM 'photos/*.parquet' GROUP BY label"
 
 Without SQL, statements are read from standard input. Every option of SHOW ALL can be SET."#;

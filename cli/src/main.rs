@@ -6,7 +6,7 @@
 mod args;
 mod output;
 
-use std::io::{self, ErrorKind, IsTerminal};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -16,6 +16,7 @@ use futures::StreamExt;
 use ocelli::{Ocelli, Statement, explain};
 
 use crate::args::{Args, Source};
+use crate::output::printable;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -24,10 +25,15 @@ fn main() -> ExitCode {
         // Whoever read our rows has seen enough, as in `ocelli … | head`.
         Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(stop) => {
-            eprintln!("error: {stop}");
+            say(&format!("error: {}", printable(&stop.to_string())));
             ExitCode::from(if matches!(stop, Stop::Usage(_)) { 2 } else { 1 })
         }
     }
+}
+
+/// Writes a line to standard error. When nobody can read it, there is nobody to tell.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Why the program ends early.
@@ -55,11 +61,13 @@ impl std::fmt::Display for Stop {
 
 fn start(args: &Args) -> Result<(), Stop> {
     let text = read(args.source())?;
+    // Some editors begin a file with a mark that SQL does not know.
+    let text = text.trim_start_matches('\u{feff}');
     let mut builder = Ocelli::builder();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = args.threads {
-        builder = builder.threads(threads.get());
-        runtime.worker_threads(threads.get());
+        builder = builder.threads(threads.into());
+        runtime.worker_threads(threads.into());
     }
     if let Some(bytes) = args.memory_limit {
         builder = builder.memory_limit(bytes);
@@ -68,7 +76,7 @@ fn start(args: &Args) -> Result<(), Stop> {
     runtime
         .build()
         .map_err(|error| Stop::Usage(format!("cannot start threads: {error}")))?
-        .block_on(run(&ocelli, &text, args))
+        .block_on(run(&ocelli, text, args))
 }
 
 /// The text to run.
@@ -133,7 +141,7 @@ async fn run_one(ocelli: &Ocelli, statement: Statement, args: &Args) -> Result<(
     out.finish()?;
     if !args.quiet {
         let rows = if count == 1 { "row" } else { "rows" };
-        eprintln!("{count} {rows} in {:.2} s", start.elapsed().as_secs_f64());
+        say(&format!("{count} {rows} in {:.2} s", start.elapsed().as_secs_f64()));
     }
     Ok(())
 }

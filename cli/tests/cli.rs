@@ -1,6 +1,6 @@
 //! The program from outside: arguments, formats, exit status, and what a newcomer's mistakes are told.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -136,7 +136,7 @@ fn bad_input_is_one_sentence() {
         ("SELECT * FROM 'nope.parquet'", "error: file 'nope.parquet' does not exist; relative paths start at /"),
         (
             "SELECT imag FROM 'examples/data/photos.parquet'",
-            "error: column 'imag' does not exist; there is uri, image, title, author, licence, width, height\n",
+            "error: column 'imag' does not exist; the columns are uri, image, title, author, licence, width, height\n",
         ),
         (
             "SELECT classify(uri) FROM 'examples/data/photos.parquet'",
@@ -168,6 +168,7 @@ fn wrong_usage_ends_with_2() {
     for args in [
         &["--format", "xml", "SELECT 1"][..],
         &["--threads", "0", "SELECT 1"],
+        &["--threads", "2000", "SELECT 1"],
         &["--memory-limit", "much", "SELECT 1"],
         &["--no-such-option"],
         &["SELECT 1", "-c", "SELECT 2"],
@@ -206,15 +207,54 @@ fn limits_reach_the_session() {
     assert!(said.contains("not enough memory") || said.contains("disk space"), "{said}");
 }
 
-/// `ocelli … | head -1`: the reader leaves, and that is no failure.
+/// `ocelli … | head -1`: the reader leaves after a line, and that is no failure.
 #[test]
 fn a_closed_pipe_is_no_failure() {
-    let mut child = ocelli(&["-q", "--format", "csv", "SELECT value FROM range(10000000)"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("ocelli starts");
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+    for format in ["table", "csv", "json", "ndjson"] {
+        let mut child = ocelli(&["-q", "--format", format, "SELECT value FROM range(1000000)"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("ocelli starts");
+        let mut byte = [0];
+        child.stdout.take().expect("its output").read_exact(&mut byte).expect("it writes");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()), "{format}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_error_is_no_failure() {
+    for (query, status) in [("SELECT 1", 0), ("SELEC 1", 1)] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+        let output = ocelli(&[query]).stderr(full).output().expect("ocelli starts");
+        assert_eq!(output.status.code(), Some(status), "{query}");
+    }
+}
+
+#[test]
+fn a_failing_query_prints_nothing_before_its_first_row() {
+    for format in ["table", "csv", "json", "ndjson"] {
+        let output = run(&["--format", format, "SELECT classify(image) FROM 'examples/data/mixed.parquet'"]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{format}");
+    }
+}
+
+#[test]
+fn json_has_no_key_twice() {
+    let said = error(&["--format", "json", "SELECT a.n, b.n FROM (SELECT 1 AS n) a, (SELECT 2 AS n) b"], 1);
+    assert_eq!(said, "error: cannot write the rows: two columns are called 'n'; name them with AS\n");
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let said = error(&["SELECT classify(image) FROM (SELECT chr(27) || '[31m' AS uri, X'00' AS image)"], 1);
+    assert!(said.starts_with("error: bad image '\\u{1b}[31m': "), "{said}");
+}
+
+#[test]
+fn a_mark_at_the_start_of_a_file_is_skipped() {
+    let path = file("mark.sql", "\u{feff}SELECT 7 AS a");
+    assert_eq!(rows(&["-q", "--format", "csv", "-f", path.to_str().expect("a path of text")]), "a\n7\n");
 }

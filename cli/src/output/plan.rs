@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Schema};
 
-use super::RowWriter;
+use super::{RowWriter, printable};
 
 pub(super) struct PlanWriter<W> {
     out: W,
@@ -36,10 +36,10 @@ impl<W: Write> RowWriter for PlanWriter<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         let (kinds, plans) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
         for row in 0..batch.num_rows() {
-            writeln!(self.out, "{}", kinds.value(row))?;
+            writeln!(self.out, "{}", printable(kinds.value(row)))?;
             let plan = if plans.is_null(row) { "" } else { plans.value(row) };
             for line in plan.lines() {
-                writeln!(self.out, "  {line}")?;
+                writeln!(self.out, "  {}", printable(line))?;
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use unicode_width::UnicodeWidthStr;
 
-use super::{RowWriter, io_error};
+use super::{RowWriter, io_error, printable};
 
 /// The first rows decide how wide the columns are; wider values that come later stand out of their column and lose nothing.
 const ROWS_MEASURED: usize = 1000;
@@ -90,7 +90,7 @@ impl<W: Write> RowWriter for TableWriter<W> {
         let columns = batch.columns().iter().map(|column| Column::new(column, &options));
         let columns = columns.collect::<io::Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
-            self.waiting.push(columns.iter().map(|column| column.cell(row)).collect());
+            self.waiting.push(columns.iter().map(|column| column.cell(row)).collect::<io::Result<_>>()?);
             if self.waiting.len() >= ROWS_MEASURED {
                 self.write_waiting()?;
             }
@@ -125,31 +125,19 @@ impl<'a> Column<'a> {
         })
     }
 
-    fn cell(&self, row: usize) -> Cell {
-        match self {
+    fn cell(&self, row: usize) -> io::Result<Cell> {
+        Ok(match self {
             Self::Bytes(sizes) => match sizes[row] {
                 Some(size) => vec![format!("<{size} bytes>")],
                 None => vec!["NULL".to_owned()],
             },
-            Self::Text(formatter) => cell(&formatter.value(row).to_string()),
-        }
+            Self::Text(formatter) => cell(&formatter.value(row).try_to_string().map_err(io_error)?),
+        })
     }
 }
 
-/// Lines without control characters, which a terminal would obey.
 fn cell(text: &str) -> Cell {
-    let lines = text.trim_end_matches('\n').split('\n').map(|line| {
-        let mut shown = String::with_capacity(line.len());
-        for character in line.chars() {
-            match character {
-                '\t' => shown.push_str("    "),
-                control if control.is_control() => shown.extend(control.escape_default()),
-                other => shown.push(other),
-            }
-        }
-        shown
-    });
-    lines.collect()
+    text.trim_end_matches('\n').split('\n').map(printable).collect()
 }
 
 #[cfg(test)]
