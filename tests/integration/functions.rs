@@ -28,7 +28,7 @@ fn reference() -> Result<(), Box<dyn Error>> {
         sections.entry(documentation.doc_section.label).or_default().insert(name, documentation);
     }
     let mut page = "# Functions\n\nWhat an Ocelli session has beside DataFusion's own. Written from the functions' \
-                    documentation; `SHOW FUNCTIONS` lists them all.\n"
+                    documentation.\n"
         .to_owned();
     for (label, functions) in sections {
         writeln!(page, "\n## {label}")?;

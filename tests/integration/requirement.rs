@@ -10,8 +10,6 @@ pub(crate) fn require(what: &str, missing: Option<String>, trial: Trial) -> Tria
     };
     let required = std::env::var("OCELLI_REQUIRE").unwrap_or_default();
     let name = format!("{} ({reason})", trial.name());
-    if required.split(',').any(|item| item.trim() == what) {
-        return Trial::test(name, move || Err(reason.into()));
-    }
-    Trial::test(name, || Ok(())).with_ignored_flag(true)
+    let is_required = required.split(',').any(|item| item.trim() == what);
+    Trial::test(name, move || Err(reason.into())).with_ignored_flag(!is_required)
 }

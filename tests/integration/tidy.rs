@@ -128,11 +128,15 @@ fn versions_are_pinned_once() -> Result<(), Box<dyn Error>> {
     for path in files("toml").into_iter().filter(|path| path.components().count() == 2 && path.ends_with("Cargo.toml"))
     {
         let text = fs::read_to_string(&path)?;
-        let dependencies = text
-            .split('[')
-            .filter(|section| section.starts_with("dependencies]") || section.starts_with("dev-dependencies]"));
-        for line in dependencies.flat_map(|section| section.lines().skip(1)) {
-            if !line.trim().is_empty() && !line.contains("workspace = true") {
+        let mut in_dependencies = false;
+        for line in text.lines().map(str::trim) {
+            if let Some(section) = line.strip_prefix('[') {
+                in_dependencies = section.contains("dependencies");
+            } else if in_dependencies
+                && !line.is_empty()
+                && !line.starts_with('#')
+                && !line.contains("workspace = true")
+            {
                 findings.push(format!("{}: `{line}` belongs in the root manifest", path.display()));
             }
         }

@@ -224,6 +224,7 @@ def bad_files():
     yield "truncated.jpg", half(jpeg)
     yield "no-end-marker.jpg", jpeg[:-2]
     yield "no-size.jpg", jpeg_without_size(jpeg)
+    yield "no-size.gif", bytes.fromhex("47494638396100000000800000ffffff0000002c00000000010001000002024401003b")
     yield "empty.jpg", b""
     yield "truncated.png", half(png)
     yield "wrong-crc.png", png_wrong_crc(png)
