@@ -1,5 +1,7 @@
 //! [`resize`] scales pixels with Pillow's arithmetic, so that a model sees what it was trained on.
 
+use std::ops::Range;
+
 use super::Rgb;
 
 /// The kernel that weighs source pixels. Each is stretched when shrinking, so that every source pixel counts
@@ -28,42 +30,52 @@ impl Filter {
 
 /// Scales to `width` x `height`, whatever the shape was: the pixels of Pillow's `Image.resize`, without a difference.
 ///
-/// Two passes, rows first, with 8-bit pixels between them and 22-bit fixed-point weights (Pillow, `Resample.c`).
+/// Each row is scaled, to 8-bit pixels, and then added to the rows of the result that it counts for, with 22-bit fixed-point
+/// weights (Pillow, `Resample.c`). Beside the result there is one row in memory, however long the picture is.
 ///
 /// # Panics
 /// When a side of either image is 0.
 pub fn resize(image: &Rgb, width: u32, height: u32, filter: Filter) -> Rgb {
     assert!(image.width > 0 && image.height > 0 && width > 0 && height > 0, "an image has pixels");
-    let (from_width, from_height) = (image.width as usize, image.height as usize);
-    let (to_width, to_height) = (width as usize, height as usize);
-    let rows = (from_width != to_width).then(|| {
-        let taps = Taps::new(from_width, to_width, filter);
-        let mut out = vec![0; from_height * to_width * 3];
-        for (from, to) in image.data.chunks_exact(from_width * 3).zip(out.chunks_exact_mut(to_width * 3)) {
-            scale_row(from, to, &taps);
+    let (from_width, to_width) = (image.width as usize, width as usize);
+    let across = (from_width != to_width).then(|| Taps::new(from_width, to_width, filter));
+    let down = Taps::new(image.height as usize, height as usize, filter);
+    let mut scaled = vec![0; to_width * 3];
+    let mut sums = vec![HALF; height as usize * to_width * 3];
+    // The first row of the result that a row of the source still counts for.
+    let mut open = 0;
+    for (number, row) in image.data.chunks_exact(from_width * 3).enumerate() {
+        let row = match &across {
+            None => row,
+            Some(taps) => {
+                scale_row(row, &mut scaled, taps);
+                &scaled
+            }
+        };
+        open += (open..down.len()).take_while(|&position| down.get(position).0.end <= number).count();
+        for position in open..down.len() {
+            let (range, weights) = down.get(position);
+            if range.start > number {
+                break;
+            }
+            if range.contains(&number) {
+                add_row(row, weights[number - range.start], &mut sums[position * row.len()..][..row.len()]);
+            }
         }
-        out
-    });
-    let rows = rows.as_deref().unwrap_or(&image.data);
-    let data = if from_height == to_height {
-        rows.to_vec()
-    } else {
-        scale_columns(rows, to_width * 3, &Taps::new(from_height, to_height, filter))
-    };
-    Rgb { width, height, data }
+    }
+    Rgb { width, height, data: sums.into_iter().map(clip).collect() }
 }
 
 /// Fraction bits of a weight: 8 of the 32 hold the pixel, 2 are headroom for kernels that overshoot.
 const PRECISION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION - 1);
 
-/// For each output position: the first source position and the weights from there on.
+/// For each output position: the source positions that count, and their weights.
 struct Taps {
-    first: Vec<usize>,
+    ranges: Vec<Range<usize>>,
     weights: Vec<i32>,
     /// Weights per output position; the unused ones at its end are 0 and point at no pixel.
     stride: usize,
-    used: Vec<usize>,
 }
 
 impl Taps {
@@ -72,7 +84,7 @@ impl Taps {
         let stretch = scale.max(1.0);
         let support = filter.support() * stretch;
         let stride = support.ceil() as usize * 2 + 1;
-        let mut taps = Self { first: vec![0; to], weights: vec![0; to * stride], stride, used: vec![0; to] };
+        let mut taps = Self { ranges: Vec::with_capacity(to), weights: vec![0; to * stride], stride };
         let mut exact = vec![0.0; stride];
         for position in 0..to {
             let center = (position as f64 + 0.5) * scale;
@@ -87,26 +99,28 @@ impl Taps {
             for (weight, exact) in weights.iter_mut().zip(&exact) {
                 *weight = (exact / sum * f64::from(1 << PRECISION)).round() as i32;
             }
-            taps.first[position] = first;
-            taps.used[position] = used;
+            taps.ranges.push(first..first + used);
         }
         taps
     }
 
-    /// `(first source position, weights)` of each output position.
-    fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
-        self.weights
-            .chunks_exact(self.stride)
-            .zip(self.first.iter().zip(&self.used))
-            .map(|(weights, (&first, &used))| (first, &weights[..used]))
+    fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Source positions and weights of an output position.
+    fn get(&self, position: usize) -> (Range<usize>, &[i32]) {
+        let range = self.ranges[position].clone();
+        (range.clone(), &self.weights[position * self.stride..][..range.len()])
     }
 }
 
 /// `[from, 3] -> [to, 3]`
 fn scale_row(from: &[u8], to: &mut [u8], taps: &Taps) {
-    for (pixel, (first, weights)) in to.chunks_exact_mut(3).zip(taps.iter()) {
+    for (position, pixel) in to.chunks_exact_mut(3).enumerate() {
+        let (range, weights) = taps.get(position);
         let mut sums = [HALF; 3];
-        for (source, &weight) in from[first * 3..].chunks_exact(3).zip(weights) {
+        for (source, &weight) in from[range.start * 3..].chunks_exact(3).zip(weights) {
             for (sum, &value) in sums.iter_mut().zip(source) {
                 *sum += i32::from(value) * weight;
             }
@@ -115,20 +129,11 @@ fn scale_row(from: &[u8], to: &mut [u8], taps: &Taps) {
     }
 }
 
-/// `[from, row] -> [to, row]`, whole rows at a time, which the compiler turns into vector instructions.
-fn scale_columns(rows: &[u8], row: usize, taps: &Taps) -> Vec<u8> {
-    let mut out = Vec::with_capacity(taps.first.len() * row);
-    let mut sums = vec![HALF; row];
-    for (first, weights) in taps.iter() {
-        sums.fill(HALF);
-        for (source, &weight) in rows[first * row..].chunks_exact(row).zip(weights) {
-            for (sum, &value) in sums.iter_mut().zip(source) {
-                *sum += i32::from(value) * weight;
-            }
-        }
-        out.extend(sums.iter().map(|&sum| clip(sum)));
+/// A whole row at a time, which the compiler turns into vector instructions.
+fn add_row(row: &[u8], weight: i32, sums: &mut [i32]) {
+    for (sum, &value) in sums.iter_mut().zip(row) {
+        *sum += i32::from(value) * weight;
     }
-    out
 }
 
 fn clip(sum: i32) -> u8 {
