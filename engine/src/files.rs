@@ -38,7 +38,9 @@ impl UrlTableFactory for Files {
             return Err(Error::NotATable { path: name.to_owned(), reason }.into());
         }
         let kinds = kinds(&url, &state).await.map_err(refuse)?;
+        let is_path = name.contains(PATH_MARKS);
         let reason = match kinds.as_slice() {
+            [] if !is_path => return Ok(None),
             [] => return Err(nothing_there(name, &url).into()),
             [kind] if EXTENSIONS.contains(&kind.as_str()) => None,
             [kind] => Some(format!("{} is none of .parquet, .csv, .json (a value a line) and .arrow", shown(kind))),
@@ -48,13 +50,19 @@ impl UrlTableFactory for Files {
             }
         };
         if let Some(reason) = reason {
+            // A table may have the name of a folder that has nothing to do with it.
+            if !is_path {
+                return Ok(None);
+            }
             return Err(Error::NotATable { path: name.to_owned(), reason }.into());
         }
-        let table = self.factory.try_new(name).await.map_err(refuse)?;
-        if table.as_ref().is_some_and(|table| table.schema().fields().is_empty()) {
-            return Err(Error::NotATable { path: name.to_owned(), reason: "it has no columns".to_owned() }.into());
+        match self.factory.try_new(name).await.map_err(refuse)? {
+            Some(table) if !table.schema().fields().is_empty() => Ok(Some(table)),
+            Some(_) => Err(Error::NotATable { path: name.to_owned(), reason: "it has no columns".to_owned() }.into()),
+            None => {
+                Err(Error::NotATable { path: name.to_owned(), reason: "its format is not known".to_owned() }.into())
+            }
         }
-        Ok(table)
     }
 }
 
@@ -66,15 +74,17 @@ impl Files {
     }
 }
 
+const PATH_MARKS: [char; 4] = ['/', '\\', '.', '*'];
+
 /// Whether a table's name can only be meant as a path. A bare word can when there is such a folder.
 fn names_a_file(name: &str) -> bool {
-    name.contains(['/', '\\', '.', '*']) || Path::new(name).is_dir()
+    name.contains(PATH_MARKS) || Path::new(name).is_dir()
 }
 
-/// What ends the name of a table's file.
+/// The extensions of tables.
 const EXTENSIONS: [&str; 4] = ["parquet", "csv", "json", "arrow"];
 
-/// What ends the names of the files that `url` lists. DataFusion takes the first file's format and leaves out the others.
+/// The extensions of the files that `url` lists. DataFusion takes the first file's format and leaves out the others.
 async fn kinds(url: &ListingTableUrl, state: &dyn Session) -> Result<Vec<String>> {
     let store = state.runtime_env().object_store(url)?;
     let mut files = url.list_all_files(state, store.as_ref(), "").await?;
@@ -91,7 +101,7 @@ async fn kinds(url: &ListingTableUrl, state: &dyn Session) -> Result<Vec<String>
 }
 
 fn shown(kind: &str) -> String {
-    if kind.is_empty() { "a name without an end".to_owned() } else { format!(".{kind}") }
+    if kind.is_empty() { "no extension".to_owned() } else { format!(".{kind}") }
 }
 
 fn nothing_there(name: &str, url: &ListingTableUrl) -> Error {

@@ -114,7 +114,7 @@ impl OcelliBuilder {
         let mut config = SessionConfig::new()
             .with_target_partitions(threads)
             .with_information_schema(true)
-            // Rows dealt out to partitions come back in any order. The workers are shared, one partition keeps them busy.
+            // Rows dealt out to partitions come back in any order. The workers are shared, one partition is enough to keep them busy.
             .with_round_robin_repartition(false);
         // `'photos/**/*.parquet'` is meant as it is written.
         config.options_mut().execution.listing_table_ignore_subdirectory = false;
@@ -146,7 +146,9 @@ pub fn extend(mut builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
     let models = Arc::new(Models::bundled()?);
     let config = builder.config().get_or_insert_default();
     let workers = Arc::new(Workers::new(config.target_partitions()));
-    config.options_mut().extensions.insert(OcelliOptions::default());
+    if config.options().extensions.get::<OcelliOptions>().is_none() {
+        config.options_mut().extensions.insert(OcelliOptions::default());
+    }
     builder.scalar_functions().get_or_insert_default().extend(functions::all());
     rules::add_to(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&models));
     Ok(builder.with_query_planner(Arc::new(OcelliPlanner { models, workers })))

@@ -30,7 +30,13 @@ impl Workers {
     }
 
     /// Queues a job and returns at once. The job must not panic.
-    pub(crate) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        self.pool().run(|| rayon::spawn_fifo(job));
+    ///
+    /// Entering the pool waits until a worker is free, so a thread that may wait does it.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub(crate) fn spawn(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+        let workers = Arc::clone(self);
+        tokio::task::spawn_blocking(move || workers.pool().run(job));
     }
 }

@@ -62,10 +62,13 @@ fn syntax(error: &ParserError) -> String {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => first_line(text),
         ParserError::RecursionLimitExceeded => return "SQL syntax: the statement is nested too deeply".to_owned(),
     };
+    let text = match text.strip_suffix("found: EOF") {
+        Some(text) => format!("{text}found: the end of the text"),
+        None => text,
+    };
     let text = [
         ("Expected: ", "expected "),
         (", found: ", ", found "),
-        ("EOF", "the end of the text"),
         (" at Line: ", " at line "),
         (", Column: ", ", column "),
     ]
@@ -198,7 +201,10 @@ fn without_dump(text: &str) -> &str {
         return text;
     };
     match before.rsplit_once(' ') {
-        Some((sentence, name)) if name.starts_with(char::is_uppercase) => sentence.trim_end_matches([':', ',']),
+        // Inside of quotes it is the user's own text.
+        Some((sentence, name)) if name.starts_with(char::is_uppercase) && before.matches('\'').count() % 2 == 0 => {
+            sentence.trim_end_matches([':', ','])
+        }
         _ => text,
     }
 }

@@ -80,17 +80,34 @@ impl InferNode {
         Ok(Self { input, model, image, place, outputs, schema: Arc::new(schema) })
     }
 
-    /// Without the outputs that nobody reads, without itself when there are no others; `None` when all are read.
-    pub(crate) fn prune(&self, is_read: impl Fn(&str) -> bool) -> Result<Option<LogicalPlan>> {
+    /// The `Infer` node that a plan is.
+    pub(crate) fn from_plan(plan: &LogicalPlan) -> Option<&Self> {
+        match plan {
+            LogicalPlan::Extension(Extension { node }) => node.as_any().downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// Without the outputs that nobody reads, without itself when there are no others, and the same for such nodes right below;
+    /// `None` when all are read.
+    pub(crate) fn prune(&self, is_read: &dyn Fn(&str) -> bool) -> Result<Option<LogicalPlan>> {
         let outputs: Vec<_> = self.outputs.iter().filter(|output| is_read(&output.name)).cloned().collect();
-        if outputs.len() == self.outputs.len() {
+        let reads_itself = |name: &str| {
+            !outputs.is_empty() && std::iter::once(&self.image).chain(&self.place).any(|column| column.name == name)
+        };
+        let below = match Self::from_plan(&self.input) {
+            Some(below) => below.prune(&|name| is_read(name) || reads_itself(name))?,
+            None => None,
+        };
+        if below.is_none() && outputs.len() == self.outputs.len() {
             return Ok(None);
         }
+        let input = below.unwrap_or_else(|| self.input.clone());
         if outputs.is_empty() {
-            return Ok(Some(self.input.clone()));
+            return Ok(Some(input));
         }
         let (model, image, place) = (self.model.clone(), self.image.clone(), self.place.clone());
-        Self::with_place(self.input.clone(), model, image, place, outputs).map(|node| Some(node.into_plan()))
+        Self::with_place(input, model, image, place, outputs).map(|node| Some(node.into_plan()))
     }
 
     /// As a node of a plan.

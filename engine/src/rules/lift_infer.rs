@@ -8,7 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::expr::{GroupingSet, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Distinct, DistinctOn, DmlStatement, Expr, Extension, Join, LogicalPlan, LogicalPlanBuilder, SortExpr, WriteOp,
+    Distinct, DistinctOn, DmlStatement, Expr, Join, LogicalPlan, LogicalPlanBuilder, SortExpr, WriteOp,
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
@@ -76,10 +76,7 @@ fn refuse_to_change_rows(statement: &DmlStatement) -> Result<()> {
     if !matches!(statement.op, WriteOp::Delete | WriteOp::Update) {
         return Ok(());
     }
-    let runs_a_model = statement.input.exists(|plan| match plan {
-        LogicalPlan::Extension(Extension { node }) => Ok(node.as_any().is::<InferNode>()),
-        _ => Ok(false),
-    })?;
+    let runs_a_model = statement.input.exists(|plan| Ok(InferNode::from_plan(plan).is_some()))?;
     if runs_a_model {
         let function = InferFunction::Classify.name();
         let reason = "DELETE and UPDATE run no model; CREATE TABLE … AS SELECT can do the same";
@@ -116,7 +113,12 @@ impl LiftInfer {
         if let Some(call) = calls.first()
             && plan.inputs().is_empty()
         {
-            let reason = "VALUES runs no model; write SELECT classify(…) instead";
+            let reason = match plan {
+                LogicalPlan::TableScan(_) => {
+                    "in a subquery that uses its outer query in this way; a join can say the same"
+                }
+                _ => "VALUES runs no model; write SELECT classify(…) instead",
+            };
             return Err(Error::Misplaced { function: call.function.name(), reason }.into());
         }
         Ok(calls)

@@ -3,7 +3,7 @@
 use datafusion::common::Column;
 use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
-use datafusion::logical_expr::{Extension, LogicalPlan};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::operators::infer::InferNode;
@@ -27,7 +27,6 @@ impl OptimizerRule for PruneInfer {
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
-        // From above, so that a node below another one is looked at after that is gone.
         Some(ApplyOrder::TopDown)
     }
 
@@ -36,10 +35,10 @@ impl OptimizerRule for PruneInfer {
             return Ok(Transformed::no(plan));
         }
         let inputs = plan.inputs();
-        let [LogicalPlan::Extension(Extension { node })] = inputs.as_slice() else {
+        let [input] = inputs.as_slice() else {
             return Ok(Transformed::no(plan));
         };
-        let Some(infer) = node.as_any().downcast_ref::<InferNode>() else {
+        let Some(infer) = InferNode::from_plan(input) else {
             return Ok(Transformed::no(plan));
         };
         let expressions = plan.expressions();
@@ -47,7 +46,7 @@ impl OptimizerRule for PruneInfer {
             let column = Column::new_unqualified(name);
             expressions.iter().any(|expr| expr.column_refs().contains(&column))
         };
-        let Some(pruned) = infer.prune(is_read)? else {
+        let Some(pruned) = infer.prune(&is_read)? else {
             return Ok(Transformed::no(plan));
         };
         let pruned = plan.with_new_exprs(expressions, vec![pruned])?;

@@ -211,7 +211,7 @@ impl Infer {
                 return Ok(format!("'{name}'"));
             }
         }
-        Ok(format!("in row {} of those to look at", micro.offset + row + 1))
+        Ok(format!("in row {} of those that reach the model", micro.offset + row + 1))
     }
 
     /// The label of each image in the tensor.
