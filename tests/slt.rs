@@ -1,6 +1,6 @@
 //! Runs every `.slt` file of `slt/` as a trial: SQL in, rows out. The format is that of SQLite's sqllogictest.
 //!
-//! `cargo test --test slt` runs all, `cargo test --test slt lift_infer` some. `cargo test --test slt -- --complete` writes
+//! `cargo test -p ocelli-tests --test slt` runs all, `cargo test -p ocelli-tests --test slt lift_infer` some. `cargo test -p ocelli-tests --test slt -- --complete` writes
 //! what came out into the files: read the difference before you commit it.
 //!
 //! Each file has a session of its own, which starts in the root of the repository. After `control substitution on`,
@@ -49,7 +49,6 @@ fn run(file: &Path, root: &Path, complete: bool) -> Result<(), Failed> {
     runner.with_column_validator(strict_column_validator);
     runner.set_var("DATA".to_owned(), "tests/data".to_owned());
     runner.set_var("EXAMPLES".to_owned(), "examples/data".to_owned());
-    // Two threads, so that what depends on the number of partitions shows on every machine.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
     if complete {
         let update = runner.update_test_file(
@@ -91,6 +90,7 @@ impl From<DataFusionError> for Sentence {
 
 impl Session {
     fn new(root: &str) -> Result<Self, Sentence> {
+        // Two, so that what depends on the number of partitions shows on every machine.
         let ocelli = Ocelli::builder().threads(2).build()?;
         Ok(Self { ocelli, root: root.trim_start_matches('/').to_owned() })
     }

@@ -66,7 +66,7 @@ impl Args {
 
 /// `2GB`, `512MiB`, `1.5g`, or a number of bytes.
 fn parse_size(text: &str) -> Result<usize, String> {
-    const UNITS: [(&str, f64); 13] = [
+    const UNITS: [(&str, f64); 14] = [
         ("", 1.0),
         ("b", 1.0),
         ("k", 1e3),
@@ -78,6 +78,7 @@ fn parse_size(text: &str) -> Result<usize, String> {
         ("g", 1e9),
         ("gb", 1e9),
         ("gib", 1073741824.0),
+        ("t", 1e12),
         ("tb", 1e12),
         ("tib", 1099511627776.0),
     ];
@@ -88,7 +89,10 @@ fn parse_size(text: &str) -> Result<usize, String> {
     let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| factor);
     match (number.parse::<f64>(), factor) {
         (Ok(number), Some(factor)) if number * factor >= 1.0 => Ok((number * factor) as usize),
-        _ => Err("a size is a number of bytes, or a number with KB, MB, GB, KiB, MiB or GiB, as in 2GB".to_owned()),
+        _ => {
+            Err("a size is a number of bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB, as in 2GB"
+                .to_owned())
+        }
     }
 }
 

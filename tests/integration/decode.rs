@@ -13,6 +13,7 @@ const MAX_PIXELS: u64 = 64_000_000;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
+    assert!(cases().len() > 40 && bad_files().len() > 10, "the golden files are there");
     for (file, difference) in cases() {
         trials.push(trial(format!("decode::{file}"), move || agrees_with_pillow(&file, difference)));
     }
@@ -105,6 +106,7 @@ fn damage_does_not_panic() -> Result<(), Box<dyn Error>> {
 }
 
 fn check(file: &str, bytes: &[u8]) {
+    assert_ne!(probe(bytes), Err(ImageError::Panicked), "{file}");
     match decode(bytes, 1_000_000) {
         Ok(image) => assert_eq!(image.data.len(), image.width as usize * image.height as usize * 3, "{file}"),
         Err(ImageError::Panicked) => panic!("{file}: a decoder panicked"),

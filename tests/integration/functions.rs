@@ -1,4 +1,4 @@
-//! FUNCTIONS.md says what the functions' own documentation says: `cargo test --test integration functions`.
+//! FUNCTIONS.md says what the functions' own documentation says: `cargo test -p ocelli-tests --test integration functions`.
 //!
 //! `OCELLI_COMPLETE=1` writes the file instead of comparing it.
 
@@ -49,7 +49,7 @@ fn reference() -> Result<(), Box<dyn Error>> {
     let written = fs::read_to_string("FUNCTIONS.md").unwrap_or_default();
     assert!(
         written == page,
-        "FUNCTIONS.md is not up to date; OCELLI_COMPLETE=1 cargo test --test integration functions"
+        "FUNCTIONS.md is not up to date; OCELLI_COMPLETE=1 cargo test -p ocelli-tests --test integration functions"
     );
     Ok(())
 }

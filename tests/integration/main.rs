@@ -1,4 +1,4 @@
-//! The tests that look at more than one crate, as one program: `cargo test --test integration [name]`.
+//! The tests that look at more than one crate, as one program: `cargo test -p ocelli-tests --test integration [name]`.
 //!
 //! What a machine lacks is reported as ignored, with the reason; `OCELLI_REQUIRE=gpu,data` makes failures of that.
 
