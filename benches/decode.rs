@@ -13,7 +13,7 @@ use image::imageops::FilterType;
 use ocelli_udf::image::{Filter, decode, resize};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/photos");
+    let photos = Path::new("../examples/data/photos");
     let mut jpegs = Vec::new();
     for entry in std::fs::read_dir(photos)? {
         let path = entry?.path();

@@ -6,7 +6,6 @@
 mod compare;
 
 use std::io::Cursor;
-use std::path::Path;
 use std::sync::Arc;
 
 use compare::compare;
@@ -30,7 +29,7 @@ const BATCH: usize = 16;
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))?;
+    std::env::set_current_dir("..")?;
     let runtime = Runtime::new()?;
     let folder = tempfile::tempdir()?;
     let photos = runtime.block_on(photos())?;

@@ -20,7 +20,8 @@ use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner, strict_column_v
 fn main() {
     let (complete, rest): (Vec<String>, Vec<String>) = std::env::args().partition(|arg| arg == "--complete");
     let args = Arguments::from_iter(rest);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository").to_owned();
+    // Cargo runs tests in the folder of their package.
+    let root = Path::new("..").canonicalize().expect("the repository is there");
     std::env::set_current_dir(&root).expect("the repository is there");
     let complete = !complete.is_empty();
     let trials = files(&root.join("tests/slt")).into_iter().map(|file| {

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 /// The program, in the root of the repository and without variables of the caller.
 fn ocelli(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ocelli"));
-    command.args(args).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    command.args(args).current_dir("..");
     for variable in ["OCELLI_FORMAT", "OCELLI_THREADS", "OCELLI_MEMORY_LIMIT"] {
         command.env_remove(variable);
     }
