@@ -11,12 +11,12 @@ mod requirement;
 mod resize;
 mod tidy;
 
-use std::path::{Path, PathBuf};
-
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
-    std::env::set_current_dir(root()).expect("the repository is there");
+    // Cargo runs tests in the folder of their package; the one that they were compiled in may be gone, where several clones
+    // share a target folder.
+    std::env::set_current_dir("..").expect("the repository is there");
     let mut trials = Vec::new();
     trials.extend(accuracy::trials());
     trials.extend(decode::trials());
@@ -26,12 +26,6 @@ fn main() {
     trials.extend(resize::trials());
     trials.extend(tidy::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
-}
-
-/// The root of the repository. Cargo runs tests in the folder of their package; the one that they were compiled in may be
-/// gone, where several clones share a target folder.
-fn root() -> PathBuf {
-    Path::new("..").canonicalize().expect("the repository is there")
 }
 
 /// A trial of a function that fails with any error.
