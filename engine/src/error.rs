@@ -65,7 +65,7 @@ pub enum Error {
     #[error("{function} takes an encoded image (Binary, LargeBinary or BinaryView), got {actual}{hint}")]
     ImageType {
         /// The function's name.
-        function: &'static str,
+        function: String,
         /// The argument's type.
         actual: DataType,
         /// What is not there yet, after a comma; may be empty.
@@ -73,10 +73,10 @@ pub enum Error {
     },
 
     /// A function was called with other arguments than it has.
-    #[error("{function} takes an image and, by name, a model: {function}(image, model => 'name'); {problem}")]
+    #[error("it is {syntax}; {problem}")]
     Arguments {
-        /// The function's name.
-        function: &'static str,
+        /// How the function is called.
+        syntax: &'static str,
         /// What is wrong.
         problem: String,
     },
@@ -99,6 +99,34 @@ pub enum Error {
         function: &'static str,
         /// The decoder's reason.
         source: ImageError,
+    },
+
+    /// More images are bad than `ocelli.max_error_ratio` allows.
+    #[error(
+        "{failed} of {images} images are bad, more than ocelli.max_error_ratio = {max_ratio} allows; the first are {first}"
+    )]
+    TooManyBad {
+        /// Bad images.
+        failed: usize,
+        /// All images that were looked at, or that there are.
+        images: usize,
+        /// The limit.
+        max_ratio: f64,
+        /// Which, and why, for a sentence.
+        first: String,
+    },
+
+    /// One image alone needs more memory than there is.
+    #[error(
+        "not enough memory for image {place}: it needs {needed} to be decoded and prepared, and the memory limit{limit} leaves less; raise it (--memory-limit, Ocelli::builder().memory_limit)"
+    )]
+    ImageMemory {
+        /// `'photos/cat.jpg'`, or `in row 3`.
+        place: String,
+        /// A number of bytes, for a sentence.
+        needed: String,
+        /// The limit, after ` of `; empty when it is not known.
+        limit: String,
     },
 }
 

@@ -19,43 +19,94 @@
 //! # }
 //! ```
 
-mod classify;
+mod infer_call;
+mod infer_function;
+mod infer_udf;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::logical_expr::{Expr, ScalarUDF};
 use datafusion::prelude::lit;
+use datafusion::scalar::ScalarValue;
 
 pub use ocelli_udf::expr_fn::{image_format, image_height, image_width};
 
-pub(crate) use classify::InferFunction;
+pub(crate) use infer_call::{InferCall, Task, label_and_score, value_and_error};
+pub(crate) use infer_function::InferFunction;
 
-/// The functions that run a model, in the order of their names.
-const INFER: [InferFunction; 2] = [InferFunction::Classify, InferFunction::TryClassify];
+use crate::engine::Engine;
+use crate::model::bundled;
+use infer_udf::InferUdf;
 
-/// Every function of an Ocelli session that DataFusion does not have, those of [`ocelli_udf`] last.
+/// Every function of a new Ocelli session that DataFusion does not have, those of [`ocelli_udf`] last.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
-    INFER.into_iter().map(InferFunction::udf).chain(ocelli_udf::all()).collect()
+    INFER.iter().cloned().chain(ocelli_udf::all()).collect()
+}
+
+/// [`all`], with the models of a session.
+pub(crate) fn of(engine: &Engine, model: &str) -> Vec<Arc<ScalarUDF>> {
+    infer(engine, model).into_iter().chain(ocelli_udf::all()).collect()
+}
+
+fn infer(engine: &Engine, model: &str) -> Vec<Arc<ScalarUDF>> {
+    let udf = |function| Arc::new(InferUdf::new(function, engine.clone(), model).into());
+    InferFunction::ALL.into_iter().map(udf).collect()
+}
+
+/// Those that expressions are made of, before there is a session: a session takes its own models for them.
+static INFER: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+    // The tests of the bundled model read the same files; a broken one would leave these functions out.
+    Engine::bundled(1).map(|engine| infer(&engine, bundled::NAME)).unwrap_or_default()
+});
+
+fn call(function: InferFunction, arguments: Vec<Expr>) -> Expr {
+    let udf = INFER.iter().find(|udf| InferFunction::of(udf) == Some(function));
+    udf.expect("the bundled model can be read").call(arguments)
 }
 
 /// The label of the session's model (`ocelli.model`) for an encoded image; an image that cannot be decoded fails the query.
 pub fn classify(image: Expr) -> Expr {
-    InferFunction::Classify.udf().call(vec![image])
+    call(InferFunction::Classify, vec![image])
 }
 
 /// [`classify`] by the model of that name.
 pub fn classify_with(image: Expr, model: &str) -> Expr {
-    InferFunction::Classify.udf().call(vec![image, lit(model)])
+    call(InferFunction::Classify, vec![image, lit(model)])
+}
+
+/// [`classify`], with what is wrong with a bad image as data: `STRUCT<value, error>`.
+pub fn classify_with_error(image: Expr) -> Expr {
+    call(InferFunction::Classify, vec![image, lit(ScalarValue::Utf8(None)), lit(true)])
+}
+
+/// The best `k` labels with their probabilities, the best first: `LIST<STRUCT<label, score>>`.
+pub fn classify_topk(image: Expr, k: usize) -> Expr {
+    call(InferFunction::ClassifyTopk, vec![image, lit(i64::try_from(k).unwrap_or(i64::MAX))])
+}
+
+/// The vector before the last layer of the session's model.
+pub fn embed(image: Expr) -> Expr {
+    call(InferFunction::Embed, vec![image])
 }
 
 /// [`classify`], NULL for an image that cannot be decoded.
 pub fn try_classify(image: Expr) -> Expr {
-    InferFunction::TryClassify.udf().call(vec![image])
+    call(InferFunction::TryClassify, vec![image])
 }
 
 /// [`try_classify`] by the model of that name.
 pub fn try_classify_with(image: Expr, model: &str) -> Expr {
-    InferFunction::TryClassify.udf().call(vec![image, lit(model)])
+    call(InferFunction::TryClassify, vec![image, lit(model)])
+}
+
+/// [`classify_topk`], NULL for an image that cannot be decoded.
+pub fn try_classify_topk(image: Expr, k: usize) -> Expr {
+    call(InferFunction::TryClassifyTopk, vec![image, lit(i64::try_from(k).unwrap_or(i64::MAX))])
+}
+
+/// [`embed`], NULL for an image that cannot be decoded.
+pub fn try_embed(image: Expr) -> Expr {
+    call(InferFunction::TryEmbed, vec![image])
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@
 struct Readme;
 
 mod backend;
+mod engine;
 mod error;
 mod files;
 pub mod functions;
@@ -34,11 +35,14 @@ mod kernels;
 mod model;
 mod operators;
 mod options;
+mod progress;
 mod rules;
 mod session;
+mod sql;
 mod workers;
 
 pub use error::{Error, explain};
 pub use ocelli_udf::image::ImageError;
 pub use options::{OcelliOptions, OnError};
+pub use progress::Progress;
 pub use session::{Ocelli, OcelliBuilder, Statement, extend};

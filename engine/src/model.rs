@@ -1,6 +1,7 @@
 //! [`Model`]: what a model is, from its files to the backend that runs it.
 
 pub(crate) mod bundled;
+mod folder;
 mod preprocess;
 mod registry;
 
@@ -9,7 +10,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use crate::backend::{Backend, Rten};
+use crate::backend::{Backend, Output, Rten};
 use crate::error::Error;
 use crate::workers::Workers;
 
@@ -21,11 +22,12 @@ pub(crate) use registry::Models;
 /// Cheap until it is needed: the graph is loaded by the first query that runs it, once for the whole session.
 pub(crate) struct Model {
     name: String,
-    /// An ONNX file.
+    /// An ONNX file that is compiled in; one that is not has been loaded already.
     graph: &'static [u8],
     pub(crate) preprocess: Preprocess,
     /// One name for each class, in the order of the model's scores.
     pub(crate) labels: Vec<String>,
+    embedding: Option<Embedding>,
     digest: OnceLock<String>,
     backend: OnceLock<Result<Box<dyn Backend>, String>>,
 }
@@ -33,7 +35,21 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(name: &str, graph: &'static [u8], preprocess: Preprocess, labels: Vec<String>) -> Self {
         let (digest, backend) = (OnceLock::new(), OnceLock::new());
-        Self { name: name.to_owned(), graph, preprocess, labels, digest, backend }
+        Self { name: name.to_owned(), graph, preprocess, labels, embedding: None, digest, backend }
+    }
+
+    /// With the tensor that `embed` gives.
+    pub(crate) fn with_embedding(self, embedding: Embedding) -> Self {
+        Self { embedding: Some(embedding), ..self }
+    }
+
+    /// What `embed` gives.
+    ///
+    /// # Errors
+    /// When no such tensor is known.
+    pub(crate) fn embedding(&self) -> Result<&Embedding, Error> {
+        let reason = "it is not known which of its tensors is the embedding";
+        self.embedding.as_ref().ok_or_else(|| Error::Model { model: self.name.clone(), reason: reason.to_owned() })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -75,21 +91,67 @@ impl Model {
         }
     }
 
-    /// Class scores of prepared images: `[images, 3, height, width] -> [images, labels]`.
+    /// What is wanted of prepared images, `[images, 3, height, width]`, in one pass.
     ///
     /// # Errors
-    /// When the graph cannot be loaded or run, or does not give one score for each label.
-    pub(crate) fn scores(&self, tensor: &[f32], images: usize, workers: &Workers) -> Result<Vec<f32>, Error> {
+    /// When the graph cannot be loaded or run, or gives other numbers than one for each label, and so many for an embedding.
+    pub(crate) fn run(
+        &self,
+        tensor: &[f32],
+        images: usize,
+        wanted: Wanted,
+        workers: &Workers,
+    ) -> Result<Tensors, Error> {
+        let mut tensors = Tensors::default();
+        if images == 0 {
+            return Ok(tensors);
+        }
         let shape = [images, 3, self.preprocess.height, self.preprocess.width];
         let failed = |reason| Error::Backend { backend: self.backend_name(), model: self.name.clone(), reason };
-        let scores = self.load()?.run(tensor, shape, workers).map_err(failed)?;
-        if scores.len() != images * self.labels.len() {
-            let reason =
-                format!("it has {} labels and gave {} scores for {images} images", self.labels.len(), scores.len());
-            return Err(failed(reason));
+        let mut outputs = Vec::new();
+        if wanted.scores {
+            outputs.push((Output::First, self.labels.len(), "labels", &mut tensors.scores));
         }
-        Ok(scores)
+        if wanted.embedding {
+            let Embedding { tensor, length } = self.embedding()?;
+            outputs.push((Output::Named(tensor), *length, "numbers in an embedding", &mut tensors.embeddings));
+        }
+        let names: Vec<Output> = outputs.iter().map(|(output, ..)| *output).collect();
+        let results = self.load()?.run(tensor, shape, &names, workers).map_err(failed)?;
+        for ((_, length, what, into), result) in outputs.into_iter().zip(results) {
+            if result.len() != images * length {
+                let reason = format!("it has {length} {what} and gave {} for {images} images", result.len());
+                return Err(failed(reason));
+            }
+            *into = result;
+        }
+        Ok(tensors)
     }
+}
+
+/// Which results of a pass are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) scores: bool,
+    pub(crate) embedding: bool,
+}
+
+/// The results of a pass, empty where they were not wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Tensors {
+    /// `[images, labels]`
+    pub(crate) scores: Vec<f32>,
+    /// `[images, length]`
+    pub(crate) embeddings: Vec<f32>,
+}
+
+/// The tensor before the last layer.
+#[derive(Debug, Clone)]
+pub(crate) struct Embedding {
+    /// Its name in the graph.
+    pub(crate) tensor: String,
+    /// Numbers an image.
+    pub(crate) length: usize,
 }
 
 impl fmt::Debug for Model {

@@ -1,6 +1,8 @@
 //! The operators that DataFusion does not have: what each computes (node), how (exec), and its rows (stream).
 
+mod batch_size;
 pub(crate) mod infer;
+mod progress;
 
 use std::sync::Arc;
 
@@ -12,29 +14,34 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
-use crate::model::Models;
-use crate::workers::Workers;
+use crate::engine::Engine;
+use crate::progress::OnProgress;
 
 /// DataFusion's planner, and ours for the nodes that it does not know.
 #[derive(Debug)]
 pub(crate) struct OcelliPlanner {
-    pub(crate) models: Arc<Models>,
-    pub(crate) workers: Arc<Workers>,
+    pub(crate) engine: Engine,
+    pub(crate) on_progress: Option<OnProgress>,
 }
 
 impl OcelliPlanner {
     /// One planner a node.
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
-        let (models, workers) = (Arc::clone(&self.models), Arc::clone(&self.workers));
-        vec![Arc::new(infer::InferPlanner { models, workers })]
+        vec![Arc::new(infer::InferPlanner { engine: self.engine.clone() })]
     }
 }
 
 #[async_trait]
 impl QueryPlanner for OcelliPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(self.extension_planners())
-            .create_physical_plan(plan, session)
-            .await
+        let planner = DefaultPhysicalPlanner::with_extension_planners(self.extension_planners());
+        let physical = batch_size::limit(planner.create_physical_plan(plan, session).await?)?;
+        Ok(match &self.on_progress {
+            // What EXPLAIN shows is the query's own plan.
+            Some(on_progress) if !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) => {
+                Arc::new(progress::ProgressExec::new(physical, on_progress.clone()))
+            }
+            _ => physical,
+        })
     }
 }

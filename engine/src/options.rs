@@ -13,26 +13,42 @@ use crate::model::bundled;
 /// Options of a session, read when a query is planned.
 ///
 /// DataFusion's own macro for such a struct lists the options without their prefix, so that `SHOW ocelli.model` finds none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OcelliOptions {
+    /// Whether a sort with a limit comes before the model (`defer_infer`).
+    pub defer_infer: bool,
     /// Images that one worker decodes and classifies at a time. More make the model a little faster and LIMIT a little
     /// slower.
     pub infer_batch_rows: usize,
+    /// Whether calls are moved into operators (`lift_infer`); they are computed where they stand otherwise.
+    pub lift_infer: bool,
+    /// The share of bad images, of all that a query looks at, above which it fails, from 0 to 1. Counts where bad images are
+    /// no errors by themselves.
+    pub max_error_ratio: f64,
     /// The largest image, in pixels, that is decoded; a larger one is a bad image.
     pub max_image_pixels: u64,
     /// The model that `classify` uses when none is named.
     pub model: String,
     /// What a bad image does.
     pub on_error: OnError,
+    /// Whether results that nobody reads are left out (`prune_infer`).
+    pub prune_infer: bool,
+    /// Whether one pass of a model serves all parts of a query (`share_infer`).
+    pub share_infer: bool,
 }
 
 impl Default for OcelliOptions {
     fn default() -> Self {
         Self {
+            defer_infer: true,
             infer_batch_rows: 16,
+            lift_infer: true,
+            max_error_ratio: 1.0,
             max_image_pixels: 64_000_000,
             model: bundled::NAME.to_owned(),
             on_error: OnError::Raise,
+            prune_infer: true,
+            share_infer: true,
         }
     }
 }
@@ -63,6 +79,11 @@ impl ExtensionOptions for OcelliOptions {
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
+            "defer_infer" => self.defer_infer = truth(key, value)?,
+            "lift_infer" => self.lift_infer = truth(key, value)?,
+            "max_error_ratio" => self.max_error_ratio = share(key, value)?,
+            "prune_infer" => self.prune_infer = truth(key, value)?,
+            "share_infer" => self.share_infer = truth(key, value)?,
             "infer_batch_rows" => self.infer_batch_rows = whole_number(key, value)?,
             "max_image_pixels" => self.max_image_pixels = whole_number(key, value)?,
             "model" => value.clone_into(&mut self.model),
@@ -79,10 +100,21 @@ impl ExtensionOptions for OcelliOptions {
             description,
         };
         vec![
+            entry("defer_infer", self.defer_infer.to_string(), "Whether a sort with a limit comes before the model."),
             entry(
                 "infer_batch_rows",
                 self.infer_batch_rows.to_string(),
                 "Images that one worker decodes and classifies at a time.",
+            ),
+            entry(
+                "lift_infer",
+                self.lift_infer.to_string(),
+                "Whether calls are moved into operators; they are computed where they stand otherwise.",
+            ),
+            entry(
+                "max_error_ratio",
+                self.max_error_ratio.to_string(),
+                "The share of bad images above which a query fails, from 0 to 1.",
             ),
             entry(
                 "max_image_pixels",
@@ -91,6 +123,12 @@ impl ExtensionOptions for OcelliOptions {
             ),
             entry("model", self.model.clone(), "The model that classify uses when none is named."),
             entry("on_error", self.on_error.to_string(), "What a bad image does: 'raise' an error, or give 'null'."),
+            entry("prune_infer", self.prune_infer.to_string(), "Whether results that nobody reads are left out."),
+            entry(
+                "share_infer",
+                self.share_infer.to_string(),
+                "Whether one pass of a model serves all parts of a query.",
+            ),
         ]
     }
 }
@@ -99,6 +137,21 @@ fn whole_number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
     match value.trim().parse() {
         Ok(number) => Ok(number),
         Err(_) => config_err!("ocelli.{key} must be a whole number, got '{value}'"),
+    }
+}
+
+fn truth(key: &str, value: &str) -> Result<bool> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => config_err!("ocelli.{key} must be true or false, got '{value}'"),
+    }
+}
+
+fn share(key: &str, value: &str) -> Result<f64> {
+    match value.trim().parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => config_err!("ocelli.{key} must be a number from 0 to 1, got '{value}'"),
     }
 }
 
@@ -161,6 +214,8 @@ mod tests {
     fn a_wrong_value_names_the_right_ones() {
         for (key, value, sentence) in [
             ("ocelli.on_error", "ignore", "ocelli.on_error must be 'raise' or 'null', got 'ignore'"),
+            ("ocelli.max_error_ratio", "5%", "ocelli.max_error_ratio must be a number from 0 to 1, got '5%'"),
+            ("ocelli.lift_infer", "maybe", "ocelli.lift_infer must be true or false, got 'maybe'"),
             ("ocelli.infer_batch_rows", "-1", "ocelli.infer_batch_rows must be a whole number, got '-1'"),
             ("ocelli.nope", "1", "option 'ocelli.nope' does not exist; SHOW ALL lists the options"),
         ] {

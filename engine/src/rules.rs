@@ -1,9 +1,12 @@
 //! Our optimizer rules, one a file.
 
+mod defer_infer;
 mod lift_infer;
+mod made_of;
 mod prune_infer;
 #[cfg(test)]
 mod rule_test;
+mod share_infer;
 
 use std::sync::Arc;
 
@@ -11,8 +14,10 @@ use datafusion::optimizer::OptimizerRule;
 
 use crate::model::Models;
 
+use defer_infer::DeferInfer;
 pub(crate) use lift_infer::LiftInfer;
 use prune_infer::PruneInfer;
+use share_infer::ShareInfer;
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 
@@ -25,10 +30,15 @@ pub(crate) fn add_to(rules: &mut Rules, models: Arc<Models>) {
     // What a subquery that looks at its outer query calls, before filters with such calls are pushed into table scans.
     if let Some(at) = rules.iter().position(|rule| rule.name() == SUBQUERIES_ARE_JOINS) {
         rules.insert(at + 1, Arc::clone(&lift_infer) as _);
+        rules.insert(at + 2, Arc::new(ShareInfer));
     }
     // All other calls, before anything else: later rules fold calls with constant arguments, and copy calls into filters
     // that they push down.
     rules.insert(0, lift_infer);
+    // While the nodes stand where the calls stood, with nothing between them but what the query has.
+    rules.insert(1, Arc::new(ShareInfer));
+    // When limits have become part of sorts.
+    rules.push(Arc::new(DeferInfer));
     // When projections have been merged, and name just what is read.
     rules.push(Arc::new(PruneInfer));
 }
@@ -49,13 +59,14 @@ mod tests {
         let mut rules = Optimizer::new().rules;
         add_to(&mut rules, Arc::new(Models::bundled().unwrap()));
         let (ours, others): (Vec<&str>, Vec<&str>) =
-            names(&rules).into_iter().partition(|name| ["lift_infer", "prune_infer"].contains(name));
-        assert_eq!(ours, ["lift_infer", "lift_infer", "prune_infer"]);
+            names(&rules).into_iter().partition(|name| name.ends_with("_infer"));
+        assert_eq!(ours, ["lift_infer", "share_infer", "lift_infer", "share_infer", "defer_infer", "prune_infer"]);
         assert_eq!(others, names(&theirs));
         let place = |name: &str| names(&rules).iter().rposition(|found| *found == name);
         assert_eq!(names(&rules)[0], "lift_infer");
         assert!(place(SUBQUERIES_ARE_JOINS) < place("lift_infer"), "after subqueries are joins");
         assert!(place("lift_infer") < place("push_down_filter"), "before filters are pushed");
+        assert!(place("push_down_limit") < place("defer_infer"), "after limits are pushed");
         assert!(place("optimize_projections") < place("prune_infer"), "after projections are merged");
     }
 }

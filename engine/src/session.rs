@@ -1,5 +1,6 @@
 //! [`Ocelli`]: a session, and the only place that puts one together.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -13,13 +14,15 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::dialect::dialect_from_str;
 
+use crate::engine::Engine;
 use crate::files::Files;
 use crate::functions;
-use crate::model::Models;
+use crate::model::Model;
 use crate::operators::OcelliPlanner;
 use crate::options::OcelliOptions;
+use crate::progress::{OnProgress, Progress};
 use crate::rules;
-use crate::workers::Workers;
+use crate::sql;
 
 /// A session: SQL and DataFrames over files of images.
 ///
@@ -27,6 +30,7 @@ use crate::workers::Workers;
 #[derive(Clone)]
 pub struct Ocelli {
     context: SessionContext,
+    engine: Engine,
 }
 
 impl Ocelli {
@@ -40,7 +44,11 @@ impl Ocelli {
     /// # Errors
     /// Whatever is wrong with the statement; [`explain`](crate::explain) makes a sentence of it.
     pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
-        self.context.sql(sql).await
+        let state = self.context.state();
+        let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
+        sql::fill_gaps(&mut statement);
+        let plan = state.statement_to_plan(statement).await?;
+        self.context.execute_logical_plan(plan).await
     }
 
     /// Splits a text into its statements, so that they can be run one by one.
@@ -57,7 +65,9 @@ impl Ocelli {
             .with_dialect(dialect.as_ref())
             .with_recursion_limit(options.recursion_limit.into())
             .build()?;
-        Ok(parser.parse_statements()?.into_iter().map(Statement).collect())
+        let mut statements = parser.parse_statements()?;
+        statements.iter_mut().for_each(sql::fill_gaps);
+        Ok(statements.into_iter().map(Statement).collect())
     }
 
     /// Plans a statement of [`parse`](Self::parse), like [`sql`](Self::sql).
@@ -67,6 +77,19 @@ impl Ocelli {
     pub async fn run(&self, statement: Statement) -> Result<DataFrame> {
         let plan = self.context.state().statement_to_plan(statement.0).await?;
         self.context.execute_logical_plan(plan).await
+    }
+
+    /// Loads the model in a folder and gives it a name: `classify(image, model => 'name')`, `SET ocelli.model = 'name'`.
+    ///
+    /// The folder is laid out as on the Hugging Face hub: `model.onnx` (one input, `[images, 3, height, width]`, one output,
+    /// `[images, classes]`), `config.json` (`id2label`), `preprocessor_config.json`. A model that has the name already is
+    /// replaced; queries that were planned with it keep it.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) when a file is missing or cannot be used; nothing is registered then.
+    pub fn register_model(&self, name: &str, folder: impl AsRef<Path>) -> Result<()> {
+        self.engine.models.register(Model::open(name, folder.as_ref())?);
+        Ok(())
     }
 
     /// The DataFusion session behind it, for everything else: registering tables, object stores and functions, DataFrames.
@@ -84,6 +107,7 @@ pub struct Statement(datafusion::sql::parser::Statement);
 pub struct OcelliBuilder {
     memory_limit: Option<usize>,
     threads: Option<usize>,
+    on_progress: Option<OnProgress>,
 }
 
 impl OcelliBuilder {
@@ -96,6 +120,23 @@ impl OcelliBuilder {
     /// Cores to use, at least one. All of them when not given.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Calls `report` some ten times a second while a query runs, and once when it has ended, on a thread of its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> datafusion::error::Result<()> {
+    /// let ocelli = ocelli::Ocelli::builder()
+    ///     .on_progress(|progress| eprintln!("{} rows, {:.0} a second", progress.rows, progress.rate()))
+    ///     .build()?;
+    /// # ocelli.sql("SELECT 1").await?.collect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_progress(mut self, report: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
+        self.on_progress = Some(OnProgress::new(report));
         self
     }
 
@@ -122,13 +163,14 @@ impl OcelliBuilder {
             .with_default_features()
             .with_config(config)
             .with_runtime_env(runtime.build_arc()?);
-        let state = extend(builder)?.build();
+        let engine = Engine::bundled(threads)?;
+        let state = extend_with(builder, engine.clone(), self.on_progress).build();
         let files = Arc::new(Files::default());
         let catalogs = DynamicFileCatalog::new(Arc::clone(state.catalog_list()), Arc::clone(&files) as _);
         let state = SessionStateBuilder::from(state).with_catalog_list(Arc::new(catalogs)).build();
         let context = SessionContext::new_with_state(state);
         files.factory.session_store().with_state(context.state_weak_ref());
-        Ok(Ocelli { context })
+        Ok(Ocelli { context, engine })
     }
 }
 
@@ -143,13 +185,22 @@ const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).u
 /// # Errors
 /// When the bundled model's configuration cannot be read.
 pub fn extend(mut builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
-    let models = Arc::new(Models::bundled()?);
     let config = builder.config().get_or_insert_default();
-    let workers = Arc::new(Workers::new(config.target_partitions()));
+    let engine = Engine::bundled(config.target_partitions())?;
+    Ok(extend_with(builder, engine, None))
+}
+
+fn extend_with(
+    mut builder: SessionStateBuilder,
+    engine: Engine,
+    on_progress: Option<OnProgress>,
+) -> SessionStateBuilder {
+    let config = builder.config().get_or_insert_default();
     if config.options().extensions.get::<OcelliOptions>().is_none() {
         config.options_mut().extensions.insert(OcelliOptions::default());
     }
-    builder.scalar_functions().get_or_insert_default().extend(functions::all());
-    rules::add_to(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&models));
-    Ok(builder.with_query_planner(Arc::new(OcelliPlanner { models, workers })))
+    let model = OcelliOptions::of(config.options()).model;
+    builder.scalar_functions().get_or_insert_default().extend(functions::of(&engine, &model));
+    rules::add_to(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&engine.models));
+    builder.with_query_planner(Arc::new(OcelliPlanner { engine, on_progress }))
 }

@@ -11,7 +11,7 @@ mod header;
 mod resize;
 
 pub use column::{ImageColumn, is_image_type};
-pub use decode::decode;
+pub use decode::{decode, decoded_bytes};
 pub use header::{Header, probe};
 pub use resize::{Filter, resize};
 

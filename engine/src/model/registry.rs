@@ -1,6 +1,6 @@
 //! [`Models`]: the models that a session knows by name.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Model, bundled};
 use crate::error::Error;
@@ -8,13 +8,20 @@ use crate::error::Error;
 /// Models by name.
 #[derive(Debug)]
 pub(crate) struct Models {
-    all: Vec<Arc<Model>>,
+    all: RwLock<Vec<Arc<Model>>>,
 }
 
 impl Models {
     /// The bundled model alone.
     pub(crate) fn bundled() -> Result<Self, Error> {
-        Ok(Self { all: vec![Arc::new(bundled::model()?)] })
+        Ok(Self { all: RwLock::new(vec![Arc::new(bundled::model()?)]) })
+    }
+
+    /// Adds a model, or puts it in the place of the one that has its name. Queries that were planned with that keep it.
+    pub(crate) fn register(&self, model: Model) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| !known.name().eq_ignore_ascii_case(model.name()));
+        all.push(Arc::new(model));
     }
 
     /// The model of that name, whatever the case of its letters.
@@ -22,8 +29,9 @@ impl Models {
     /// # Errors
     /// Names the models that there are.
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Model>, Error> {
-        self.all.iter().find(|model| model.name().eq_ignore_ascii_case(name)).cloned().ok_or_else(|| {
-            let known: Vec<&str> = self.all.iter().map(|model| model.name()).collect();
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|model| model.name().eq_ignore_ascii_case(name)).cloned().ok_or_else(|| {
+            let known: Vec<&str> = all.iter().map(|model| model.name()).collect();
             Error::UnknownModel { name: name.to_owned(), known: known.join(", ") }
         })
     }

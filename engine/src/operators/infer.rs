@@ -6,24 +6,30 @@
 //! └─────┴───────┘               └─────┴───────┴───────────┘
 //! ```
 
+mod compute;
 mod exec;
+mod metrics;
+mod outputs;
 mod planner;
 mod stream;
+mod window;
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Field;
+use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
-use crate::functions::InferFunction;
+use crate::functions::Task;
 use crate::model::ModelRef;
 use crate::options::OnError;
 
+pub(crate) use compute::evaluate;
+pub(crate) use exec::InferExec;
 pub(crate) use planner::InferPlanner;
 
 /// What to compute: one pass of one model over one column of images.
@@ -35,6 +41,8 @@ pub(crate) struct InferNode {
     model: ModelRef,
     /// Encoded images.
     image: Column,
+    /// Where it is there and not true, the image is left alone and the outputs are NULL.
+    guard: Option<Column>,
     /// The column that tells a person which image it is, when there is one.
     place: Option<Column>,
     outputs: Vec<InferOutput>,
@@ -45,8 +53,24 @@ pub(crate) struct InferNode {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
 pub(crate) struct InferOutput {
     pub(crate) name: String,
-    pub(crate) function: InferFunction,
+    pub(crate) value: InferValue,
+}
+
+/// What an output holds. Equal values of one image by one model are one column.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) struct InferValue {
+    pub(crate) task: Task,
     pub(crate) on_error: OnError,
+    /// A bad image's error is data: `STRUCT<value, error>`.
+    pub(crate) error: bool,
+    pub(crate) data_type: DataType,
+}
+
+impl InferValue {
+    /// Whether a bad image fails the query.
+    pub(crate) fn raises(&self) -> bool {
+        self.on_error == OnError::Raise && !self.error
+    }
 }
 
 /// Columns that name a picture, the most usual first.
@@ -57,27 +81,59 @@ impl InferNode {
         input: LogicalPlan,
         model: ModelRef,
         image: Column,
+        guard: Option<Column>,
         outputs: Vec<InferOutput>,
     ) -> Result<Self> {
         let place = place(input.schema(), &image);
-        Self::with_place(input, model, image, place, outputs)
+        Self { input, model, image, guard, place, outputs, schema: Arc::new(DFSchema::empty()) }.with_schema()
     }
 
-    fn with_place(
-        input: LogicalPlan,
-        model: ModelRef,
-        image: Column,
-        place: Option<Column>,
-        outputs: Vec<InferOutput>,
-    ) -> Result<Self> {
+    /// The node with the schema that follows from the rest of it.
+    fn with_schema(self) -> Result<Self> {
+        let input = &self.input;
         let mut fields: Vec<_> =
             input.schema().iter().map(|(from, field)| (from.cloned(), Arc::clone(field))).collect();
-        for output in &outputs {
-            fields.push((None, Arc::new(Field::new(&output.name, output.function.return_type(), true))));
+        for output in &self.outputs {
+            fields.push((None, Arc::new(Field::new(&output.name, output.value.data_type.clone(), true))));
         }
         let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?
             .with_functional_dependencies(input.schema().functional_dependencies().clone())?;
-        Ok(Self { input, model, image, place, outputs, schema: Arc::new(schema) })
+        Ok(Self { schema: Arc::new(schema), ..self })
+    }
+
+    /// The same over another input, which has the columns of the first one at least.
+    pub(crate) fn with_input(&self, input: LogicalPlan) -> Result<Self> {
+        Self { input, ..self.clone() }.with_schema()
+    }
+
+    /// The same with other outputs.
+    pub(crate) fn with_outputs(&self, outputs: Vec<InferOutput>) -> Result<Self> {
+        Self { outputs, ..self.clone() }.with_schema()
+    }
+
+    pub(crate) fn input(&self) -> &LogicalPlan {
+        &self.input
+    }
+
+    pub(crate) fn model(&self) -> &ModelRef {
+        &self.model
+    }
+
+    pub(crate) fn image(&self) -> &Column {
+        &self.image
+    }
+
+    pub(crate) fn guard(&self) -> Option<&Column> {
+        self.guard.as_ref()
+    }
+
+    pub(crate) fn outputs(&self) -> &[InferOutput] {
+        &self.outputs
+    }
+
+    /// The columns that it reads itself.
+    fn columns(&self) -> impl Iterator<Item = &Column> {
+        std::iter::once(&self.image).chain(&self.guard).chain(&self.place)
     }
 
     /// The `Infer` node that a plan is.
@@ -92,9 +148,7 @@ impl InferNode {
     /// `None` when all are read.
     pub(crate) fn prune(&self, is_read: &dyn Fn(&str) -> bool) -> Result<Option<LogicalPlan>> {
         let outputs: Vec<_> = self.outputs.iter().filter(|output| is_read(&output.name)).cloned().collect();
-        let reads_itself = |name: &str| {
-            !outputs.is_empty() && std::iter::once(&self.image).chain(&self.place).any(|column| column.name == name)
-        };
+        let reads_itself = |name: &str| !outputs.is_empty() && self.columns().any(|column| column.name == name);
         let below = match Self::from_plan(&self.input) {
             Some(below) => below.prune(&|name| is_read(name) || reads_itself(name))?,
             None => None,
@@ -106,8 +160,7 @@ impl InferNode {
         if outputs.is_empty() {
             return Ok(Some(input));
         }
-        let (model, image, place) = (self.model.clone(), self.image.clone(), self.place.clone());
-        Self::with_place(input, model, image, place, outputs).map(|node| Some(node.into_plan()))
+        Self { input, outputs, ..self.clone() }.with_schema().map(|node| Some(node.into_plan()))
     }
 
     /// As a node of a plan.
@@ -141,12 +194,16 @@ impl UserDefinedLogicalNodeCore for InferNode {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        std::iter::once(&self.image).chain(&self.place).cloned().map(Expr::Column).collect()
+        self.columns().cloned().map(Expr::Column).collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let outputs: Vec<String> = self.outputs.iter().map(ToString::to_string).collect();
-        write!(f, "Infer: model={}, image={}, outputs=[{}]", self.model, self.image, outputs.join(", "))
+        write!(f, "Infer: model={}, image={}", self.model, self.image)?;
+        if let Some(guard) = &self.guard {
+            write!(f, ", guard={guard}")?;
+        }
+        write!(f, ", outputs=[{}]", outputs.join(", "))
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
@@ -154,12 +211,18 @@ impl UserDefinedLogicalNodeCore for InferNode {
             return internal_err!("Infer has one input");
         };
         let columns: Option<Vec<Column>> = exprs.iter().map(|expr| expr.try_as_col().cloned()).collect();
-        let (image, place) = match columns.as_deref() {
-            Some([image]) if self.place.is_none() => (image.clone(), None),
-            Some([image, place]) if self.place.is_some() => (image.clone(), Some(place.clone())),
-            _ => return internal_err!("Infer takes columns, got {exprs:?}"),
+        let mut columns = columns.unwrap_or_default().into_iter();
+        let Some(image) = columns.next() else {
+            return internal_err!("Infer takes columns, got {exprs:?}");
         };
-        Self::with_place(input, self.model.clone(), image, place, self.outputs.clone())
+        let guard = self.guard.as_ref().and_then(|_| columns.next());
+        let place = self.place.as_ref().and_then(|_| columns.next());
+        if columns.next().is_some()
+            || (guard.is_some(), place.is_some()) != (self.guard.is_some(), self.place.is_some())
+        {
+            return internal_err!("Infer takes other columns than {exprs:?}");
+        }
+        Self { input, image, guard, place, ..self.clone() }.with_schema()
     }
 
     /// Filters on the input's columns go below: what they remove is never decoded.
@@ -171,7 +234,7 @@ impl UserDefinedLogicalNodeCore for InferNode {
         let inputs = self.input.schema();
         let mut needed: Vec<usize> =
             output_columns.iter().copied().filter(|&column| column < inputs.fields().len()).collect();
-        for column in std::iter::once(&self.image).chain(&self.place) {
+        for column in self.columns() {
             needed.push(inputs.maybe_index_of_column(column)?);
         }
         needed.sort_unstable();
@@ -195,7 +258,9 @@ impl fmt::Debug for InferNode {
 /// By everything but the schema, which follows from the rest.
 impl PartialOrd for InferNode {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        let key = |node: &Self| (node.model.clone(), node.image.clone(), node.place.clone());
+        fn key(node: &InferNode) -> (&ModelRef, &Column, &Option<Column>, &Option<Column>) {
+            (&node.model, &node.image, &node.guard, &node.place)
+        }
         match key(self).partial_cmp(&key(other)) {
             Some(Ordering::Equal) => {}
             unequal => return unequal,
@@ -207,14 +272,14 @@ impl PartialOrd for InferNode {
     }
 }
 
-/// `classify AS __infer_1`, and what becomes of bad images when that is not an error.
+/// `classify AS __infer_1`, or `try_classify AS …` where bad images are NULL.
 impl fmt::Display for InferOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} AS {}", self.function.name(), self.name)?;
-        match self.on_error {
-            OnError::Raise => Ok(()),
-            OnError::Null if self.function.is_try() => Ok(()),
-            OnError::Null => write!(f, " (bad images are NULL)"),
+        let (task, name) = (self.value.task, &self.name);
+        match (self.value.error, self.value.on_error) {
+            (true, _) => write!(f, "{task} with error AS {name}"),
+            (false, OnError::Raise) => write!(f, "{task} AS {name}"),
+            (false, OnError::Null) => write!(f, "try_{task} AS {name}"),
         }
     }
 }

@@ -1,23 +1,29 @@
 //! [`LiftInfer`] moves calls that run a model out of expressions, into nodes of their own.
 
+mod calls;
+mod place;
+
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{GroupingSet, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Distinct, DistinctOn, DmlStatement, Expr, Join, LogicalPlan, LogicalPlanBuilder, SortExpr, WriteOp,
+    Distinct, DistinctOn, DmlStatement, Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, SortExpr,
+    WriteOp,
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
-use datafusion::scalar::ScalarValue;
 
 use crate::error::Error;
-use crate::functions::InferFunction;
-use crate::model::{ModelRef, Models};
-use crate::operators::infer::{InferNode, InferOutput};
+use crate::functions::{InferCall, InferFunction};
+use crate::model::Models;
+use crate::operators::infer::{InferNode, InferValue};
 use crate::options::{OcelliOptions, OnError};
+use calls::{has_call, repeatable, walk};
+use place::{Call, Placer};
 
 /// Moves `classify` and its kin below the node that calls them.
 ///
@@ -29,11 +35,18 @@ use crate::options::{OcelliOptions, OnError};
 /// ```
 ///
 /// - Equal calls of a node become one column; calls on one image by one model become one node.
+/// - A filter is taken apart: what calls no model is tested first, then one call after the other, each for the rows that
+///   are left.
+/// - A call in CASE, COALESCE, AND, OR, or an aggregate with a FILTER runs for the rows that get there: a guard column says
+///   which. Conditions that cannot be evaluated twice (random numbers, subqueries) guard nothing.
 /// - An argument that is no column is computed below, by a projection.
 /// - A join's calls go to the side that has the image.
 /// - Nodes that pass their input's columns on (filters, sorts, windows, joins) get a projection above, which hides ours.
 /// - A subquery that looks at its outer query is left alone until DataFusion has made a join of it, which it could not do
 ///   with a node of ours inside. The rule has a second place for that.
+///
+/// Calls without a row to stand in stay where they are: in VALUES, in the body of a lambda function. They are computed
+/// there, as all are with `SET ocelli.lift_infer = false`.
 #[derive(Debug)]
 pub(crate) struct LiftInfer {
     models: Arc<Models>,
@@ -55,23 +68,29 @@ impl OptimizerRule for LiftInfer {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let calls = self.calls(&plan, &OcelliOptions::of(&config.options()))?;
+        let options = OcelliOptions::of(&config.options());
+        if !options.lift_infer {
+            return Ok(Transformed::no(plan));
+        }
         if let LogicalPlan::Dml(statement) = &plan {
             refuse_to_change_rows(statement)?;
         }
-        if calls.is_empty() || !plan.all_out_ref_exprs().is_empty() {
+        let lift = Lift { models: &self.models, options: &options, config };
+        let calls = lift.calls(&plan.expressions())?;
+        if calls.is_empty() || plan.inputs().is_empty() || !plan.all_out_ref_exprs().is_empty() {
             return Ok(Transformed::no(plan));
         }
         let lifted = match plan {
-            LogicalPlan::Join(join) => lift_from_join(join, calls, config)?,
-            LogicalPlan::Distinct(Distinct::On(distinct)) => lift_from_distinct_on(distinct, calls, config)?,
-            plan => lift_from_one(plan, calls, config)?,
+            LogicalPlan::Filter(filter) => lift.out_of_filter(filter)?,
+            LogicalPlan::Join(join) => lift.out_of_join(join)?,
+            LogicalPlan::Distinct(Distinct::On(distinct)) => lift.out_of_distinct_on(distinct, calls)?,
+            plan => lift.out_of_one(plan, calls)?,
         };
         Ok(Transformed::yes(lifted))
     }
 }
 
-/// DELETE and UPDATE hand their conditions to the table itself, which runs no model.
+/// DELETE and UPDATE hand their conditions to the table itself, which knows no node of ours.
 fn refuse_to_change_rows(statement: &DmlStatement) -> Result<()> {
     if !matches!(statement.op, WriteOp::Delete | WriteOp::Update) {
         return Ok(());
@@ -85,109 +104,187 @@ fn refuse_to_change_rows(statement: &DmlStatement) -> Result<()> {
     Ok(())
 }
 
-/// A call of an [`InferFunction`] in the expressions of a node.
-#[derive(Debug, Clone, PartialEq)]
-struct Call {
-    /// As it stands in the plan.
-    expr: Expr,
-    function: InferFunction,
-    image: Expr,
-    model: ModelRef,
-    on_error: OnError,
+/// One run of the rule.
+struct Lift<'a> {
+    models: &'a Models,
+    options: &'a OcelliOptions,
+    config: &'a dyn OptimizerConfig,
 }
 
-impl LiftInfer {
-    /// The different calls of a node, in the order of the text.
-    fn calls(&self, plan: &LogicalPlan, options: &OcelliOptions) -> Result<Vec<Call>> {
+impl Lift<'_> {
+    /// The different calls of some expressions, in the order of the text.
+    fn calls(&self, exprs: &[Expr]) -> Result<Vec<Call>> {
         let mut calls: Vec<Call> = Vec::new();
-        plan.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Some(call) = self.call(expr, options)?
-                    && !calls.contains(&call)
-                {
-                    calls.push(call);
+        for expr in exprs {
+            walk(expr, &mut Vec::new(), &mut |expr, path| {
+                let path = repeatable(path);
+                match calls.iter_mut().find(|call| call.expr == *expr) {
+                    // Wanted everywhere already.
+                    Some(call) if call.paths.is_empty() => {}
+                    Some(call) if path.is_empty() => call.paths.clear(),
+                    Some(call) if call.paths.contains(&path) => {}
+                    Some(call) => call.paths.push(path),
+                    None => {
+                        let paths = if path.is_empty() { Vec::new() } else { vec![path] };
+                        calls.push(self.call(expr, paths)?);
+                    }
                 }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })?;
-        if let Some(call) = calls.first()
-            && plan.inputs().is_empty()
-        {
-            let reason = match plan {
-                LogicalPlan::TableScan(_) => {
-                    "in a subquery that uses its outer query in this way; a join can say the same"
-                }
-                _ => "VALUES runs no model; write SELECT classify(…) instead",
-            };
-            return Err(Error::Misplaced { function: call.function.name(), reason }.into());
+                Ok(())
+            })?;
         }
         Ok(calls)
     }
 
-    /// The call that an expression is.
-    fn call(&self, expr: &Expr, options: &OcelliOptions) -> Result<Option<Call>> {
+    /// Reads a call.
+    fn call(&self, expr: &Expr, paths: Vec<Vec<Expr>>) -> Result<Call> {
         let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else {
-            return Ok(None);
+            return internal_err!("{expr} is no call");
         };
-        let (Some(function), Some((image, model))) = (InferFunction::of(func), args.split_first()) else {
-            return Ok(None);
+        let (Some(function), Some((image, rest))) = (InferFunction::of(func), args.split_first()) else {
+            return internal_err!("{expr} is no call of a model on an image");
         };
-        let model = match model.first() {
-            None => options.model.as_str(),
-            Some(Expr::Literal(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)), _)) => name,
-            Some(other) => {
-                let problem = format!("the model's name must be text, got {other}");
-                return Err(Error::Arguments { function: function.name(), problem }.into());
+        let constants = rest.iter().map(|argument| match argument {
+            Expr::Literal(value, _) => Some(value.clone()),
+            _ => None,
+        });
+        let call = InferCall::parse(function, &constants.collect::<Vec<_>>())?;
+        let model = self.models.get(call.model.as_deref().unwrap_or(&self.options.model))?;
+        let on_error = if function.is_try() { OnError::Null } else { self.options.on_error };
+        let value = InferValue { task: call.task, on_error, error: call.error, data_type: call.data_type(&model)? };
+        Ok(Call { expr: expr.clone(), image: image.clone(), model: model.reference(), value, paths })
+    }
+
+    /// Lifts the calls of a node with one input.
+    fn out_of_one(&self, plan: LogicalPlan, calls: Vec<Call>) -> Result<LogicalPlan> {
+        let inputs = plan.inputs();
+        let [input] = inputs.as_slice() else {
+            return internal_err!("{} has {} inputs and calls a model", plan.display(), inputs.len());
+        };
+        let mut placer = Placer::new((*input).clone(), self.config);
+        placer.add(calls)?;
+        let names = NamePreserver::new(&plan);
+        let expressions = plan.expressions().into_iter().map(|expr| {
+            if let Expr::GroupingSet(sets) = expr {
+                return grouping_set(sets, &placer, &names);
             }
+            let name = names.save(&expr);
+            Ok(name.restore(placer.replace(expr)?))
+        });
+        let expressions = expressions.collect::<Result<_>>()?;
+        hide_columns(plan.with_new_exprs(expressions, vec![placer.plan])?, &plan)
+    }
+
+    /// Tests what calls no model, then the calls that all rows need, then the others.
+    fn out_of_filter(&self, filter: Filter) -> Result<LogicalPlan> {
+        let original = LogicalPlan::Filter(filter.clone());
+        let conjuncts = split_conjunction_owned(filter.predicate);
+        let (calling, cheap): (Vec<Expr>, Vec<Expr>) = conjuncts.into_iter().partition(has_call);
+        let input = match conjunction(cheap) {
+            Some(cheap) => LogicalPlan::Filter(Filter::try_new(cheap, filter.input)?),
+            None => Arc::unwrap_or_clone(filter.input),
         };
-        let on_error = if function.is_try() { OnError::Null } else { options.on_error };
-        let model = self.models.get(model)?.reference();
-        Ok(Some(Call { expr: expr.clone(), function, image: image.clone(), model, on_error }))
+        let mut conjuncts = Vec::new();
+        for conjunct in calling {
+            conjuncts.push((self.calls(std::slice::from_ref(&conjunct))?, conjunct));
+        }
+        // What is known then of all rows serves the others too.
+        conjuncts.sort_by_key(|(calls, _)| calls.iter().any(|call| !call.paths.is_empty()));
+        let mut placer = Placer::new(input, self.config);
+        for (calls, conjunct) in conjuncts {
+            placer.add(calls)?;
+            let predicate = placer.replace(conjunct)?;
+            placer.plan = LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(placer.plan))?);
+        }
+        hide_columns(placer.plan, &original)
+    }
+
+    /// [`out_of_one`](Self::out_of_one), for the one node that cannot be made anew from its expressions.
+    fn out_of_distinct_on(&self, distinct: DistinctOn, calls: Vec<Call>) -> Result<LogicalPlan> {
+        let mut placer = Placer::new(Arc::unwrap_or_clone(distinct.input), self.config);
+        placer.add(calls)?;
+        let on = distinct.on_expr.into_iter().map(|expr| placer.replace(expr)).collect::<Result<_>>()?;
+        let select = distinct.select_expr.into_iter().map(|expr| {
+            let (relation, name) = expr.qualified_name();
+            Ok(placer.replace(expr)?.alias_qualified(relation, name))
+        });
+        let select = select.collect::<Result<_>>()?;
+        let sort = distinct.sort_expr.into_iter().flatten().map(|mut sort| {
+            sort.expr = placer.replace(sort.expr)?;
+            Ok(sort)
+        });
+        let sort: Vec<SortExpr> = sort.collect::<Result<_>>()?;
+        let sort = (!sort.is_empty()).then_some(sort);
+        let lifted = DistinctOn::try_new(on, select, sort, Arc::new(placer.plan))?;
+        Ok(LogicalPlan::Distinct(Distinct::On(lifted)))
+    }
+
+    /// Lifts the calls in a join's condition to the side that has the image.
+    fn out_of_join(&self, join: Join) -> Result<LogicalPlan> {
+        let original = LogicalPlan::Join(join.clone());
+        let has =
+            |side: &LogicalPlan, expr: &Expr| expr.column_refs().iter().all(|column| side.schema().has_column(column));
+        let (mut left_calls, mut right_calls) = (Vec::new(), Vec::new());
+        for mut call in self.calls(&original.expressions())? {
+            let (side, calls) = if has(&join.left, &call.image) {
+                (&join.left, &mut left_calls)
+            } else if has(&join.right, &call.image) {
+                (&join.right, &mut right_calls)
+            } else if join.join_type == JoinType::Inner {
+                return self.out_of_filtered_join(join);
+            } else {
+                let function = call.value.task.name();
+                let reason = "in an outer join's condition its image must come from one of the two tables";
+                return Err(Error::Misplaced { function, reason }.into());
+            };
+            // A condition on the other table is not known on this side.
+            for path in &mut call.paths {
+                let known = path.iter().take_while(|condition| has(side, condition)).count();
+                path.truncate(known);
+            }
+            if call.paths.iter().any(Vec::is_empty) {
+                call.paths.clear();
+            }
+            calls.push(call);
+        }
+        let mut left = Placer::new(Arc::unwrap_or_clone(join.left), self.config);
+        left.add(left_calls)?;
+        let mut right = Placer::new(Arc::unwrap_or_clone(join.right), self.config);
+        right.add(right_calls)?;
+        let replace = |expr: &Expr| right.replace(left.replace(expr.clone())?);
+        let on = join.on.iter().map(|(left, right)| Ok((replace(left)?, replace(right)?)));
+        let on = on.collect::<Result<_>>()?;
+        let filter = join.filter.as_ref().map(replace).transpose()?;
+        let lifted = Join::try_new(
+            Arc::new(left.plan),
+            Arc::new(right.plan),
+            on,
+            filter,
+            join.join_type,
+            join.join_constraint,
+            join.null_equality,
+            join.null_aware,
+        )?;
+        hide_columns(LogicalPlan::Join(lifted), &original)
+    }
+
+    /// An image that comes from both tables is there when they are joined: its condition becomes a filter above.
+    fn out_of_filtered_join(&self, mut join: Join) -> Result<LogicalPlan> {
+        let conjuncts = split_conjunction_owned(join.filter.take().unwrap_or_else(|| datafusion::prelude::lit(true)));
+        let (calling, cheap): (Vec<Expr>, Vec<Expr>) = conjuncts.into_iter().partition(has_call);
+        join.filter = conjunction(cheap);
+        let Some(predicate) = conjunction(calling) else {
+            let reason = "a join on equal results needs an image of one table on each side";
+            return Err(Error::Misplaced { function: InferFunction::Classify.name(), reason }.into());
+        };
+        self.out_of_filter(Filter::try_new(predicate, Arc::new(LogicalPlan::Join(join)))?)
     }
 }
 
-/// Lifts the calls of a node with one input.
-fn lift_from_one(plan: LogicalPlan, calls: Vec<Call>, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
-    let inputs = plan.inputs();
-    let [input] = inputs.as_slice() else {
-        return internal_err!("a node with {} inputs calls {}", inputs.len(), calls[0].function.name());
-    };
-    let (input, columns) = infer_below((*input).clone(), calls, config)?;
-    let names = NamePreserver::new(&plan);
-    let expressions = plan.expressions().into_iter().map(|expr| {
-        if let Expr::GroupingSet(sets) = expr {
-            return grouping_set(sets, &columns, &names);
-        }
-        let name = names.save(&expr);
-        Ok(name.restore(columns.replace(expr)?))
-    });
-    let lifted = plan.with_new_exprs(expressions.collect::<Result<_>>()?, vec![input])?;
-    hide_columns(lifted, &plan)
-}
-
-/// [`lift_from_one`], for the one node that cannot be made anew from its expressions.
-fn lift_from_distinct_on(distinct: DistinctOn, calls: Vec<Call>, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
-    let (input, columns) = infer_below(Arc::unwrap_or_clone(distinct.input), calls, config)?;
-    let on = distinct.on_expr.into_iter().map(|expr| columns.replace(expr)).collect::<Result<_>>()?;
-    let select = distinct.select_expr.into_iter().map(|expr| {
-        let (relation, name) = expr.qualified_name();
-        Ok(columns.replace(expr)?.alias_qualified(relation, name))
-    });
-    let sort = distinct.sort_expr.into_iter().flatten().map(|mut sort| {
-        sort.expr = columns.replace(sort.expr)?;
-        Ok(sort)
-    });
-    let sort: Vec<SortExpr> = sort.collect::<Result<_>>()?;
-    let sort = (!sort.is_empty()).then_some(sort);
-    let lifted = DistinctOn::try_new(on, select.collect::<Result<_>>()?, sort, Arc::new(input))?;
-    Ok(LogicalPlan::Distinct(Distinct::On(lifted)))
-}
-
 /// A grouping set has no name of its own, the expressions in it do.
-fn grouping_set(sets: GroupingSet, columns: &Columns, names: &NamePreserver) -> Result<Expr> {
+fn grouping_set(sets: GroupingSet, placer: &Placer, names: &NamePreserver) -> Result<Expr> {
     let lift = |expr: Expr| {
         let name = names.save(&expr);
-        Ok(name.restore(columns.replace(expr)?))
+        Ok(name.restore(placer.replace(expr)?))
     };
     let lift_all = |all: Vec<Expr>| all.into_iter().map(lift).collect::<Result<Vec<_>>>();
     Ok(Expr::GroupingSet(match sets {
@@ -199,127 +296,13 @@ fn grouping_set(sets: GroupingSet, columns: &Columns, names: &NamePreserver) -> 
     }))
 }
 
-/// Lifts the calls in a join's condition to the side that has the image.
-fn lift_from_join(join: Join, calls: Vec<Call>, config: &dyn OptimizerConfig) -> Result<LogicalPlan> {
-    let (mut left_calls, mut right_calls) = (Vec::new(), Vec::new());
-    for call in calls {
-        let columns = call.image.column_refs();
-        if columns.iter().all(|column| join.left.schema().has_column(column)) {
-            left_calls.push(call);
-        } else if columns.iter().all(|column| join.right.schema().has_column(column)) {
-            right_calls.push(call);
-        } else {
-            let reason = "in a join's condition its image must come from one of the two tables";
-            return Err(Error::Misplaced { function: call.function.name(), reason }.into());
-        }
-    }
-    let (left, left_columns) = infer_below(Arc::unwrap_or_clone(Arc::clone(&join.left)), left_calls, config)?;
-    let (right, right_columns) = infer_below(Arc::unwrap_or_clone(Arc::clone(&join.right)), right_calls, config)?;
-    let replace = |expr: &Expr| right_columns.replace(left_columns.replace(expr.clone())?);
-    let on = join.on.iter().map(|(left, right)| Ok((replace(left)?, replace(right)?)));
-    let lifted = Join::try_new(
-        Arc::new(left),
-        Arc::new(right),
-        on.collect::<Result<_>>()?,
-        join.filter.as_ref().map(replace).transpose()?,
-        join.join_type,
-        join.join_constraint,
-        join.null_equality,
-        join.null_aware,
-    )?;
-    hide_columns(LogicalPlan::Join(lifted), &LogicalPlan::Join(join))
-}
-
-/// Which column has the value of which call.
-struct Columns(Vec<(Expr, Column)>);
-
-impl Columns {
-    /// The expression with columns for calls.
-    fn replace(&self, expr: Expr) -> Result<Expr> {
-        expr.transform_down(|expr| {
-            Ok(match self.0.iter().find(|(call, _)| *call == expr) {
-                Some((_, column)) => Transformed::new(Expr::Column(column.clone()), true, TreeNodeRecursion::Jump),
-                None => Transformed::no(expr),
-            })
-        })
-        .map(|expr| expr.data)
-    }
-}
-
-/// Puts a node on `input` for each image and model of the calls.
-fn infer_below(input: LogicalPlan, calls: Vec<Call>, config: &dyn OptimizerConfig) -> Result<(LogicalPlan, Columns)> {
-    let (input, images) = images_below(input, &calls, config)?;
-    // The calls of one image and one model make one node.
-    let mut nodes: Vec<(Column, ModelRef, Vec<InferOutput>)> = Vec::new();
-    let mut columns = Vec::new();
-    for (call, image) in calls.into_iter().zip(images) {
-        let name = unused_name(&input, "__infer", config);
-        columns.push((call.expr, Column::new_unqualified(&name)));
-        let output = InferOutput { name, function: call.function, on_error: call.on_error };
-        match nodes.iter_mut().find(|(at, model, _)| *at == image && *model == call.model) {
-            Some((.., outputs)) => outputs.push(output),
-            None => nodes.push((image, call.model, vec![output])),
-        }
-    }
-    let plan = nodes.into_iter().try_fold(input, |input, (image, model, outputs)| {
-        InferNode::try_new(input, model, image, outputs).map(InferNode::into_plan)
-    })?;
-    Ok((plan, Columns(columns)))
-}
-
-/// Makes a column of each call's image, by a projection where it is not one yet.
-fn images_below(
-    input: LogicalPlan,
-    calls: &[Call],
-    config: &dyn OptimizerConfig,
-) -> Result<(LogicalPlan, Vec<Column>)> {
-    let mut computed: Vec<(Expr, Column)> = Vec::new();
-    let mut images = Vec::with_capacity(calls.len());
-    for call in calls {
-        images.push(match &call.image {
-            Expr::Column(column) => qualified(column, &input)?,
-            other => match computed.iter().find(|(expr, _)| expr == other) {
-                Some((_, column)) => column.clone(),
-                None => {
-                    let column = Column::new_unqualified(unused_name(&input, "__image", config));
-                    computed.push((other.clone(), column.clone()));
-                    column
-                }
-            },
-        });
-    }
-    if computed.is_empty() {
-        return Ok((input, images));
-    }
-    let columns = input.schema().columns().into_iter().map(Expr::Column);
-    let computed = computed.into_iter().map(|(expr, column)| expr.alias(column.name));
-    let projected: Vec<Expr> = columns.chain(computed).collect();
-    Ok((LogicalPlanBuilder::from(input).project(projected)?.build()?, images))
-}
-
-/// A name that no column has.
-fn unused_name(input: &LogicalPlan, prefix: &str, config: &dyn OptimizerConfig) -> String {
-    loop {
-        let name = config.alias_generator().next(prefix);
-        if !input.schema().fields().iter().any(|field| *field.name() == name) {
-            return name;
-        }
-    }
-}
-
-/// The column under its full name, by which nodes find it.
-fn qualified(column: &Column, input: &LogicalPlan) -> Result<Column> {
-    let (relation, field) = input.schema().qualified_field_from_column(column)?;
-    Ok(Column::new(relation.cloned(), field.name()))
-}
-
 /// Takes our columns away again where the node passed them on.
 fn hide_columns(lifted: LogicalPlan, original: &LogicalPlan) -> Result<LogicalPlan> {
     if lifted.schema().fields().len() == original.schema().fields().len() {
         return Ok(lifted);
     }
-    let columns = original.schema().columns().into_iter().map(Expr::Column);
-    LogicalPlanBuilder::from(lifted).project(columns)?.build()
+    let columns: Vec<Column> = original.schema().columns();
+    LogicalPlanBuilder::from(lifted).project(columns.into_iter().map(Expr::Column))?.build()
 }
 
 #[cfg(test)]
@@ -363,13 +346,79 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_case_is_guarded() {
+        let sql = "SELECT CASE WHEN year > 2000 THEN classify(image) WHEN year > 1900 THEN 'old' ELSE
+                   concat(uri, classify(image, model => NULL)) END FROM t";
+        assert_snapshot!(lift(sql).await, @r#"
+        Projection: CASE WHEN t.year > Int64(2000) THEN __infer_2 WHEN t.year > Int64(1900) THEN Utf8("old") ELSE concat(t.uri, __infer_2) END AS CASE WHEN t.year > Int64(2000) THEN classify(t.image) WHEN t.year > Int64(1900) THEN Utf8("old") ELSE concat(t.uri,classify(t.image,NULL)) END
+          Infer: model=resnet20-cifar10, image=t.image, guard=__guard_1, outputs=[classify AS __infer_2]
+            Projection: t.uri, t.image, t.year, t.year > Int64(2000) IS TRUE OR CASE WHEN t.year > Int64(2000) IS NOT TRUE THEN CASE WHEN t.year > Int64(1900) IS NOT TRUE THEN Int64(1) END END IS NOT NULL AS __guard_1
+              TableScan: t
+        "#);
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_calls_comes_first() {
+        let sql = "SELECT uri, year > 2000 AND classify(image) = 'cat' AND upper(embed(image)::text) = 'x' FROM t";
+        assert_snapshot!(lift(sql).await, @r#"
+        Projection: t.uri, t.year > Int64(2000) AND __infer_2 = Utf8("cat") AND upper(CAST(__infer_3 AS Utf8View)) = Utf8("x") AS t.year > Int64(2000) AND classify(t.image) = Utf8("cat") AND upper(embed(t.image)) = Utf8("x")
+          Infer: model=resnet20-cifar10, image=t.image, guard=__guard_1, outputs=[classify AS __infer_2, embed AS __infer_3]
+            Projection: t.uri, t.image, t.year, t.year > Int64(2000) IS NOT FALSE AS __guard_1
+              TableScan: t
+        "#);
+    }
+
+    #[tokio::test]
+    async fn an_image_is_computed_where_it_is_wanted() {
+        assert_snapshot!(lift("SELECT COALESCE(uri, classify(coalesce(image, X'ff'))) FROM t").await, @r#"
+        Projection: coalesce(t.uri, __infer_2) AS coalesce(t.uri,classify(coalesce(t.image,Binary("255"))))
+          Infer: model=resnet20-cifar10, image=__image_1, outputs=[classify AS __infer_2]
+            Projection: t.uri, t.image, t.year, CASE WHEN t.uri IS NULL THEN coalesce(t.image, Binary("255")) END AS __image_1
+              TableScan: t
+        "#);
+    }
+
+    #[tokio::test]
+    async fn conditions_that_differ_at_every_look_guard_nothing() {
+        let plan = lift("SELECT CASE WHEN random() > 0.5 THEN classify(image) END FROM t").await;
+        assert!(!plan.contains("__guard"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn calls_that_wait_for_each_other_are_made() {
+        let plan = lift(
+            "SELECT CASE WHEN uri = 'a' THEN classify(image) WHEN classify(image) = 'x' THEN try_classify(image) END,
+                    CASE WHEN uri = 'b' THEN try_classify(image) WHEN try_classify(image) = 'y' THEN classify(image) END
+             FROM t",
+        )
+        .await;
+        assert_eq!(plan.matches("Infer:").count(), 1, "{plan}");
+    }
+
+    #[tokio::test]
+    async fn a_join_condition_on_both_tables_is_tested_above() {
+        let sql = "SELECT t.uri FROM t JOIN u ON t.year = u.year AND classify(coalesce(t.image, u.image)) = 'cat'";
+        assert_snapshot!(lift(sql).await, @r#"
+        Projection: t.uri
+          Projection: t.uri, t.image, t.year, u.uri, u.image, u.year
+            Filter: __infer_2 = Utf8("cat")
+              Infer: model=resnet20-cifar10, image=__image_1, outputs=[classify AS __infer_2]
+                Projection: t.uri, t.image, t.year, u.uri, u.image, u.year, coalesce(t.image, u.image) AS __image_1
+                  Inner Join:  Filter: t.year = u.year
+                    TableScan: t
+                    TableScan: u
+        "#);
+    }
+
+    #[tokio::test]
     async fn a_filter_hides_the_column_again() {
         assert_snapshot!(lift("SELECT uri FROM t WHERE classify(image) = 'cat' AND year > 2000").await, @r#"
         Projection: t.uri
           Projection: t.uri, t.image, t.year
-            Filter: __infer_1 = Utf8("cat") AND t.year > Int64(2000)
+            Filter: __infer_1 = Utf8("cat")
               Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
-                TableScan: t
+                Filter: t.year > Int64(2000)
+                  TableScan: t
         "#);
     }
 

@@ -7,6 +7,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::operators::infer::InferNode;
+use crate::options::OcelliOptions;
 
 /// Removes unread outputs of an `Infer` node, and the node with its last one.
 ///
@@ -30,8 +31,11 @@ impl OptimizerRule for PruneInfer {
         Some(ApplyOrder::TopDown)
     }
 
-    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         if !matches!(plan, LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_)) {
+            return Ok(Transformed::no(plan));
+        }
+        if !OcelliOptions::of(&config.options()).prune_infer {
             return Ok(Transformed::no(plan));
         }
         let inputs = plan.inputs();

@@ -8,11 +8,18 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use datafusion::prelude::SessionContext;
 
+type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+
 /// Plans `sql` over the tables `t` and `u`, both of `uri, image, year`, applies the rule, and gives the plan.
 ///
 /// # Panics
 /// When the rule changes the schema, or changes its own result again.
-pub(crate) async fn rewrite(rule: Arc<dyn OptimizerRule + Send + Sync>, sql: &str) -> Result<String> {
+pub(crate) async fn rewrite(rule: Rule, sql: &str) -> Result<String> {
+    rewrite_after(Vec::new(), rule, sql).await
+}
+
+/// [`rewrite`] of what other rules have made of the query.
+pub(crate) async fn rewrite_after(before: Vec<Rule>, rule: Rule, sql: &str) -> Result<String> {
     let state = crate::extend(SessionStateBuilder::new().with_default_features())?.build();
     let context = SessionContext::new_with_state(state);
     let schema = Arc::new(Schema::new(vec![
@@ -24,9 +31,10 @@ pub(crate) async fn rewrite(rule: Arc<dyn OptimizerRule + Send + Sync>, sql: &st
         let empty = datafusion::catalog::MemTable::try_new(Arc::clone(&schema), vec![vec![]])?;
         context.register_table(table, Arc::new(empty))?;
     }
-    let before = context.state().create_logical_plan(sql).await?;
-    let optimizer = Optimizer::with_rules(vec![rule]);
     let config = OptimizerContext::new().with_max_passes(1);
+    let before =
+        Optimizer::with_rules(before).optimize(context.state().create_logical_plan(sql).await?, &config, |_, _| {})?;
+    let optimizer = Optimizer::with_rules(vec![rule]);
     let after = optimizer.optimize(before.clone(), &config, |_, _| {})?;
     assert_eq!(before.schema(), after.schema(), "a rule keeps the schema");
     let again = optimizer.optimize(after.clone(), &config, |_, _| {})?;

@@ -1,6 +1,7 @@
 //! [`decode`] turns an encoded image into [`Rgb`] pixels.
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::header::{self, refused, sentence_name};
 use super::{ImageError, Rgb, guarded};
@@ -53,6 +54,36 @@ fn decode_unguarded(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
     to_rgb(pixels, format)
 }
 
+/// Bytes of memory that [`decode`] takes at its peak, the pixels that it returns among them, from the file's header alone.
+///
+/// # Errors
+/// [`ImageError`] when the header cannot be read, or counts more than `max_pixels`.
+pub fn decoded_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageError> {
+    guarded(|| {
+        let mut file = header::open(bytes)?;
+        let (width, height) = file.decoder.dimensions();
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > max_pixels {
+            return Err(ImageError::TooLarge { width, height, max_pixels });
+        }
+        let is_jpeg = file.format() == ImageFormat::Jpeg;
+        let decoded = file.decoder.total_bytes();
+        let rgb = pixels * 3;
+        // The decoder's own pixels and the RGB ones are there together while one is made of the other, and so are a picture
+        // and the same turned.
+        let converted = if file.decoder.color_type() == ColorType::Rgb8 { decoded } else { decoded + rgb };
+        let turned = if file.orientation() == Orientation::NoTransforms { 0 } else { decoded };
+        let coefficients = if is_jpeg && jpeg_is_progressive(bytes) { rgb * 2 } else { 0 };
+        Ok(converted.max(decoded + turned).max(decoded + coefficients))
+    })
+}
+
+/// Whether all coefficients of a JPEG are kept until its last scan: two bytes each.
+fn jpeg_is_progressive(bytes: &[u8]) -> bool {
+    const PROGRESSIVE: u8 = 0xc2;
+    Segments { bytes, at: 2 }.any(|(marker, _)| marker == PROGRESSIVE)
+}
+
 /// Whether the end-of-image marker follows the first scan.
 ///
 /// Inside a scan the bytes `FF D9` can be nothing else; before it they may be part of an embedded thumbnail, so the
@@ -60,22 +91,43 @@ fn decode_unguarded(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const START_OF_SCAN: u8 = 0xda;
     const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
-    let mut at = 2;
-    while let Some(&[0xff, marker]) = bytes.get(at..at + 2) {
-        match marker {
-            START_OF_SCAN => return bytes[at..].windows(2).rev().any(|pair| pair == END_OF_IMAGE),
-            // A fill byte.
-            0xff => at += 1,
-            // Markers without a length.
-            0x01 | 0xd0..=0xd8 => at += 2,
-            _ => match bytes.get(at + 2..at + 4) {
-                Some(length) => at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]])),
-                None => return false,
-            },
-        }
+    let mut segments = Segments { bytes, at: 2 };
+    if let Some((_, scan)) = segments.find(|(marker, _)| *marker == START_OF_SCAN) {
+        return bytes[scan..].windows(2).rev().any(|pair| pair == END_OF_IMAGE);
     }
     // Bytes between segments that are no marker: let the decoder judge.
-    at < bytes.len() && bytes.ends_with(&END_OF_IMAGE)
+    segments.at < bytes.len() && bytes.ends_with(&END_OF_IMAGE)
+}
+
+/// The marker segments of a JPEG file, with where they start.
+struct Segments<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Iterator for Segments<'_> {
+    type Item = (u8, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(&[0xff, marker]) = self.bytes.get(self.at..self.at + 2) {
+            match marker {
+                // A fill byte.
+                0xff => self.at += 1,
+                // Markers without a length.
+                0x01 | 0xd0..=0xd8 => self.at += 2,
+                _ => {
+                    let start = self.at;
+                    let length = self.bytes.get(start + 2..start + 4).and_then(|length| length.try_into().ok());
+                    self.at = match length {
+                        Some(length) => start + 2 + usize::from(u16::from_be_bytes(length)),
+                        None => self.bytes.len(),
+                    };
+                    return Some((marker, start));
+                }
+            }
+        }
+        None
+    }
 }
 
 /// Whether the file has the bytes that its first chunk counts.

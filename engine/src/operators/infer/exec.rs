@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema};
-use datafusion::common::internal_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Statistics, internal_err};
 use datafusion::error::Result;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::equivalence::ProjectionMapping;
@@ -14,10 +15,12 @@ use datafusion::physical_plan::execution_plan::{
     CardinalityEffect, ChildrenPropertiesMode, EvaluationType, ReplaceChildrenOptions, SchedulingType,
 };
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 
-use super::stream::{Infer, InferMetrics};
+use super::metrics::InferMetrics;
+use super::stream::{Common, Infer};
 
 /// Runs a model over one column of its input and appends what it says.
 ///
@@ -28,6 +31,7 @@ use super::stream::{Infer, InferMetrics};
 pub(crate) struct InferExec {
     input: Arc<dyn ExecutionPlan>,
     infer: Arc<Infer>,
+    common: Arc<Common>,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
 }
@@ -35,13 +39,15 @@ pub(crate) struct InferExec {
 impl InferExec {
     pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, infer: Infer) -> Result<Self> {
         let columns = input.schema().fields().len();
-        if infer.image >= columns || infer.place.is_some_and(|place| place >= columns) {
+        if [Some(infer.image), infer.guard, infer.place].into_iter().flatten().any(|column| column >= columns) {
             return internal_err!("InferExec was planned on columns {infer:?} of {columns}");
         }
         let properties = Self::compute_properties(&input, &infer)?;
+        let common = Arc::new(Common::new(properties.output_partitioning().partition_count()));
         Ok(Self {
             input,
             infer: Arc::new(infer),
+            common,
             metrics: ExecutionPlanMetricsSet::new(),
             properties: Arc::new(properties),
         })
@@ -50,7 +56,7 @@ impl InferExec {
     /// Those of the input: its columns keep their numbers, so that what is known of them stays true.
     fn compute_properties(input: &Arc<dyn ExecutionPlan>, infer: &Infer) -> Result<PlanProperties> {
         let from = input.schema();
-        let outputs = infer.outputs.iter().map(|output| Field::new(&output.name, output.function.return_type(), true));
+        let outputs = infer.outputs.iter().map(|output| Field::new(&output.name, output.value.data_type.clone(), true));
         let fields = from.fields().iter().cloned().chain(outputs.map(Arc::new));
         let schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), from.metadata().clone()));
         let columns: Vec<usize> = (0..from.fields().len()).collect();
@@ -71,20 +77,18 @@ impl DisplayAs for InferExec {
         let infer = &self.infer;
         match format {
             DisplayFormatType::TreeRender => {
-                writeln!(f, "model={}", infer.model.name())?;
-                writeln!(f, "backend={}", infer.model.backend_name())
+                writeln!(f, "model={}", infer.compute.model.name())?;
+                writeln!(f, "backend={}", infer.compute.model.backend_name())
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 let image = self.input.schema().field(infer.image).name().clone();
                 let outputs: Vec<String> = infer.outputs.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "InferExec: model={}, backend={}, image={image}, outputs=[{}], batch_rows={}",
-                    infer.model.name(),
-                    infer.model.backend_name(),
-                    outputs.join(", "),
-                    infer.batch_rows
-                )
+                let (model, backend) = (infer.compute.model.name(), infer.compute.model.backend_name());
+                write!(f, "InferExec: model={model}, backend={backend}, image={image}")?;
+                if let Some(guard) = infer.guard {
+                    write!(f, ", guard={}", self.input.schema().field(guard).name())?;
+                }
+                write!(f, ", outputs=[{}], batch_rows={}", outputs.join(", "), infer.batch_rows)
             }
         }
     }
@@ -143,10 +147,29 @@ impl ExecutionPlan for InferExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let pool = Arc::clone(context.memory_pool());
+        let reservation = MemoryConsumer::new(format!("{}[{partition}]", self.name())).register(&pool);
         let input = self.input.execute(partition, context)?;
         let metrics = InferMetrics::new(&self.metrics, partition);
-        let rows = Arc::clone(&self.infer).stream(input, self.schema(), metrics);
+        let common = (Arc::clone(&self.common), partition);
+        let rows = Arc::clone(&self.infer).stream(input, self.schema(), metrics, common, (reservation, pool));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    /// As many rows as the input, of which more is not known.
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        if let [input] = inputs {
+            statistics.num_rows = input.num_rows;
+            for (mine, known) in statistics.column_statistics.iter_mut().zip(&input.column_statistics) {
+                mine.clone_from(known);
+            }
+        }
+        Ok(Arc::new(statistics))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

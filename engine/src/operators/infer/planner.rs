@@ -12,18 +12,17 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::InferNode;
+use super::compute::Compute;
 use super::exec::InferExec;
 use super::stream::Infer;
+use crate::engine::Engine;
 use crate::error::Error;
-use crate::model::Models;
 use crate::options::OcelliOptions;
-use crate::workers::Workers;
 
 /// Finds the model that a plan names, and the columns that it means.
 #[derive(Debug)]
 pub(crate) struct InferPlanner {
-    pub(crate) models: Arc<Models>,
-    pub(crate) workers: Arc<Workers>,
+    pub(crate) engine: Engine,
 }
 
 #[async_trait]
@@ -43,21 +42,22 @@ impl ExtensionPlanner for InferPlanner {
         let ([logical], [input]) = (logical_inputs, physical_inputs) else {
             return internal_err!("Infer has one input");
         };
-        let model = self.models.get(&node.model.name)?;
+        let model = self.engine.models.get(&node.model.name)?;
         if model.digest() != node.model.digest {
             let reason =
                 format!("the plan wants the one with SHA-256 {}, here it is {}", node.model.digest, model.digest());
             return Err(Error::Model { model: node.model.name.clone(), reason }.into());
         }
+        let index = |column| logical.schema().index_of_column(column);
         let options = OcelliOptions::of(session.config_options());
         let infer = Infer {
-            model,
-            image: logical.schema().index_of_column(&node.image)?,
-            place: node.place.as_ref().map(|place| logical.schema().index_of_column(place)).transpose()?,
+            compute: Compute::new(&self.engine, model, &options, &node.outputs),
+            image: index(&node.image)?,
+            guard: node.guard.as_ref().map(index).transpose()?,
+            place: node.place.as_ref().map(index).transpose()?,
             outputs: node.outputs.clone(),
             batch_rows: options.infer_batch_rows.max(1),
-            max_pixels: options.max_image_pixels,
-            workers: Arc::clone(&self.workers),
+            max_error_ratio: options.max_error_ratio,
         };
         Ok(Some(Arc::new(InferExec::try_new(Arc::clone(input), infer)?)))
     }

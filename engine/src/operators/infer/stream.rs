@@ -1,236 +1,413 @@
-//! [`Infer`]: from a batch of encoded images to the columns that a model makes of them.
+//! [`Infer`]: the rows of one partition through the workers and back, in order.
 //!
 //! ```text
-//! batch ──cut──▶ micro-batches ──▶ workers: decode, resize, normalise ──▶ model ──▶ outputs ──▶ the same rows, in order
+//!          cut                 window                                          emit
+//! batches ────▶ micro-batches ───────▶ workers: decode, model (any order) ────────▶ the same rows, in order
 //! ```
+//!
+//! - As many micro-batches of a partition are under way as there are workers, and one that waits, so that no worker does.
+//! - Each has its memory before it starts. When the pool has no more, the next one waits for those under way; when there
+//!   are none, it shrinks, to one image at last, and only that may fail.
+//! - An image with the bytes of another that is under way gets its answer.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::human_readable_size;
 use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::metrics::{
-    BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder, RecordOutput, Time,
-};
+use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::physical_plan::metrics::RecordOutput;
 use futures::{Stream, StreamExt, stream};
-use ocelli_udf::image::{ImageColumn, ImageError, decode};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::InferOutput;
+use super::compute::Compute;
+use super::metrics::InferMetrics;
+use super::outputs::{Row, column};
+use super::window::{Columns, Held, Job, Recent, Share, Source};
 use crate::error::Error;
-use crate::kernels::argmax;
-use crate::model::Model;
-use crate::options::OnError;
-use crate::workers::Workers;
 
 /// How to compute the outputs of one [`InferNode`](super::InferNode), the same for all partitions.
 #[derive(Debug, Clone)]
 pub(crate) struct Infer {
-    pub(crate) model: Arc<Model>,
+    pub(crate) compute: Compute,
     /// The number of the column of images.
     pub(crate) image: usize,
+    /// The number of the column that says which images are wanted.
+    pub(crate) guard: Option<usize>,
     /// The number of the column that names them.
     pub(crate) place: Option<usize>,
     pub(crate) outputs: Vec<InferOutput>,
-    /// Rows that a worker takes at a time.
+    /// Images that a worker takes at a time.
     pub(crate) batch_rows: usize,
-    /// Larger images are bad ones.
-    pub(crate) max_pixels: u64,
-    pub(crate) workers: Arc<Workers>,
+    /// Bad images among all, above which the query fails.
+    pub(crate) max_error_ratio: f64,
 }
 
-/// What one partition did.
-#[derive(Debug, Clone)]
-pub(crate) struct InferMetrics {
-    baseline: BaselineMetrics,
-    images_run: Count,
-    images_failed: Count,
-    decode_time: Time,
-    model_time: Time,
+/// Bytes of encoded images and tensors that a worker takes at a time: enough to keep it busy, few enough for its caches.
+const SHARE_BYTES: usize = 4 << 20;
+
+/// What the partitions of one execution have in common.
+#[derive(Debug)]
+pub(crate) struct Common {
+    partitions: usize,
+    finished: AtomicUsize,
+    images: AtomicUsize,
+    failed: AtomicUsize,
+    /// The first bad images by partition and row, with their reasons.
+    first: Mutex<Vec<((usize, usize), String)>>,
+    /// Micro-batches that workers have.
+    running: AtomicUsize,
+    /// Some memory was given back.
+    freed: Arc<Notify>,
 }
 
-impl InferMetrics {
-    pub(crate) fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+/// How many bad images a message names.
+const NAMED: usize = 3;
+
+impl Common {
+    pub(crate) fn new(partitions: usize) -> Self {
         Self {
-            baseline: BaselineMetrics::new(metrics, partition),
-            images_run: MetricBuilder::new(metrics).counter("images_run", partition),
-            images_failed: MetricBuilder::new(metrics).counter("images_failed", partition),
-            decode_time: MetricBuilder::new(metrics).subset_time("decode_time", partition),
-            model_time: MetricBuilder::new(metrics).subset_time("model_time", partition),
+            partitions,
+            finished: AtomicUsize::new(0),
+            images: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+            first: Mutex::default(),
+            running: AtomicUsize::new(0),
+            freed: Arc::default(),
         }
+    }
+
+    fn remember(&self, partition: usize, row: usize, bad: impl FnOnce() -> Result<String>) -> Result<()> {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.len() == NAMED && first.last().is_some_and(|(at, _)| *at < (partition, row)) {
+            return Ok(());
+        }
+        first.push(((partition, row), bad()?));
+        first.sort();
+        first.truncate(NAMED);
+        Ok(())
+    }
+
+    /// Whether too many were bad, once every partition is at its end.
+    fn finish(&self, max_ratio: f64) -> Result<()> {
+        if self.finished.fetch_add(1, Ordering::AcqRel) + 1 < self.partitions {
+            return Ok(());
+        }
+        // Ready for another execution of the plan.
+        self.finished.store(0, Ordering::Release);
+        let (images, failed) = (self.images.swap(0, Ordering::AcqRel), self.failed.swap(0, Ordering::AcqRel));
+        let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
+        if failed as f64 <= max_ratio * images as f64 {
+            return Ok(());
+        }
+        let first: Vec<String> = first.into_iter().map(|(_, bad)| bad).collect();
+        Err(Error::TooManyBad { failed, images, max_ratio, first: first.join("; ") }.into())
     }
 }
 
-/// Rows that one worker takes.
-struct MicroBatch {
-    rows: RecordBatch,
-    /// How many rows of the partition came before.
+/// A job under way.
+struct Pending {
+    job: Arc<Job>,
+    done: oneshot::Receiver<Result<()>>,
+    /// For its encoded images, until its rows are handed on.
+    _encoded: Held,
+}
+
+/// One partition at work.
+struct Partition {
+    infer: Arc<Infer>,
+    common: Arc<Common>,
+    number: usize,
+    input: SendableRecordBatchStream,
+    schema: SchemaRef,
+    metrics: InferMetrics,
+    reservation: Arc<MemoryReservation>,
+    pool: Arc<dyn MemoryPool>,
+    /// Rows that are in no job yet.
+    batch: Option<RecordBatch>,
+    /// What a job of that batch takes on.
+    share: Share,
+    /// Rows that are in a job, or were.
     offset: usize,
+    pending: VecDeque<Pending>,
+    recent: Recent,
+    /// The input has no more, or an error that comes after the rows before it.
+    end: Option<Result<()>>,
 }
 
 impl Infer {
     /// The rows of `input` with the outputs behind their columns.
-    ///
-    /// As many micro-batches of a partition are under way as there are workers, and one that waits, so that no worker does.
-    pub(crate) fn stream(
+    pub(super) fn stream(
         self: Arc<Self>,
         input: SendableRecordBatchStream,
         schema: SchemaRef,
         metrics: InferMetrics,
+        (common, number): (Arc<Common>, usize),
+        (reservation, pool): (MemoryReservation, Arc<dyn MemoryPool>),
     ) -> impl Stream<Item = Result<RecordBatch>> {
-        let window = self.workers.threads() + 1;
-        let baseline = metrics.baseline.clone();
-        let cutter = Arc::clone(&self);
-        let mut offset = 0;
-        input
-            .flat_map(move |batch| stream::iter(cutter.cut(batch, &mut offset)))
-            .map(move |micro| Arc::clone(&self).run(micro, Arc::clone(&schema), metrics.clone()))
-            .buffered(window)
-            .map(move |batch| batch.record_output(&baseline))
-    }
-
-    /// Cuts a batch into equal parts of at most `batch_rows`, and into one for each worker if that is more.
-    fn cut(&self, batch: Result<RecordBatch>, offset: &mut usize) -> Vec<Result<MicroBatch>> {
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(error) => return vec![Err(error)],
+        let partition = Partition {
+            share: Share { images: self.batch_rows, bytes: SHARE_BYTES },
+            infer: self,
+            common,
+            number,
+            input,
+            schema,
+            metrics,
+            reservation: Arc::new(reservation),
+            pool,
+            batch: None,
+            offset: 0,
+            pending: VecDeque::new(),
+            recent: Recent::default(),
+            end: None,
         };
-        let rows = batch.num_rows();
-        let parts = rows.div_ceil(self.batch_rows).max(self.workers.threads().min(rows));
-        let first = *offset;
-        *offset += rows;
-        (0..parts)
-            .map(|part| {
-                let (from, to) = (part * rows / parts, (part + 1) * rows / parts);
-                Ok(MicroBatch { rows: batch.slice(from, to - from), offset: first + from })
-            })
-            .collect()
+        stream::unfold(Some(partition), |partition| async move {
+            let mut partition = partition?;
+            match partition.next().await {
+                Ok(Some(batch)) => Some((Ok(batch), Some(partition))),
+                Ok(None) => None,
+                // Whatever is still under way stops with the partition.
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+impl Partition {
+    /// The next rows.
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let window = self.infer.compute.workers.threads() + 1;
+        loop {
+            let mut waits = false;
+            while self.pending.len() < window && !waits && self.batch.is_some() {
+                waits = !self.start().await?;
+            }
+            let wants_input = self.batch.is_none() && self.end.is_none() && self.pending.len() < window;
+            match (self.pending.front_mut(), wants_input) {
+                (Some(first), true) => {
+                    let metrics = self.metrics.clone();
+                    let _timer = metrics.fetch_time.timer();
+                    tokio::select! {
+                        biased;
+                        done = &mut first.done => return self.emit(done).map(Some),
+                        batch = self.input.next() => self.accept(batch),
+                    }
+                }
+                (Some(first), false) => {
+                    let timer = self.metrics.wait_time.timer();
+                    let done = (&mut first.done).await;
+                    timer.done();
+                    return self.emit(done).map(Some);
+                }
+                (None, true) => {
+                    let metrics = self.metrics.clone();
+                    let _timer = metrics.fetch_time.timer();
+                    let batch = self.input.next().await;
+                    self.accept(batch);
+                }
+                (None, false) if self.batch.is_some() => self.make_room().await?,
+                (None, false) => {
+                    self.metrics.record_rate();
+                    self.end.take().unwrap_or(Ok(()))?;
+                    self.common.finish(self.infer.max_error_ratio)?;
+                    self.metrics.baseline.done();
+                    return Ok(None);
+                }
+            }
+        }
     }
 
-    /// Has a worker compute one micro-batch.
-    async fn run(
-        self: Arc<Self>,
-        micro: Result<MicroBatch>,
-        schema: SchemaRef,
-        metrics: InferMetrics,
-    ) -> Result<RecordBatch> {
-        let micro = micro?;
-        self.load().await?;
+    /// Takes a batch of the input, or its end.
+    fn accept(&mut self, batch: Option<Result<RecordBatch>>) {
+        match batch {
+            None => self.end = Some(Ok(())),
+            Some(Err(error)) => self.end = Some(Err(error)),
+            Some(Ok(batch)) if batch.num_rows() == 0 => {}
+            Some(Ok(batch)) => {
+                // Equal parts, and one for each worker at least.
+                let rows = batch.num_rows();
+                let threads = self.infer.compute.workers.threads();
+                let parts = rows.div_ceil(self.infer.batch_rows).max(threads.min(rows));
+                self.share = Share { images: rows.div_ceil(parts), bytes: SHARE_BYTES };
+                self.batch = Some(batch);
+            }
+        }
+    }
+
+    fn columns(&self) -> Columns {
+        let tensor = self.infer.compute.model.preprocess.len() * size_of::<f32>();
+        Columns { image: self.infer.image, guard: self.infer.guard, tensor }
+    }
+
+    /// Gives a worker the next rows; `false` when there is no memory for them now.
+    async fn start(&mut self) -> Result<bool> {
+        Arc::clone(&self.infer).load().await?;
+        let Some(batch) = &self.batch else { return Ok(false) };
+        let columns = self.columns();
+        let job = columns.take(batch, self.offset, self.share, &self.recent)?;
+        let freed = &self.common.freed;
+        let Some(encoded) = Held::take(&self.reservation, job.bytes, freed) else { return Ok(false) };
+        let working = columns.working_bytes(&job, self.infer.compute.max_pixels)?;
+        let Some(working) = Held::take(&self.reservation, working, freed) else { return Ok(false) };
+        self.metrics.peak_bytes.set_max(self.reservation.size());
+        let taken = job.rows.num_rows();
+        self.offset += taken;
+        let rest = batch.slice(taken, batch.num_rows() - taken);
+        self.batch = (rest.num_rows() > 0).then_some(rest);
+        let job = Arc::new(job);
+        self.recent.add(&job);
+        let done = self.spawn(&job, working);
+        self.pending.push_back(Pending { job, done, _encoded: encoded });
+        Ok(true)
+    }
+
+    /// Puts a job in the workers' queue.
+    fn spawn(&self, job: &Arc<Job>, working: Held) -> oneshot::Receiver<Result<()>> {
         let (sender, receiver) = oneshot::channel();
-        let workers = Arc::clone(&self.workers);
-        workers.spawn(move || {
-            let _timer = metrics.baseline.elapsed_compute().timer();
-            let outputs = catch_unwind(AssertUnwindSafe(|| self.outputs(&micro, &metrics, || sender.is_closed())));
-            let outputs = outputs.unwrap_or_else(|_| internal_err!("model '{}' panicked", self.model.name()));
-            let batch = outputs.and_then(|outputs| {
-                let columns = micro.rows.columns().iter().cloned().chain(outputs).collect();
-                Ok(RecordBatch::try_new(schema, columns)?)
+        if job.images.is_empty() {
+            // All its rows have their answers elsewhere.
+            let _ = job.findings.set(Default::default());
+            let _ = sender.send(Ok(()));
+            return receiver;
+        }
+        let (job, columns, metrics) = (Arc::clone(job), self.columns(), self.metrics.clone());
+        let (infer, common) = (Arc::clone(&self.infer), Arc::clone(&self.common));
+        common.running.fetch_add(1, Ordering::AcqRel);
+        self.infer.compute.workers.spawn(move || {
+            let timer = metrics.baseline.elapsed_compute().timer();
+            let findings = columns.images(&job.rows).and_then(|images| {
+                let images: Vec<&[u8]> = job.images.iter().filter_map(|&row| images.get(row)).collect();
+                infer.compute.run(&images, &metrics.times, &|| sender.is_closed())
             });
+            timer.done();
+            let done = findings.map(|findings| {
+                metrics.images_run.add(findings.images.iter().filter(|image| image.is_ok()).count());
+                let _ = job.findings.set(findings);
+            });
+            // The others may have its memory before anybody waits for it.
+            common.running.fetch_sub(1, Ordering::AcqRel);
+            drop(working);
             // Nobody waits for the rows of a dropped stream.
-            let _ = sender.send(batch);
+            let _ = sender.send(done);
         });
-        receiver.await.unwrap_or_else(|_| internal_err!("a worker stopped without an answer"))
+        receiver
     }
 
-    /// Has the model loaded, on a thread that may wait.
-    async fn load(&self) -> Result<()> {
-        if self.model.is_loaded() {
+    /// With nothing under way here and no memory for the next job: waits for other partitions, makes the job smaller, or
+    /// gives up.
+    async fn make_room(&mut self) -> Result<()> {
+        let freed = Arc::clone(&self.common.freed);
+        let notified = freed.notified();
+        if self.common.running.load(Ordering::Acquire) > 0 {
+            notified.await;
             return Ok(());
         }
-        let model = Arc::clone(&self.model);
+        if self.share.images > 1 {
+            self.share.images /= 2;
+            return Ok(());
+        }
+        let Some(batch) = &self.batch else { return Ok(()) };
+        let columns = self.columns();
+        let job = columns.take(batch, self.offset, self.share, &self.recent)?;
+        let needed = job.bytes + columns.working_bytes(&job, self.infer.compute.max_pixels)?;
+        // The last chance: another operator may have let go of some meanwhile.
+        if Held::take(&self.reservation, needed, &freed).is_some() {
+            return Ok(());
+        }
+        let row = job.images.first().copied().unwrap_or(0);
+        let limit = match self.pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => format!(" of {}", human_readable_size(bytes)),
+            _ => String::new(),
+        };
+        let place = self.infer.place(&job, row)?;
+        Err(Error::ImageMemory { place, needed: human_readable_size(needed), limit }.into())
+    }
+
+    /// The rows of the first job, with their outputs.
+    fn emit(&mut self, done: Result<Result<()>, oneshot::error::RecvError>) -> Result<RecordBatch> {
+        let Some(Pending { job, .. }) = self.pending.pop_front() else {
+            return internal_err!("rows without a job");
+        };
+        self.recent.remove(&job);
+        done.unwrap_or_else(|_| internal_err!("a worker stopped without an answer"))?;
+        let mut rows = Vec::with_capacity(job.sources.len());
+        for (row, source) in job.sources.iter().enumerate() {
+            let (from, image, is_own) = match source {
+                Source::Nothing => {
+                    rows.push(None);
+                    continue;
+                }
+                Source::Own(image) => (&job, *image, job.images[*image] == row),
+                Source::Earlier(earlier, image) => (earlier, *image, false),
+            };
+            let Some(findings) = from.findings.get() else {
+                return internal_err!("the answer for a row is not there");
+            };
+            self.metrics.images_in.add(1);
+            match findings.images.get(image) {
+                Some(Ok(_)) if is_own => {}
+                Some(Ok(_)) => self.metrics.images_reused.add(1),
+                Some(Err(reason)) => {
+                    self.metrics.images_failed.add(1);
+                    self.common.failed.fetch_add(1, Ordering::AcqRel);
+                    self.infer.raise(&job, row, reason)?;
+                    if self.infer.max_error_ratio < 1.0 {
+                        let bad = || Ok(format!("{}: {reason}", self.infer.place(&job, row)?));
+                        self.common.remember(self.number, job.offset + row, bad)?;
+                    }
+                }
+                None => return internal_err!("the answer for a row is missing"),
+            }
+            self.common.images.fetch_add(1, Ordering::AcqRel);
+            rows.push(Some(Row { findings, image }));
+        }
+        self.metrics.bytes_fetched.add(job.bytes);
+        let infer = &self.infer;
+        let outputs = infer.outputs.iter().map(|output| column(&output.value, &rows, &infer.compute.model));
+        let outputs: Vec<ArrayRef> = outputs.collect::<Result<_>>()?;
+        let columns = job.rows.columns().iter().cloned().chain(outputs).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(DataFusionError::from);
+        batch.record_output(&self.metrics.baseline)
+    }
+}
+
+impl Infer {
+    /// Has the model loaded, on a thread that may wait.
+    async fn load(&self) -> Result<()> {
+        let model = &self.compute.model;
+        if model.is_loaded() {
+            return Ok(());
+        }
+        let model = Arc::clone(model);
         let loading = tokio::task::spawn_blocking(move || model.load().map(|_| ()));
         let loaded = loading.await.map_err(|error| internal_datafusion_err!("loading a model stopped: {error}"))?;
         Ok(loaded?)
     }
 
-    /// The output columns of one micro-batch. Stops between images when `is_cancelled`.
-    fn outputs(
-        &self,
-        micro: &MicroBatch,
-        metrics: &InferMetrics,
-        is_cancelled: impl Fn() -> bool,
-    ) -> Result<Vec<ArrayRef>> {
-        let rows = micro.rows.num_rows();
-        let column = micro.rows.column(self.image);
-        let Some(images) = ImageColumn::new(column) else {
-            return internal_err!("InferExec was planned on a column of type {}", column.data_type());
-        };
-        let size = self.model.preprocess.len();
-        let mut tensor = vec![0.0; rows * size];
-        // The rows that are in the tensor, in its order.
-        let mut prepared = Vec::with_capacity(rows);
-        let timer = metrics.decode_time.timer();
-        for row in 0..rows {
-            if is_cancelled() {
-                return internal_err!("nobody waits for these rows");
-            }
-            let Some(bytes) = images.get(row) else { continue };
-            let slot = &mut tensor[prepared.len() * size..][..size];
-            match self.prepare(bytes, slot) {
-                Ok(()) => prepared.push(row),
-                Err(reason) => {
-                    metrics.images_failed.add(1);
-                    self.raise(micro, row, reason)?;
-                }
-            }
-        }
-        timer.done();
-        let labels = self.labels(&tensor[..prepared.len() * size], prepared.len(), metrics)?;
-        let mut by_row = vec![None; rows];
-        for (row, label) in prepared.into_iter().zip(labels) {
-            by_row[row] = Some(label);
-        }
-        let labels: ArrayRef = Arc::new(StringArray::from(by_row));
-        Ok(vec![labels; self.outputs.len()])
-    }
-
-    /// Decodes one image and writes what the model sees of it.
-    fn prepare(&self, bytes: &[u8], out: &mut [f32]) -> std::result::Result<(), ImageError> {
-        self.model.preprocess.apply(&decode(bytes, self.max_pixels)?, out);
-        Ok(())
-    }
-
-    /// An error for a bad image, unless every output has NULL for it.
-    fn raise(&self, micro: &MicroBatch, row: usize, source: ImageError) -> Result<()> {
-        let Some(output) = self.outputs.iter().find(|output| output.on_error == OnError::Raise) else {
+    /// An error for a bad image, unless no output has one.
+    fn raise(&self, job: &Job, row: usize, source: &ocelli_udf::image::ImageError) -> Result<()> {
+        let Some(output) = self.outputs.iter().find(|output| output.value.raises()) else {
             return Ok(());
         };
-        let function = output.function.name();
-        Err(Error::BadImage { place: self.place(micro, row)?, function, source }.into())
+        let (place, function) = (self.place(job, row)?, output.value.task.name());
+        Err(Error::BadImage { place, function, source: source.clone() }.into())
     }
 
     /// `'photos/cat.jpg'`, or its row where nothing names the image.
-    fn place(&self, micro: &MicroBatch, row: usize) -> Result<String> {
+    fn place(&self, job: &Job, row: usize) -> Result<String> {
         if let Some(place) = self.place {
-            let name = cast(&micro.rows.column(place).slice(row, 1), &DataType::Utf8)?;
+            let name = cast(&job.rows.column(place).slice(row, 1), &DataType::Utf8)?;
             if let Some(name) = name.as_string::<i32>().iter().flatten().next() {
                 return Ok(format!("'{name}'"));
             }
         }
-        Ok(format!("in row {} of those that reach the model", micro.offset + row + 1))
-    }
-
-    /// The label of each image in the tensor.
-    fn labels(&self, tensor: &[f32], images: usize, metrics: &InferMetrics) -> Result<Vec<&str>> {
-        if images == 0 {
-            return Ok(Vec::new());
-        }
-        let timer = metrics.model_time.timer();
-        let scores = self.model.scores(tensor, images, &self.workers)?;
-        timer.done();
-        metrics.images_run.add(images);
-        let labels = scores.chunks_exact(self.model.labels.len()).map(|scores| {
-            let best = argmax(scores).ok_or_else(|| Error::Backend {
-                backend: self.model.backend_name(),
-                model: self.model.name().to_owned(),
-                reason: "it gave no number for an image".to_owned(),
-            })?;
-            Ok(self.model.labels[best].as_str())
-        });
-        labels.collect::<std::result::Result<_, Error>>().map_err(DataFusionError::from)
+        Ok(format!("in row {} of those that reach the model", job.offset + row + 1))
     }
 }

@@ -1,0 +1,24 @@
+//! [`Engine`]: what the queries of a session share, models and workers.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::model::Models;
+use crate::workers::Workers;
+
+/// A handle; clones share everything.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    pub(crate) models: Arc<Models>,
+    pub(crate) workers: Arc<Workers>,
+}
+
+impl Engine {
+    /// The bundled model, and so many threads.
+    ///
+    /// # Errors
+    /// When the bundled model's configuration cannot be read.
+    pub(crate) fn bundled(threads: usize) -> Result<Self, Error> {
+        Ok(Self { models: Arc::new(Models::bundled()?), workers: Arc::new(Workers::new(threads)) })
+    }
+}

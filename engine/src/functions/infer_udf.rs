@@ -1,0 +1,140 @@
+//! [`InferUdf`]: what DataFusion sees of an [`InferFunction`].
+//!
+//! The functions are planned like any other. [`LiftInfer`](crate::rules::LiftInfer) moves their calls into an operator of
+//! its own before a row is read; a call that is left where it stands is computed there, image by image, on the thread that
+//! asks. That is slower and counts nothing, and it is what `SET ocelli.lift_infer = false` is for.
+
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::datatypes::{Field, FieldRef};
+use datafusion::common::internal_err;
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
+};
+use datafusion::scalar::ScalarValue;
+use ocelli_udf::image::is_image_type;
+
+use super::{InferCall, InferFunction};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::operators::infer::evaluate;
+use crate::options::OcelliOptions;
+
+/// A function with the models that it may name.
+#[derive(Debug)]
+pub(super) struct InferUdf {
+    function: InferFunction,
+    signature: Signature,
+    documentation: LazyLock<Documentation, Box<dyn FnOnce() -> Documentation + Send>>,
+    engine: Engine,
+    /// The session's, which may decide about the type.
+    model: String,
+}
+
+impl InferUdf {
+    pub(super) fn new(function: InferFunction, engine: Engine, model: &str) -> Self {
+        // Types are judged in `return_field_from_args`, where an error keeps its own words. The model behind a name may
+        // change between queries: stable, not immutable.
+        let names: Vec<&str> = function.parameters().to_vec();
+        let signature = Signature::new(TypeSignature::UserDefined, Volatility::Stable)
+            .with_parameter_names(names)
+            .unwrap_or_else(|_| Signature::user_defined(Volatility::Stable));
+        let documentation: Box<dyn FnOnce() -> Documentation + Send> = Box::new(move || function.documentation());
+        Self { function, signature, documentation: LazyLock::new(documentation), engine, model: model.to_owned() }
+    }
+
+    pub(super) fn function(&self) -> InferFunction {
+        self.function
+    }
+}
+
+/// Equal calls are equal expressions, whichever session made them.
+impl PartialEq for InferUdf {
+    fn eq(&self, other: &Self) -> bool {
+        self.function == other.function
+    }
+}
+
+impl Eq for InferUdf {}
+
+impl Hash for InferUdf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for InferUdf {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(
+        &self,
+        arg_types: &[datafusion::arrow::datatypes::DataType],
+    ) -> Result<Vec<datafusion::arrow::datatypes::DataType>> {
+        Ok(arg_types.to_vec())
+    }
+
+    fn return_type(
+        &self,
+        _: &[datafusion::arrow::datatypes::DataType],
+    ) -> Result<datafusion::arrow::datatypes::DataType> {
+        internal_err!("{} is typed by return_field_from_args", self.name())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let Some((image, _)) = args.arg_fields.split_first() else {
+            let problem = "got 0 arguments".to_owned();
+            return Err(Error::Arguments { syntax: self.function.syntax(), problem }.into());
+        };
+        if !is_image_type(image.data_type()) {
+            let actual = image.data_type().clone();
+            let hint = if actual.is_string() { ", and does not read files by their names yet" } else { "" };
+            return Err(Error::ImageType { function: self.name().to_owned(), actual, hint }.into());
+        }
+        let constants: Vec<Option<ScalarValue>> =
+            args.scalar_arguments[1..].iter().map(|value| value.cloned()).collect();
+        let call = InferCall::parse(self.function, &constants)?;
+        let model = self.engine.models.get(call.model.as_deref().unwrap_or(&self.model))?;
+        Ok(Arc::new(Field::new(self.name(), call.data_type(&model)?, true)))
+    }
+
+    fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
+        let model = OcelliOptions::of(config).model;
+        (model != self.model).then(|| Self::new(self.function, self.engine.clone(), &model).into())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let options = OcelliOptions::of(&args.config_options);
+        let Some((image, rest)) = args.args.split_first() else {
+            return internal_err!("{} was planned without an image", self.name());
+        };
+        let constants = rest.iter().map(|argument| match argument {
+            ColumnarValue::Scalar(value) => Some(value.clone()),
+            ColumnarValue::Array(_) => None,
+        });
+        let call = InferCall::parse(self.function, &constants.collect::<Vec<_>>())?;
+        let images = match image {
+            // One image, however many rows.
+            ColumnarValue::Scalar(value) => value.to_array()?,
+            ColumnarValue::Array(images) => Arc::clone(images),
+        };
+        let values = evaluate(&images, self.function, &call, &options, &self.engine)?;
+        Ok(match image {
+            ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?),
+            ColumnarValue::Array(_) => ColumnarValue::Array(values),
+        })
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+}

@@ -1,0 +1,164 @@
+//! [`Compute`]: from encoded images to what a model says of them.
+//!
+//! ```text
+//! images ──decode, resize, normalise──▶ one tensor ──model──▶ scores, embeddings
+//! ```
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, new_empty_array};
+use datafusion::arrow::compute::concat;
+use datafusion::common::internal_err;
+use datafusion::error::Result;
+use datafusion::physical_plan::metrics::Time;
+use ocelli_udf::image::{ImageColumn, ImageError, decode};
+
+use super::outputs::{Row, column};
+use super::{InferOutput, InferValue};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::functions::{InferCall, InferFunction, Task};
+use crate::model::{Model, Tensors, Wanted};
+use crate::options::{OcelliOptions, OnError};
+use crate::workers::Workers;
+
+/// One model, and what is wanted of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Compute {
+    pub(crate) model: Arc<Model>,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) wanted: Wanted,
+    /// Larger images are bad ones.
+    pub(crate) max_pixels: u64,
+    /// Nothing after the first bad image matters.
+    pub(crate) stops_at_bad: bool,
+}
+
+/// What came of some images.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// For each image its place in the tensors, or why it has none. Shorter than the images when a bad one ended it.
+    pub(crate) images: Vec<Result<usize, ImageError>>,
+    pub(crate) tensors: Tensors,
+}
+
+/// Where the time goes.
+#[derive(Debug, Clone)]
+pub(crate) struct ComputeTimes {
+    pub(crate) decode: Time,
+    pub(crate) model: Time,
+}
+
+impl Compute {
+    pub(crate) fn new(engine: &Engine, model: Arc<Model>, options: &OcelliOptions, outputs: &[InferOutput]) -> Self {
+        let wants_embedding = |output: &InferOutput| matches!(output.value.task, Task::Embed { .. });
+        Self {
+            model,
+            workers: Arc::clone(&engine.workers),
+            wanted: Wanted {
+                scores: !outputs.iter().all(wants_embedding),
+                embedding: outputs.iter().any(wants_embedding),
+            },
+            max_pixels: options.max_image_pixels,
+            stops_at_bad: outputs.iter().any(|output| output.value.raises()),
+        }
+    }
+
+    /// Decodes the images, one after the other, and runs the model on all of them. Ends between images when `is_cancelled`.
+    ///
+    /// # Errors
+    /// Those of the model; bad images are findings.
+    pub(crate) fn run(
+        &self,
+        images: &[&[u8]],
+        times: &ComputeTimes,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Findings> {
+        let run = AssertUnwindSafe(|| self.run_unguarded(images, times, is_cancelled));
+        catch_unwind(run).unwrap_or_else(|_| internal_err!("model '{}' panicked", self.model.name()))
+    }
+
+    fn run_unguarded(
+        &self,
+        images: &[&[u8]],
+        times: &ComputeTimes,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Findings> {
+        let size = self.model.preprocess.len();
+        let mut tensor = vec![0.0; images.len() * size];
+        let mut findings = Vec::with_capacity(images.len());
+        let mut good = 0;
+        let timer = times.decode.timer();
+        for bytes in images {
+            if is_cancelled() {
+                return internal_err!("nobody waits for these images");
+            }
+            let finding = self.prepare(bytes, &mut tensor[good * size..][..size]).map(|()| good);
+            let is_bad = finding.is_err();
+            good += usize::from(!is_bad);
+            findings.push(finding);
+            if is_bad && self.stops_at_bad {
+                // The query ends with this image.
+                return Ok(Findings { images: findings, tensors: Tensors::default() });
+            }
+        }
+        timer.done();
+        let timer = times.model.timer();
+        let tensors = self.model.run(&tensor[..good * size], good, self.wanted, &self.workers)?;
+        timer.done();
+        Ok(Findings { images: findings, tensors })
+    }
+
+    /// Decodes one image and writes what the model sees of it.
+    fn prepare(&self, bytes: &[u8], out: &mut [f32]) -> std::result::Result<(), ImageError> {
+        self.model.preprocess.apply(&decode(bytes, self.max_pixels)?, out);
+        Ok(())
+    }
+}
+
+/// A call where it stands, without an operator: on this thread, until it is done.
+///
+/// # Errors
+/// Those of the model, and the first bad image unless that is NULL or data.
+pub(crate) fn evaluate(
+    images: &ArrayRef,
+    function: InferFunction,
+    call: &InferCall,
+    options: &OcelliOptions,
+    engine: &Engine,
+) -> Result<ArrayRef> {
+    let Some(column_of_images) = ImageColumn::new(images) else {
+        return internal_err!("{} was planned on a column of type {}", function.name(), images.data_type());
+    };
+    let model = engine.models.get(call.model.as_deref().unwrap_or(&options.model))?;
+    let on_error = if function.is_try() { OnError::Null } else { options.on_error };
+    let data_type = call.data_type(&model)?;
+    let value = InferValue { task: call.task, on_error, error: call.error, data_type: data_type.clone() };
+    let output = InferOutput { name: function.name().to_owned(), value: value.clone() };
+    let compute = Compute::new(engine, Arc::clone(&model), options, std::slice::from_ref(&output));
+    let times = ComputeTimes { decode: Time::new(), model: Time::new() };
+    let rows: Vec<usize> = (0..images.len()).collect();
+    let mut parts = vec![new_empty_array(&data_type)];
+    for rows in rows.chunks(options.infer_batch_rows.max(1)) {
+        let present: Vec<&[u8]> = rows.iter().filter_map(|&row| column_of_images.get(row)).collect();
+        let findings = compute.run(&present, &times, &|| false)?;
+        let mut next = 0;
+        let mut found = Vec::with_capacity(rows.len());
+        for &row in rows {
+            if column_of_images.get(row).is_none() {
+                found.push(None);
+                continue;
+            }
+            if let (true, Some(Err(source))) = (value.raises(), findings.images.get(next)) {
+                let place = format!("in row {} of its batch", row + 1);
+                return Err(Error::BadImage { place, function: value.task.name(), source: source.clone() }.into());
+            }
+            found.push(Some(Row { findings: &findings, image: next }));
+            next += 1;
+        }
+        parts.push(column(&value, &found, &model)?);
+    }
+    let parts: Vec<&dyn datafusion::arrow::array::Array> = parts.iter().map(AsRef::as_ref).collect();
+    Ok(concat(&parts)?)
+}

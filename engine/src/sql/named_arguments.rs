@@ -1,0 +1,109 @@
+//! [`fill_gaps`]: `embed(image, normalize => true)` leaves out the arguments before it.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::{CopyToSource, Statement};
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Value, VisitMut, visit_expressions_mut,
+};
+
+use crate::functions::InferFunction;
+
+/// Puts the named arguments of our functions in their places, with NULL for those left out between them.
+///
+/// DataFusion takes named arguments in any order, but none may be missing before the last.
+pub(crate) fn fill_gaps(statement: &mut Statement) {
+    match statement {
+        Statement::Statement(statement) => fill(statement.as_mut()),
+        Statement::Explain(explain) => fill_gaps(&mut explain.statement),
+        Statement::CopyTo(copy) => {
+            if let CopyToSource::Query(query) = &mut copy.source {
+                fill(query.as_mut());
+            }
+        }
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => {}
+    }
+}
+
+fn fill(node: &mut impl VisitMut) {
+    let _: ControlFlow<()> = visit_expressions_mut(node, |expr| {
+        if let Expr::Function(function) = expr
+            && let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice()
+            && let Some(function_named) =
+                InferFunction::ALL.iter().find(|known| known.name().eq_ignore_ascii_case(&name.value))
+            && let FunctionArguments::List(list) = &mut function.args
+            && let Some(placed) = placed(&list.args, function_named.parameters())
+        {
+            list.args = placed;
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+/// The arguments by position; `None` to leave the call, and what is wrong with it, to DataFusion.
+fn placed(args: &[FunctionArg], parameters: &[&str]) -> Option<Vec<FunctionArg>> {
+    let mut placed: Vec<Option<FunctionArgExpr>> = Vec::new();
+    let mut has_names = false;
+    for arg in args {
+        match arg {
+            FunctionArg::Unnamed(arg) if !has_names => placed.push(Some(arg.clone())),
+            FunctionArg::Named { name, arg, .. } => {
+                has_names = true;
+                let at = parameters.iter().position(|parameter| parameter.eq_ignore_ascii_case(&name.value))?;
+                placed.resize(placed.len().max(at + 1), None);
+                if placed[at].replace(arg.clone()).is_some() {
+                    return None;
+                }
+            }
+            _ => return None,
+        }
+    }
+    // The image itself cannot be left out.
+    if !has_names || placed.first()?.is_none() {
+        return None;
+    }
+    let null = || FunctionArgExpr::Expr(Expr::Value(Value::Null.into()));
+    Some(placed.into_iter().map(|arg| FunctionArg::Unnamed(arg.unwrap_or_else(null))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::parser::DFParser;
+
+    use super::*;
+
+    fn filled(sql: &str) -> String {
+        let mut statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
+        fill_gaps(&mut statement);
+        statement.to_string()
+    }
+
+    #[test]
+    fn what_is_left_out_is_null() {
+        for (call, same) in [
+            ("embed(image, normalize => true)", "embed(image, NULL, true)"),
+            ("Classify_TopK(model => 'm', image => x, error => true)", "Classify_TopK(x, NULL, 'm', true)"),
+            ("upper(classify(image, error => true)['value'])", "upper(classify(image, NULL, true)['value'])"),
+        ] {
+            assert_eq!(filled(&format!("SELECT {call} FROM t")), format!("SELECT {same} FROM t"));
+            assert_eq!(filled(&format!("EXPLAIN SELECT {call} FROM t")), format!("EXPLAIN SELECT {same} FROM t"));
+            let copy = |call| format!("COPY (SELECT {call} FROM t) TO x STORED AS PARQUET");
+            assert_eq!(filled(&copy(call)), copy(same));
+        }
+    }
+
+    #[test]
+    fn other_calls_are_untouched() {
+        for call in [
+            "classify(image)",
+            "other(image, error => true)",
+            "classify(image, nope => 1)",
+            "classify(image, model => 'a', model => 'b')",
+            "classify(model => 'a')",
+            "embed(normalize => true, image)",
+        ] {
+            let sql = format!("SELECT {call} FROM t");
+            assert_eq!(filled(&sql), sql);
+        }
+    }
+}
