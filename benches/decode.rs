@@ -33,6 +33,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     compare("decode JPEGs", "images", jpegs.len(), ("image crate", plain), ("decode", ours));
 
+    for side in [32, 224] {
+        let plain = || {
+            for bytes in &jpegs {
+                let picture = image::load_from_memory(bytes).expect("a picture").into_rgb8();
+                black_box(image::imageops::resize(&picture, side, side, FilterType::Triangle));
+            }
+        };
+        let ours = || {
+            for bytes in &jpegs {
+                black_box(resize(&decode(bytes, u64::MAX).expect("a picture"), side, side, Filter::Bilinear));
+            }
+        };
+        let job = format!("decode and resize to {side} x {side}");
+        compare(&job, "images", jpegs.len(), ("image crate", plain), ("decode, resize", ours));
+    }
+
     let pictures: Vec<_> = jpegs.iter().map(|bytes| decode(bytes, u64::MAX).expect("a picture")).collect();
     let images: Vec<_> =
         jpegs.iter().map(|bytes| image::load_from_memory(bytes).expect("a picture").into_rgb8()).collect();

@@ -1,25 +1,39 @@
 //! The operator from outside: what it counts, and what a dropped stream leaves behind.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
 use futures::StreamExt;
 use libtest_mimic::Trial;
-use ocelli::{Ocelli, functions};
+use ocelli::{Ocelli, Progress, functions};
 
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("infer::images_are_counted", images_are_counted),
-        trial("infer::a_filter_spares_the_model", a_filter_spares_the_model),
+        trial("infer::cheap_predicates_spare_the_model", cheap_predicates_spare_the_model),
         trial("infer::equal_calls_run_once", equal_calls_run_once),
+        trial("infer::limits_spare_the_model", limits_spare_the_model),
+        trial("infer::branches_spare_the_model", branches_spare_the_model),
+        trial("infer::equal_images_run_once", equal_images_run_once),
+        trial("infer::one_file_keeps_all_workers_busy", one_file_keeps_all_workers_busy),
         trial("infer::a_dropped_stream_stops", a_dropped_stream_stops),
+        trial("infer::an_error_ends_the_query_where_it_stands", an_error_ends_the_query_where_it_stands),
+        trial("infer::nothing_in_nothing_out", nothing_in_nothing_out),
+        trial("infer::queries_share_a_model", queries_share_a_model),
+        trial("infer::a_little_memory_is_enough", a_little_memory_is_enough),
+        trial("infer::too_little_memory_names_the_image", too_little_memory_names_the_image),
         trial("infer::an_extended_session_has_everything", an_extended_session_has_everything),
         trial("infer::expressions_are_the_same_functions", expressions_are_the_same_functions),
+        trial("infer::a_folder_is_a_model", a_folder_is_a_model),
+        trial("infer::progress_is_reported", progress_is_reported),
     ]
 }
+
+const PHOTOS: &str = "'examples/data/photos.parquet'";
+const MIXED: &str = "'examples/data/mixed.parquet'";
 
 /// Images that went through the model, and images that were bad, anywhere in the plan.
 async fn counts(query: &str) -> Result<(usize, usize), Box<dyn Error>> {
@@ -29,31 +43,145 @@ async fn counts(query: &str) -> Result<(usize, usize), Box<dyn Error>> {
     Ok((count(&plan, "images_run"), count(&plan, "images_failed")))
 }
 
-fn count(plan: &Arc<dyn ExecutionPlan>, name: &str) -> usize {
+pub(crate) fn count(plan: &Arc<dyn ExecutionPlan>, name: &str) -> usize {
     let here = plan.metrics().and_then(|metrics| metrics.sum_by_name(name)).map_or(0, |value| value.as_usize());
     here + plan.children().into_iter().map(|child| count(child, name)).sum::<usize>()
 }
 
 #[tokio::main]
 async fn images_are_counted() -> Result<(), Box<dyn Error>> {
-    assert_eq!(counts("SELECT try_classify(image) FROM 'examples/data/mixed.parquet'").await?, (3, 2));
+    assert_eq!(counts(&format!("SELECT try_classify(image) FROM {MIXED}")).await?, (3, 2));
+    Ok(())
+}
+
+/// The images that each query runs, as `(query, images)`.
+async fn assert_runs(queries: &[(&str, usize)]) -> Result<(), Box<dyn Error>> {
+    for (query, expected) in queries {
+        let query = query.replace("PHOTOS", PHOTOS).replace("MIXED", MIXED);
+        assert_eq!(counts(&query).await?.0, *expected, "{query}");
+    }
     Ok(())
 }
 
 #[tokio::main]
-async fn a_filter_spares_the_model() -> Result<(), Box<dyn Error>> {
-    let photos = "SELECT uri FROM 'examples/data/photos.parquet'";
-    let query = format!("{photos} WHERE classify(image) = 'cat' AND uri LIKE '%cat%'");
-    assert_eq!(counts(&query).await?, (1, 0));
-    assert_eq!(counts(&format!("{photos} WHERE false AND classify(image) = 'cat'")).await?, (0, 0));
-    Ok(())
+async fn cheap_predicates_spare_the_model() -> Result<(), Box<dyn Error>> {
+    assert_runs(&[
+        ("SELECT uri FROM PHOTOS WHERE classify(image) = 'cat' AND uri LIKE '%/cat%'", 1),
+        ("SELECT uri FROM PHOTOS WHERE false AND classify(image) = 'cat'", 0),
+        // Whatever share of the rows they keep.
+        ("SELECT uri FROM PHOTOS WHERE classify(image) = 'cat' AND uri <> 'photos/cat.jpg'", 11),
+        ("SELECT uri FROM (SELECT uri, classify(image) AS label FROM PHOTOS) WHERE label = 'cat' AND uri LIKE '%/c%'", 3),
+        (
+            "SELECT uri FROM PHOTOS WHERE classify(image) = 'cat' AND uri IN (SELECT uri FROM MIXED)",
+            3,
+        ),
+        // One model's answer spares the other call.
+        (
+            "SELECT uri FROM PHOTOS WHERE classify(image) = 'horse' AND classify(arrow_cast(image, 'Binary')) = 'cat'",
+            13,
+        ),
+    ])
+    .await
 }
 
 #[tokio::main]
 async fn equal_calls_run_once() -> Result<(), Box<dyn Error>> {
+    assert_runs(&[
+        ("SELECT classify(image), upper(classify(image)), try_classify(image) FROM PHOTOS", 12),
+        ("SELECT label FROM (SELECT classify(image) AS label FROM PHOTOS) WHERE label = 'cat'", 12),
+        (
+            "SELECT classify(image), embed(image), classify_topk(image, k => 2) FROM PHOTOS WHERE classify(image) <> 'cat'
+             ORDER BY classify(image) DESC",
+            12,
+        ),
+        (
+            "SELECT classify(image), count(*) FROM PHOTOS GROUP BY classify(image) HAVING classify(image) <> 'cat'
+             ORDER BY classify(image)",
+            12,
+        ),
+        ("SELECT count(*) FROM (SELECT classify(image) FROM PHOTOS)", 0),
+        (
+            "SELECT classify(p.image) FROM (SELECT image, uri FROM PHOTOS WHERE classify(image) = 'truck') AS p
+             JOIN PHOTOS AS q ON p.uri = q.uri",
+            12,
+        ),
+    ])
+    .await
+}
+
+#[tokio::main]
+async fn limits_spare_the_model() -> Result<(), Box<dyn Error>> {
+    assert_runs(&[
+        ("SELECT classify(image) FROM PHOTOS LIMIT 2", 2),
+        ("SELECT classify(image) FROM PHOTOS LIMIT 2 OFFSET 3", 2),
+        ("SELECT uri, classify(image) FROM PHOTOS ORDER BY width, uri LIMIT 4", 4),
+        ("SELECT uri, classify(image) FROM PHOTOS ORDER BY title DESC LIMIT 2 OFFSET 2", 2),
+        ("SELECT * FROM (SELECT uri, classify(image) FROM PHOTOS) AS p ORDER BY p.uri LIMIT 1", 1),
+        ("SELECT uri FROM PHOTOS ORDER BY classify(image) LIMIT 1", 12),
+    ])
+    .await?;
+    // A filter on the label stops as soon as enough are found: the cat is the first of 12,000.
+    let ocelli = Ocelli::builder().threads(2).build()?;
+    ocelli.sql("SET ocelli.infer_batch_rows = 4").await?.collect().await?;
+    let many = format!("SELECT image FROM range(1000) CROSS JOIN (SELECT image FROM {PHOTOS})");
+    ocelli.sql(&format!("CREATE TABLE many AS {many}")).await?.collect().await?;
+    let (_, run) = run(&ocelli, "SELECT 1 FROM many WHERE classify(image) IS NOT NULL LIMIT 5").await?;
+    assert!(run <= 5 + 3 * 4, "{run} images for five rows");
+    Ok(())
+}
+
+#[tokio::main]
+async fn branches_spare_the_model() -> Result<(), Box<dyn Error>> {
+    assert_runs(&[
+        ("SELECT CASE WHEN uri LIKE '%/c%' THEN classify(image) END FROM PHOTOS", 3),
+        ("SELECT CASE uri WHEN 'photos/cat.jpg' THEN classify(image) ELSE 'other' END FROM PHOTOS", 1),
+        ("SELECT CASE WHEN uri LIKE '%/c%' THEN 'c' ELSE classify(image) END FROM PHOTOS", 9),
+        ("SELECT COALESCE(NULLIF(uri, 'photos/cat.jpg'), classify(image)) FROM PHOTOS", 1),
+        ("SELECT nvl2(NULLIF(uri, 'photos/cat.jpg'), 'x', classify(image)) FROM PHOTOS", 1),
+        ("SELECT uri LIKE '%/c%' AND classify(image) = 'cat' FROM PHOTOS", 3),
+        ("SELECT classify(image) = 'cat' AND uri LIKE '%/c%' FROM PHOTOS", 3),
+        ("SELECT uri LIKE '%/c%' OR classify(image) = 'cat' FROM PHOTOS", 9),
+        ("SELECT count(classify(image)) FILTER (WHERE uri LIKE '%/c%') FROM PHOTOS", 3),
+        // Two branches, each image once.
+        (
+            "SELECT CASE WHEN uri LIKE '%/c%' THEN classify(image) END,
+                    CASE WHEN uri LIKE '%/ca%' THEN classify_topk(image) END FROM PHOTOS",
+            3,
+        ),
+        ("SELECT CASE WHEN classify(image) = 'cat' THEN embed(image) END FROM PHOTOS", 12),
+    ])
+    .await
+}
+
+/// The rows and the images that were run.
+async fn run(ocelli: &Ocelli, query: &str) -> Result<(usize, usize), Box<dyn Error>> {
+    let plan = ocelli.sql(query).await?.create_physical_plan().await?;
+    let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
+    Ok((batches.iter().map(|batch| batch.num_rows()).sum(), count(&plan, "images_run")))
+}
+
+#[tokio::main]
+async fn equal_images_run_once() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).build()?;
     let query =
-        "SELECT classify(image), upper(classify(image)), try_classify(image) FROM 'examples/data/photos.parquet'";
-    assert_eq!(counts(query).await?, (12, 0));
+        format!("SELECT classify(image) FROM (SELECT image FROM {PHOTOS} LIMIT 3) AS three CROSS JOIN range(100)");
+    let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
+    let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 300);
+    let counts = ["images_in", "images_run", "images_reused", "images_failed"].map(|name| count(&plan, name));
+    assert_eq!(counts[0], 300);
+    assert!((3..30).contains(&counts[1]), "{counts:?}");
+    assert_eq!(counts[1] + counts[2] + counts[3], counts[0]);
+    Ok(())
+}
+
+/// One batch of one partition is cut into a part for each worker.
+#[tokio::main]
+async fn one_file_keeps_all_workers_busy() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(4).build()?;
+    let plan = ocelli.sql(&format!("SELECT classify(image) FROM {PHOTOS}")).await?.create_physical_plan().await?;
+    let batches = collect(plan, ocelli.context().task_ctx()).await?;
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).collect::<Vec<_>>(), [3, 3, 3, 3]);
     Ok(())
 }
 
@@ -74,6 +202,120 @@ async fn a_dropped_stream_stops() -> Result<(), Box<dyn Error>> {
     assert!(run < 100, "{run} images were run");
     ocelli.sql(other).await?.collect().await?;
     assert_eq!(count(&plan, "images_run"), run, "nothing is run for a stream that is gone");
+    Ok(())
+}
+
+/// Five partitions, of which the third has a bad image in its middle.
+#[tokio::main]
+async fn an_error_ends_the_query_where_it_stands() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(5).build()?;
+    let branch = |file: &str| format!("SELECT uri, classify(image) AS label FROM {file}");
+    let good = branch(PHOTOS);
+    let query = format!("{good} UNION ALL {good} UNION ALL {} UNION ALL {good} UNION ALL {good}", branch(MIXED));
+    let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
+    let rows = execute_stream(plan, ocelli.context().task_ctx())?;
+    let failed = rows.filter_map(|batch| async move { batch.err() }).collect::<Vec<_>>().await;
+    let messages: Vec<String> = failed.iter().map(ocelli::explain).collect();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0].starts_with("bad image 'photos/truncated.jpg': "), "{messages:?}");
+    // The rows before it are there, when only its own partition is asked.
+    ocelli.sql("SET ocelli.infer_batch_rows = 1").await?.collect().await?;
+    let plan = ocelli.sql(&branch(MIXED)).await?.create_physical_plan().await?;
+    let mut rows = execute_stream(plan, ocelli.context().task_ctx())?;
+    assert_eq!(rows.next().await.ok_or("no rows")??.num_rows(), 1);
+    assert!(rows.next().await.ok_or("no error")?.is_err());
+    assert!(rows.next().await.is_none(), "nothing comes after an error");
+    Ok(())
+}
+
+#[tokio::main]
+async fn nothing_in_nothing_out() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).build()?;
+    for (query, expected) in [
+        (format!("SELECT classify(image) FROM {PHOTOS} WHERE width < 0"), (0, 0)),
+        (format!("SELECT classify(image) FROM {PHOTOS} LIMIT 0"), (0, 0)),
+        (format!("SELECT classify(NULL) FROM {PHOTOS}"), (12, 0)),
+        (format!("SELECT classify(image) FROM {MIXED} WHERE image IS NULL"), (1, 0)),
+        ("SELECT classify(NULL)".to_owned(), (1, 0)),
+    ] {
+        assert_eq!(run(&ocelli, &query).await?, expected, "{query}");
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn queries_share_a_model() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).build()?;
+    let query = format!("SELECT classify(image) FROM {PHOTOS}");
+    let (one, two) = tokio::join!(run(&ocelli, &query), run(&ocelli, &query));
+    assert_eq!((one?, two?), ((12, 12), (12, 12)));
+    Ok(())
+}
+
+/// The window shrinks to one image before anything fails.
+#[tokio::main]
+async fn a_little_memory_is_enough() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).memory_limit(1_500_000).build()?;
+    let query = format!("SELECT classify(image) FROM {PHOTOS} WHERE uri NOT LIKE '%pagoda%'");
+    let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
+    let rows = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
+    assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 11);
+    let peak = count(&plan, "peak_bytes");
+    assert!((1..=1_500_000).contains(&peak), "{peak}");
+    assert_eq!(ocelli.context().runtime_env().memory_pool.reserved(), 0, "all is given back");
+    Ok(())
+}
+
+#[tokio::main]
+async fn too_little_memory_names_the_image() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).memory_limit(100_000).build()?;
+    let error = run(&ocelli, &format!("SELECT classify(image) FROM {PHOTOS}")).await.unwrap_err();
+    let error = error.downcast::<datafusion::error::DataFusionError>()?;
+    let message = ocelli::explain(&error);
+    assert!(message.starts_with("not enough memory for image 'photos/cat.jpg': it needs "), "{message}");
+    assert!(message.contains("the memory limit of 97.7 KB leaves less; raise it"), "{message}");
+    Ok(())
+}
+
+#[tokio::main]
+async fn a_folder_is_a_model() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).build()?;
+    ocelli.register_model("mine", "engine/src/models/resnet20-cifar10")?;
+    let same = format!("SELECT 1 FROM {PHOTOS} WHERE classify(image, model => 'mine') = classify(image)");
+    assert_eq!(run(&ocelli, &same).await?, (12, 24));
+    ocelli.sql("SET ocelli.model = 'mine'").await?.collect().await?;
+    assert_eq!(run(&ocelli, &same).await?, (12, 12));
+    let error = ocelli.register_model("none", "examples/data").unwrap_err();
+    let message = ocelli::explain(&error);
+    assert!(message.starts_with("model 'none' cannot be used: examples/data/config.json: "), "{message}");
+    Ok(())
+}
+
+#[tokio::main]
+async fn progress_is_reported() -> Result<(), Box<dyn Error>> {
+    let reports = Arc::new(Mutex::new(Vec::<Progress>::new()));
+    let sink = Arc::clone(&reports);
+    let ocelli = Ocelli::builder()
+        .threads(2)
+        .on_progress(move |progress| sink.lock().expect("no panic").push(progress.clone()))
+        .build()?;
+    for (query, rows, total, bad) in [
+        (format!("SELECT count(try_classify(image)) FROM {MIXED}"), 6, Some(6), 2),
+        (format!("SELECT try_classify(image) FROM {MIXED}"), 6, Some(6), 2),
+        (format!("SELECT count(*) FROM {PHOTOS} WHERE width > 0"), 12, None, 0),
+        (format!("SELECT uri FROM {PHOTOS} LIMIT 3"), 3, Some(3), 0),
+    ] {
+        reports.lock().expect("no panic").clear();
+        ocelli.sql(&query).await?.collect().await?;
+        // The last report comes on its own thread.
+        let last = loop {
+            if let Some(last) = reports.lock().expect("no panic").last().filter(|last| last.is_finished) {
+                break last.clone();
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!((last.rows, last.total, last.bad), (rows, total, bad), "{query}: {last:?}");
+    }
     Ok(())
 }
 

@@ -7,6 +7,8 @@ mod decode;
 mod functions;
 mod gemm;
 mod infer;
+mod mutations;
+mod random_queries;
 mod requirement;
 mod resize;
 mod tidy;
@@ -14,6 +16,9 @@ mod tidy;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
+    if std::env::var_os(mutations::INSIDE).is_some() {
+        return mutations::decode_mutations();
+    }
     // Cargo runs tests in the folder of their package; the one that they were compiled in may be gone, where several clones
     // share a target folder.
     std::env::set_current_dir("..").expect("the repository is there");
@@ -23,6 +28,8 @@ fn main() {
     trials.extend(functions::trials());
     trials.extend(gemm::trials());
     trials.extend(infer::trials());
+    trials.extend(mutations::trials());
+    trials.extend(random_queries::trials());
     trials.extend(resize::trials());
     trials.extend(tidy::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

@@ -1,0 +1,114 @@
+//! Peak memory of a query, for more and more rows: `cargo bench -p ocelli-benches --bench memory`
+//!
+//! Each line is a process of its own, with a memory limit of 256 MB, over a Parquet file of photographs; `RSS` is what the
+//! operating system saw at most, programs and libraries included. The last lines are pictures of 40 megapixels.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, AsArray, BinaryArray, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::file::properties::WriterProperties;
+use futures::TryStreamExt;
+use image::codecs::jpeg::JpegEncoder;
+use ocelli::Ocelli;
+use ocelli_udf::image::{Filter, decode, resize};
+use tokio::runtime::Runtime;
+
+const LIMIT: usize = 256 << 20;
+/// Rows of a row group, which is what a reader has in memory at least.
+const GROUP: usize = 1_000;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, file] = arguments.as_slice()
+        && file.ends_with(".parquet")
+    {
+        return classify(file);
+    }
+    std::env::set_current_dir("..")?;
+    let photos = Runtime::new()?.block_on(photos())?;
+    let folder = tempfile::tempdir()?;
+    println!("memory limit {} MB", LIMIT >> 20);
+    for rows in [1_000, 10_000, 50_000] {
+        let file = folder.path().join(format!("photos-{rows}.parquet"));
+        write(&file, &photos, rows, GROUP)?;
+        report(&format!("{rows} photographs"), &file)?;
+        std::fs::remove_file(file)?;
+    }
+    let large = enlarge(&photos[0], 7304, 5476)?;
+    for rows in [2, 20] {
+        let file = folder.path().join(format!("large-{rows}.parquet"));
+        write(&file, std::slice::from_ref(&large), rows, 2)?;
+        report(&format!("{rows} pictures of 40 megapixels"), &file)?;
+    }
+    Ok(())
+}
+
+/// Has another process classify a file, and prints what it prints.
+fn report(what: &str, file: &Path) -> Result<(), Failure> {
+    let output = Command::new(std::env::current_exe()?).arg(file).output()?;
+    let text = if output.status.success() { output.stdout } else { output.stderr };
+    println!("{what:<28} {}", String::from_utf8_lossy(&text).trim());
+    Ok(())
+}
+
+/// Classifies a file and prints how much memory that took.
+fn classify(file: &str) -> Result<(), Failure> {
+    let ocelli = Ocelli::builder().memory_limit(LIMIT).build()?;
+    let rows = Runtime::new()?.block_on(async {
+        let rows = ocelli.sql(&format!("SELECT classify(image) FROM '{file}'")).await?.execute_stream().await?;
+        rows.try_fold(0, |count, batch| async move { Ok(count + batch.num_rows()) }).await
+    });
+    let rows = rows.map_err(|error| ocelli::explain(&error))?;
+    println!("{rows:>6} rows, peak RSS {:>4} MB", peak_rss()? >> 20);
+    Ok(())
+}
+
+/// Bytes, from Linux's account of this process.
+fn peak_rss() -> Result<usize, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc/self/status")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<usize>()? << 10)
+}
+
+/// The example's photographs, or larger ones from `OCELLI_TEST_DATA`.
+async fn photos() -> Result<Vec<Vec<u8>>, Failure> {
+    let file = match std::env::var("OCELLI_TEST_DATA") {
+        Ok(folder) => format!("{folder}/photos_dev.parquet"),
+        Err(_) => "examples/data/photos.parquet".to_owned(),
+    };
+    let batches = Ocelli::builder().build()?.sql(&format!("SELECT image FROM '{file}'")).await?.collect().await?;
+    let images = batches.iter().flat_map(|batch| batch.column(0).as_binary_view().iter().flatten());
+    Ok(images.map(<[u8]>::to_vec).collect())
+}
+
+/// A Parquet file of so many pictures, no two with the same bytes.
+fn write(file: &Path, pictures: &[Vec<u8>], rows: usize, group: usize) -> Result<(), Failure> {
+    let schema = Arc::new(Schema::new(vec![Field::new("image", DataType::Binary, false)]));
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
+    let mut writer = ArrowWriter::try_new(std::fs::File::create(file)?, Arc::clone(&schema), Some(properties))?;
+    let numbers: Vec<usize> = (0..rows).collect();
+    for numbers in numbers.chunks(group) {
+        let images = numbers.iter().map(|number| {
+            // A number behind the end of the picture, which no decoder looks at.
+            [pictures[number % pictures.len()].as_slice(), &number.to_le_bytes()].concat()
+        });
+        let images: ArrayRef = Arc::new(BinaryArray::from_iter_values(images));
+        writer.write(&RecordBatch::try_new(Arc::clone(&schema), vec![images])?)?;
+    }
+    writer.close()?;
+    Ok(())
+}
+
+fn enlarge(bytes: &[u8], width: u32, height: u32) -> Result<Vec<u8>, Failure> {
+    let image = resize(&decode(bytes, u64::MAX)?, width, height, Filter::Bilinear);
+    let mut out = Cursor::new(Vec::new());
+    JpegEncoder::new_with_quality(&mut out, 90).encode(&image.data, width, height, image::ExtendedColorType::Rgb8)?;
+    Ok(out.into_inner())
+}

@@ -1,0 +1,140 @@
+//! Random queries give the same rows with our rules and without them, and the rules never run the model more often.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::physical_plan::collect;
+use fastrand::Rng;
+use libtest_mimic::Trial;
+use ocelli::Ocelli;
+
+use crate::infer::count;
+use crate::trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    // A seed is a test of its own, so that a failure names it.
+    (0..8).map(|seed| trial(format!("random_queries::seed_{seed}"), move || rules_keep_the_rows(seed))).collect()
+}
+
+/// Queries of a seed.
+const QUERIES: usize = 12;
+
+/// What differs from the defaults, and nothing.
+const SWITCHES: [&[&str]; 3] = [&[], &["share_infer", "defer_infer", "prune_infer"], &["lift_infer"]];
+
+#[tokio::main]
+async fn rules_keep_the_rows(seed: u64) -> Result<(), Box<dyn Error>> {
+    let mut sessions = Vec::new();
+    for switches in SWITCHES {
+        let ocelli = Ocelli::builder().threads(2).build()?;
+        let mixed = "SELECT uri, image, 100 AS width FROM 'examples/data/mixed.parquet'";
+        let photos = "SELECT uri, image, width FROM 'examples/data/photos.parquet'";
+        let rest = "WHERE uri NOT IN (SELECT uri FROM 'examples/data/mixed.parquet') LIMIT 4";
+        let mut statements = vec![
+            format!("CREATE TABLE t AS {mixed} UNION ALL ({photos} {rest})"),
+            "SET ocelli.on_error = 'null'".to_owned(),
+        ];
+        statements.extend(switches.iter().map(|switch| format!("SET ocelli.{switch} = false")));
+        for statement in statements {
+            ocelli.sql(&statement).await?.collect().await?;
+        }
+        sessions.push(ocelli);
+    }
+    let mut random = Rng::with_seed(seed);
+    for _ in 0..QUERIES {
+        let query = Generator(&mut random).query();
+        let mut results = Vec::new();
+        for ocelli in &sessions {
+            results.push(run(ocelli, &query).await.map_err(|error| format!("{query}\n{error}"))?);
+        }
+        for (other, switches) in results.iter().zip(SWITCHES) {
+            assert_eq!(results[0].0, other.0, "without {switches:?}: {query}");
+        }
+        assert!(results[0].1 <= results[1].1, "{} images instead of {}: {query}", results[0].1, results[1].1);
+    }
+    Ok(())
+}
+
+/// The rows in a certain order, and the images that were run in operators.
+async fn run(ocelli: &Ocelli, query: &str) -> Result<(Vec<String>, usize), Box<dyn Error>> {
+    let plan = ocelli.sql(query).await?.create_physical_plan().await?;
+    let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
+    let mut rows: Vec<String> = pretty_format_batches(&batches)?.to_string().lines().map(str::to_owned).collect();
+    rows.sort();
+    Ok((rows, count(&plan, "images_run")))
+}
+
+struct Generator<'a>(&'a mut Rng);
+
+impl Generator<'_> {
+    fn one_of<'b>(&mut self, choices: &[&'b str]) -> &'b str {
+        choices[self.0.usize(..choices.len())]
+    }
+
+    /// `uri` is unique: what it sorts has one order.
+    fn query(&mut self) -> String {
+        let (text, test, other) = (self.text(3), self.test(3), self.test(2));
+        let limit = match self.0.usize(..3) {
+            0 => String::new(),
+            1 => format!("ORDER BY uri LIMIT {}", self.0.usize(1..6)),
+            _ => format!("ORDER BY width DESC, uri LIMIT {} OFFSET {}", self.0.usize(1..6), self.0.usize(..4)),
+        };
+        match self.0.usize(..6) {
+            0 => format!("SELECT uri, {text} AS x, {other} AS y FROM t WHERE {test} {limit}"),
+            1 => format!("SELECT {text} AS x, count(*) AS n FROM t WHERE {test} GROUP BY {text}"),
+            2 => format!("SELECT count({text}) FILTER (WHERE {test}) AS n, max({text}) AS m FROM t WHERE {other}"),
+            3 => format!(
+                "SELECT uri, label FROM (SELECT uri, width, image, {text} AS label FROM t WHERE {test}) AS t
+                 WHERE label <> 'horse' OR {other} {limit}"
+            ),
+            4 => format!(
+                "SELECT uri, {text} AS x FROM t WHERE uri IN (SELECT uri FROM t WHERE {test}) AND {other} {limit}"
+            ),
+            _ => format!(
+                "SELECT uri, x, n FROM (SELECT uri, width, {text} AS x FROM t WHERE {other}) AS t
+                 LEFT JOIN (SELECT uri AS name, 1 AS n FROM t WHERE {test}) AS u ON uri = name {limit}"
+            ),
+        }
+    }
+
+    fn call(&mut self) -> &'static str {
+        self.one_of(&[
+            "classify(image)",
+            "classify(image)",
+            "try_classify(image)",
+            "classify_topk(image, k => 1)[1]['label']",
+            "classify(image, error => true)['value']",
+            "classify(arrow_cast(image, 'Binary'))",
+        ])
+    }
+
+    fn text(&mut self, depth: usize) -> String {
+        match self.0.usize(..if depth == 0 { 3 } else { 7 }) {
+            0 => "uri".to_owned(),
+            1 | 2 => self.call().to_owned(),
+            3 => format!("upper({})", self.text(depth - 1)),
+            4 => format!("COALESCE(NULLIF(uri, 'photos/cat.jpg'), {})", self.text(depth - 1)),
+            5 => format!("CASE WHEN {} THEN {} END", self.test(depth - 1), self.text(depth - 1)),
+            _ => format!(
+                "CASE WHEN {} THEN {} WHEN {} THEN {} ELSE {} END",
+                self.test(depth - 1),
+                self.text(depth - 1),
+                self.test(depth - 1),
+                self.text(depth - 1),
+                self.text(depth - 1)
+            ),
+        }
+    }
+
+    fn test(&mut self, depth: usize) -> String {
+        match self.0.usize(..if depth == 0 { 2 } else { 7 }) {
+            0 => self.one_of(&["width > 300", "uri LIKE '%c%'", "image IS NULL", "uri < 'photos/f'"]).to_owned(),
+            1 => format!("{} = '{}'", self.call(), self.one_of(&["cat", "truck", "horse"])),
+            2 => format!("{} IS NULL", self.text(depth - 1)),
+            3 => format!("NOT ({})", self.test(depth - 1)),
+            4 | 5 => format!("({} AND {})", self.test(depth - 1), self.test(depth - 1)),
+            _ => format!("({} OR {})", self.test(depth - 1), self.test(depth - 1)),
+        }
+    }
+}
