@@ -2,10 +2,12 @@
 //!
 //! - Small pictures, where the model is all: beside the model alone, on tensors that are in memory.
 //! - Photographs, where decoding counts: beside decoding them all on all cores, and then the model.
+//! - The same with each model of the folder `OCELLI_BENCH_MODELS`, when it is set: `peers/models.py` writes ResNet-18 and -50.
 
 mod compare;
 
 use std::io::Cursor;
+use std::path::Path;
 use std::sync::Arc;
 
 use compare::compare;
@@ -19,12 +21,18 @@ use rten::Model;
 use rten_tensor::NdTensorView;
 use tokio::runtime::Runtime;
 
-const SIDE: u32 = 32;
-const PICTURE: usize = 3 * (SIDE * SIDE) as usize;
-/// How often the twelve example pictures are repeated.
+/// How often the twelve example pictures are repeated for the bundled model, and for larger ones.
 const REPEATS: usize = 100;
-/// What the bare model is fastest with (8, 16, 32 and 64 were tried on two cores).
-const BATCH: usize = 16;
+const FEW_REPEATS: usize = 5;
+
+/// A model without SQL.
+struct Bare {
+    model: Model,
+    /// Of its pictures.
+    side: u32,
+    /// What it is fastest with (1 to 64 were tried on two cores).
+    batch: usize,
+}
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -34,19 +42,40 @@ fn main() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let photos = runtime.block_on(photos())?;
     let small = photos.iter().map(|bytes| thumbnail(bytes)).collect::<Result<Vec<_>, _>>()?;
-    let model = Model::load_file("engine/src/models/resnet20-cifar10/model.onnx")?;
+    let bundled = Path::new("engine/src/models/resnet20-cifar10");
+    let bare = Bare { model: Model::load_file(bundled.join("model.onnx"))?, side: 32, batch: 16 };
 
     let images = photos.len() * REPEATS;
-    let tensors = tensors(&small);
+    let tensors = bare.tensors(&small, REPEATS);
     let file = folder.path().join("small.parquet").display().to_string();
-    let sql = query(&runtime, &small, &file)?;
-    let job = format!("classify {images} pictures of {SIDE} x {SIDE}");
-    compare(&job, "images", images, ("model alone", || run(&model, &tensors)), ("through SQL", sql));
+    let sql = query(&runtime, bundled, &small, REPEATS, &file)?;
+    let job = format!("classify {images} pictures of 32 x 32");
+    compare(&job, "images", images, ("model alone", || bare.run(&tensors)), ("through SQL", sql));
 
+    photographs(&runtime, bundled, &bare, &photos, REPEATS)?;
+    let Ok(models) = std::env::var("OCELLI_BENCH_MODELS") else { return Ok(()) };
+    for name in ["resnet18", "resnet50"] {
+        let model = Path::new(&models).join(name);
+        let bare = Bare { model: Model::load_file(model.join("model.onnx"))?, side: 224, batch: 4 };
+        photographs(&runtime, &model, &bare, &photos, FEW_REPEATS)?;
+    }
+    Ok(())
+}
+
+/// Decoding and the model, one after the other, beside both at once.
+fn photographs(
+    runtime: &Runtime,
+    model: &Path,
+    bare: &Bare,
+    photos: &[Vec<u8>],
+    repeats: usize,
+) -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
     let file = folder.path().join("photos.parquet").display().to_string();
-    let sql = query(&runtime, &photos, &file)?;
-    let plain = || run(&model, &self::tensors(&photos));
-    let job = format!("classify {images} photographs of about 360 x 300");
+    let sql = query(runtime, model, photos, repeats, &file)?;
+    let plain = || bare.run(&bare.tensors(photos, repeats));
+    let (images, name) = (photos.len() * repeats, model.file_name().unwrap_or_default().to_string_lossy());
+    let job = format!("classify {images} photographs of about 360 x 300 by {name}");
     compare(&job, "images", images, ("decode, then model", plain), ("through SQL", sql));
     Ok(())
 }
@@ -61,46 +90,62 @@ async fn photos() -> Result<Vec<Vec<u8>>, Failure> {
 
 /// A JPEG of 32 x 32 pixels.
 fn thumbnail(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    let image = resize(&decode(bytes, u64::MAX)?, SIDE, SIDE, Filter::Bilinear);
+    let image = resize(&decode(bytes, u64::MAX)?, 32, 32, Filter::Bilinear);
     let mut out = Cursor::new(Vec::new());
-    JpegEncoder::new_with_quality(&mut out, 90).encode(&image.data, SIDE, SIDE, image::ExtendedColorType::Rgb8)?;
+    JpegEncoder::new_with_quality(&mut out, 90).encode(&image.data, 32, 32, image::ExtendedColorType::Rgb8)?;
     Ok(out.into_inner())
 }
 
-/// The pictures, [`REPEATS`] times, decoded and scaled on all cores, one behind the other.
-fn tensors(pictures: &[Vec<u8>]) -> Vec<f32> {
-    let mut tensors = vec![0.0; pictures.len() * REPEATS * PICTURE];
-    tensors.par_chunks_mut(PICTURE).enumerate().for_each(|(number, tensor)| {
-        let image = decode(&pictures[number % pictures.len()], u64::MAX).expect("a picture");
-        let image = resize(&image, SIDE, SIDE, Filter::Bilinear);
-        // The numbers do not matter for speed, their layout does.
-        for (channel, plane) in tensor.chunks_exact_mut(PICTURE / 3).enumerate() {
-            for (value, pixel) in plane.iter_mut().zip(image.data.chunks_exact(3)) {
-                *value = f32::from(pixel[channel]) / 255.0 - 0.5;
-            }
-        }
-    });
-    tensors
-}
+impl Bare {
+    /// Numbers in a prepared picture.
+    fn picture(&self) -> usize {
+        3 * (self.side * self.side) as usize
+    }
 
-/// The model over all tensors, on all cores.
-fn run(model: &Model, tensors: &[f32]) {
-    for batch in tensors.chunks(BATCH * PICTURE) {
-        let shape = [batch.len() / PICTURE, 3, SIDE as usize, SIDE as usize];
-        model.run_one(NdTensorView::from_data(shape, batch).into(), None).expect("the model runs");
+    /// The pictures, so many times, decoded and scaled on all cores, one behind the other.
+    fn tensors(&self, pictures: &[Vec<u8>], repeats: usize) -> Vec<f32> {
+        let mut tensors = vec![0.0; pictures.len() * repeats * self.picture()];
+        tensors.par_chunks_mut(self.picture()).enumerate().for_each(|(number, tensor)| {
+            let image = decode(&pictures[number % pictures.len()], u64::MAX).expect("a picture");
+            let image = resize(&image, self.side, self.side, Filter::Bilinear);
+            // The numbers do not matter for speed, their layout does.
+            for (channel, plane) in tensor.chunks_exact_mut(self.picture() / 3).enumerate() {
+                for (value, pixel) in plane.iter_mut().zip(image.data.chunks_exact(3)) {
+                    *value = f32::from(pixel[channel]) / 255.0 - 0.5;
+                }
+            }
+        });
+        tensors
+    }
+
+    /// The model over all tensors, on all cores.
+    fn run(&self, tensors: &[f32]) {
+        let side = self.side as usize;
+        for batch in tensors.chunks(self.batch * self.picture()) {
+            let shape = [batch.len() / self.picture(), 3, side, side];
+            self.model.run_one(NdTensorView::from_data(shape, batch).into(), None).expect("the model runs");
+        }
     }
 }
 
-/// Writes the pictures, [`REPEATS`] times, to a Parquet file, and gives what classifies them.
-fn query<'a>(runtime: &'a Runtime, pictures: &[Vec<u8>], file: &str) -> Result<impl FnMut() + use<'a>, Failure> {
+/// Writes the pictures, so many times, to a Parquet file, and gives what classifies them.
+fn query<'a>(
+    runtime: &'a Runtime,
+    model: &Path,
+    pictures: &[Vec<u8>],
+    repeats: usize,
+    file: &str,
+) -> Result<impl FnMut() + use<'a>, Failure> {
     let ocelli = Ocelli::builder().build()?;
+    ocelli.register_model("bench", model)?;
     // Equal bytes would be run once: each copy gets a number, behind the end of the picture.
-    let repeated = pictures.iter().cycle().take(pictures.len() * REPEATS).enumerate();
+    let repeated = pictures.iter().cycle().take(pictures.len() * repeats).enumerate();
     let numbered = repeated.map(|(number, bytes)| [bytes.as_slice(), &number.to_le_bytes()].concat());
     let images: ArrayRef = Arc::new(BinaryArray::from_iter_values(numbered));
     ocelli.context().register_batch("pictures", RecordBatch::try_from_iter([("image", images)])?)?;
     runtime.block_on(async { ocelli.sql(&format!("COPY pictures TO '{file}'")).await?.collect().await })?;
-    let (query, expected) = (format!("SELECT classify(image) FROM '{file}'"), pictures.len() * REPEATS);
+    let (query, expected) =
+        (format!("SELECT classify(image, model => 'bench') FROM '{file}'"), pictures.len() * repeats);
     Ok(move || {
         let rows = runtime.block_on(async {
             let rows = ocelli.sql(&query).await?.execute_stream().await?;

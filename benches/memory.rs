@@ -1,40 +1,32 @@
-//! Peak memory of a query, for more and more rows: `cargo bench -p ocelli-benches --bench memory`
+//! Peak memory of a query, for more and more rows: `cargo bench -p ocelli-cli --bench memory`
 //!
-//! Each line is a process of its own, with a memory limit of 256 MB, over a Parquet file of photographs; `RSS` is what the
-//! operating system saw at most, programs and libraries included. The last lines are pictures of 40 megapixels.
+//! Each line is `ocelli --memory-limit 256MB` over a Parquet file of photographs; `RSS` is what the operating system saw of the
+//! process at most, the program itself included. The last lines are pictures of 40 megapixels.
 
 use std::io::Cursor;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, BinaryArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
-use futures::TryStreamExt;
 use image::codecs::jpeg::JpegEncoder;
 use ocelli::Ocelli;
 use ocelli_udf::image::{Filter, decode, resize};
 use tokio::runtime::Runtime;
 
-const LIMIT: usize = 256 << 20;
-/// Rows of a row group, which is what a reader has in memory at least.
-const GROUP: usize = 1_000;
+/// Rows of a row group. A reader has two of them in memory for each partition, whatever the limit is.
+const GROUP: usize = 250;
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, file] = arguments.as_slice()
-        && file.ends_with(".parquet")
-    {
-        return classify(file);
-    }
     std::env::set_current_dir("..")?;
     let photos = Runtime::new()?.block_on(photos())?;
     let folder = tempfile::tempdir()?;
-    println!("memory limit {} MB", LIMIT >> 20);
     for rows in [1_000, 10_000, 50_000] {
         let file = folder.path().join(format!("photos-{rows}.parquet"));
         write(&file, &photos, rows, GROUP)?;
@@ -44,37 +36,36 @@ fn main() -> Result<(), Failure> {
     let large = enlarge(&photos[0], 7304, 5476)?;
     for rows in [2, 20] {
         let file = folder.path().join(format!("large-{rows}.parquet"));
-        write(&file, std::slice::from_ref(&large), rows, 2)?;
+        write(&file, std::slice::from_ref(&large), rows, 1)?;
         report(&format!("{rows} pictures of 40 megapixels"), &file)?;
     }
     Ok(())
 }
 
-/// Has another process classify a file, and prints what it prints.
-fn report(what: &str, file: &Path) -> Result<(), Failure> {
-    let output = Command::new(std::env::current_exe()?).arg(file).output()?;
-    let text = if output.status.success() { output.stdout } else { output.stderr };
-    println!("{what:<28} {}", String::from_utf8_lossy(&text).trim());
-    Ok(())
-}
-
 /// Classifies a file and prints how much memory that took.
-fn classify(file: &str) -> Result<(), Failure> {
-    let ocelli = Ocelli::builder().memory_limit(LIMIT).build()?;
-    let rows = Runtime::new()?.block_on(async {
-        let rows = ocelli.sql(&format!("SELECT classify(image) FROM '{file}'")).await?.execute_stream().await?;
-        rows.try_fold(0, |count, batch| async move { Ok(count + batch.num_rows()) }).await
-    });
-    let rows = rows.map_err(|error| ocelli::explain(&error))?;
-    println!("{rows:>6} rows, peak RSS {:>4} MB", peak_rss()? >> 20);
+fn report(what: &str, file: &Path) -> Result<(), Failure> {
+    let query = format!("SELECT count(classify(image)) FROM '{}'", file.display());
+    let mut ocelli = Command::new(env!("CARGO_BIN_EXE_ocelli"))
+        .args(["--memory-limit", "256MB", "--format", "csv", "-q", &query])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut peak = 0;
+    while ocelli.try_wait()?.is_none() {
+        // The most it has had so far: the last look is as good as all.
+        peak = peak_rss(ocelli.id()).unwrap_or(peak);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = ocelli.wait_with_output()?;
+    let rows = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
+    println!("{what:<28} {rows:>6} labels, peak RSS {:>4} MB", peak >> 20);
     Ok(())
 }
 
-/// Bytes, from Linux's account of this process.
-fn peak_rss() -> Result<usize, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc/self/status")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse::<usize>()? << 10)
+/// Bytes, from Linux's account of a process.
+fn peak_rss(process: u32) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").trim().parse::<usize>().ok()? << 10)
 }
 
 /// The example's photographs, or larger ones from `OCELLI_TEST_DATA`.

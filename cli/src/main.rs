@@ -3,6 +3,7 @@
 //! Rows go to standard output, everything else to standard error. The exit status is 0, 1 when a statement failed, and 2
 //! when the command line was wrong.
 
+mod allocator;
 mod args;
 mod output;
 
@@ -19,6 +20,7 @@ use crate::args::{Args, Source};
 use crate::output::printable;
 
 fn main() -> ExitCode {
+    allocator::return_large_buffers();
     let args = Args::parse();
     match start(&args) {
         Ok(()) => ExitCode::SUCCESS,

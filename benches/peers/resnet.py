@@ -1,0 +1,56 @@
+"""What the scripts of the other systems share: from JPEGs to labels with Pillow and torch, and how the job is timed.
+
+Each script runs as `python SCRIPT.py MODEL_FOLDER PARQUET OUT_CSV`, prints `images/s: NUMBER`, and writes one label per line.
+"""
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from PIL import Image, ImageOps
+from torchvision.models import get_model
+
+# Of 8, 16, 32 and 64, on two cores, PyTorch and Daft are slower with the larger two, and about as fast with 8.
+BATCH = 16
+
+
+class Resnet:
+    def __init__(self, folder: Path, layout: torch.memory_format):
+        config = json.loads((folder / "preprocessor_config.json").read_text())
+        self.size = (config["size"]["width"], config["size"]["height"])
+        self.mean, self.std = np.float32(config["image_mean"]), np.float32(config["image_std"])
+        self.model = get_model(folder.name, weights=None).eval()
+        self.model.load_state_dict(torch.load(folder / "state_dict.pt"))
+        self.model.to(memory_format=layout)
+
+    def prepare(self, jpeg: bytes) -> torch.Tensor:
+        image = ImageOps.exif_transpose(Image.open(io.BytesIO(jpeg))).convert("RGB")
+        pixels = np.asarray(image.resize(self.size, Image.Resampling.BILINEAR), np.float32)
+        return torch.from_numpy(((pixels / 255 - self.mean) / self.std).transpose(2, 0, 1))
+
+    def top1(self, batch: torch.Tensor) -> list[int]:
+        # Here, and not once for all, because the mode holds for one thread, and a system may call from any.
+        with torch.inference_mode():
+            return self.model(batch).argmax(1).tolist()
+
+    def classify(self, jpegs: Sequence[bytes]) -> list[int]:
+        batches = (jpegs[first : first + BATCH] for first in range(0, len(jpegs), BATCH))
+        return [label for batch in batches for label in self.top1(torch.stack([self.prepare(jpeg) for jpeg in batch]))]
+
+
+def measure(job: Callable[[Resnet, str], Iterable[int]], layout: torch.memory_format = torch.contiguous_format):
+    """Times the job on the file of the command line: with reading it, without loading the model and one batch to warm up."""
+    folder, parquet, out = sys.argv[1:]
+    resnet = Resnet(Path(folder), layout)
+    resnet.classify(next(pq.ParquetFile(parquet).iter_batches(BATCH, columns=["image"]))["image"].to_pylist())
+    start = time.perf_counter()
+    classes = list(job(resnet, parquet))
+    print(f"images/s: {len(classes) / (time.perf_counter() - start):.2f}")
+    labels = json.loads((Path(folder) / "config.json").read_text())["id2label"]
+    Path(out).write_text("".join(f"{labels[str(number)]}\n" for number in classes))
