@@ -73,7 +73,7 @@ pub enum Error {
     },
 
     /// A function was called with other arguments than it has.
-    #[error("it is {syntax}; {problem}")]
+    #[error("wrong arguments for {syntax}: {problem}")]
     Arguments {
         /// How the function is called.
         syntax: &'static str,

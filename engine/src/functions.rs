@@ -35,7 +35,6 @@ pub(crate) use infer_call::{InferCall, Task, label_and_score, value_and_error};
 pub(crate) use infer_function::InferFunction;
 
 use crate::engine::Engine;
-use crate::model::bundled;
 use infer_udf::InferUdf;
 
 /// Every function of a new Ocelli session that DataFusion does not have, those of [`ocelli_udf`] last.
@@ -45,18 +44,16 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
 
 /// [`all`], with the models of a session.
 pub(crate) fn of(engine: &Engine, model: &str) -> Vec<Arc<ScalarUDF>> {
-    infer(engine, model).into_iter().chain(ocelli_udf::all()).collect()
-}
-
-fn infer(engine: &Engine, model: &str) -> Vec<Arc<ScalarUDF>> {
     let udf = |function| Arc::new(InferUdf::new(function, engine.clone(), model).into());
-    InferFunction::ALL.into_iter().map(udf).collect()
+    InferFunction::ALL.into_iter().map(udf).chain(ocelli_udf::all()).collect()
 }
 
 /// Those that expressions are made of, before there is a session: a session takes its own models for them.
 static INFER: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     // The tests of the bundled model read the same files; a broken one would leave these functions out.
-    Engine::bundled(1).map(|engine| infer(&engine, bundled::NAME)).unwrap_or_default()
+    let Ok(engine) = Engine::bundled(1) else { return Vec::new() };
+    let udf = |function| Arc::new(InferUdf::sessionless(function, engine.clone()).into());
+    InferFunction::ALL.into_iter().map(udf).collect()
 });
 
 fn call(function: InferFunction, arguments: Vec<Expr>) -> Expr {
@@ -76,7 +73,7 @@ pub fn classify_with(image: Expr, model: &str) -> Expr {
 
 /// [`classify`], with what is wrong with a bad image as data: `STRUCT<value, error>`.
 pub fn classify_with_error(image: Expr) -> Expr {
-    call(InferFunction::Classify, vec![image, lit(ScalarValue::Utf8(None)), lit(true)])
+    call(InferFunction::Classify, vec![image, lit(ScalarValue::Utf8(None)), lit("struct")])
 }
 
 /// The best `k` labels with their probabilities, the best first: `LIST<STRUCT<label, score>>`.

@@ -58,7 +58,7 @@ impl Model {
 
     /// SHA-256 of the graph in hexadecimal: the same weights have the same digest on every machine.
     pub(crate) fn digest(&self) -> &str {
-        self.digest.get_or_init(|| Sha256::digest(self.graph).iter().map(|byte| format!("{byte:02x}")).collect())
+        self.digest.get_or_init(|| hexadecimal_digest(self.graph))
     }
 
     /// What a plan says of the model.
@@ -127,6 +127,11 @@ impl Model {
         }
         Ok(tensors)
     }
+}
+
+/// SHA-256 in hexadecimal.
+fn hexadecimal_digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which results of a pass are wanted.

@@ -156,10 +156,9 @@ fn share(key: &str, value: &str) -> Result<f64> {
 }
 
 fn on_error(value: &str) -> Result<OnError> {
-    match value.to_ascii_lowercase().as_str() {
-        "raise" => Ok(OnError::Raise),
-        "null" => Ok(OnError::Null),
-        _ => config_err!("ocelli.on_error must be 'raise' or 'null', got '{value}'"),
+    match OnError::parse(value) {
+        Some(on_error) => Ok(on_error),
+        None => config_err!("ocelli.on_error must be 'raise' or 'null', got '{value}'"),
     }
 }
 
@@ -171,6 +170,13 @@ pub enum OnError {
     Raise,
     /// The image's result is NULL.
     Null,
+}
+
+impl OnError {
+    /// `raise` or `null`, in any case.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Raise, Self::Null].into_iter().find(|known| known.to_string().eq_ignore_ascii_case(text))
+    }
 }
 
 impl fmt::Display for OnError {

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct Progress {
     /// Rows that are done: those that a model has looked at where there is one, and those that were read elsewhere.
     pub rows: usize,
-    /// All rows that will be, when that is known before.
+    /// All rows that there are, when that is known before. A LIMIT may leave some of them out.
     pub total: Option<usize>,
     /// Rows with a bad image.
     pub bad: usize,

@@ -83,7 +83,7 @@ impl Ocelli {
     ///
     /// The folder is laid out as on the Hugging Face hub: `model.onnx` (one input, `[images, 3, height, width]`, one output,
     /// `[images, classes]`), `config.json` (`id2label`), `preprocessor_config.json`. A model that has the name already is
-    /// replaced; queries that were planned with it keep it.
+    /// replaced; queries that run keep it.
     ///
     /// # Errors
     /// [`Error::Model`](crate::Error::Model) when a file is missing or cannot be used; nothing is registered then.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use rten::ThreadPool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A pool of CPU threads, started when it is first used.
 ///
@@ -12,12 +13,16 @@ use rten::ThreadPool;
 #[derive(Debug)]
 pub(crate) struct Workers {
     threads: usize,
+    /// One for each job that a worker has or is to have next, over all queries.
+    slots: Arc<Semaphore>,
     pool: OnceLock<Arc<ThreadPool>>,
 }
 
 impl Workers {
     pub(crate) fn new(threads: usize) -> Self {
-        Self { threads: threads.max(1), pool: OnceLock::new() }
+        let threads = threads.max(1);
+        // One that waits, so that no worker does.
+        Self { threads, slots: Arc::new(Semaphore::new(threads + 1)), pool: OnceLock::new() }
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -29,14 +34,40 @@ impl Workers {
         self.pool.get_or_init(|| Arc::new(ThreadPool::with_num_threads(self.threads)))
     }
 
+    /// A place in the queue, when there is one.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        Arc::clone(&self.slots).try_acquire_owned().ok().map(Slot)
+    }
+
+    /// Whether some job is in the queue or at work.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.slots.available_permits() <= self.threads
+    }
+
+    /// Waits until a place in the queue is free.
+    pub(crate) async fn any_slot(&self) {
+        // The semaphore is never closed.
+        let _ = self.slots.acquire().await;
+    }
+
+    /// Waits until a job that is in the queue or at work is done.
+    pub(crate) async fn any_done(&self) {
+        let one_more = (self.slots.available_permits() + 1).min(self.threads + 1);
+        let _ = self.slots.acquire_many(u32::try_from(one_more).unwrap_or(u32::MAX)).await;
+    }
+
     /// Queues a job and returns at once. The job must not panic.
     ///
     /// Entering the pool waits until a worker is free, so a thread that may wait does it.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub(crate) fn spawn(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+    pub(crate) fn spawn(self: &Arc<Self>, slot: Slot, job: impl FnOnce(Slot) + Send + 'static) {
         let workers = Arc::clone(self);
-        tokio::task::spawn_blocking(move || workers.pool().run(job));
+        tokio::task::spawn_blocking(move || workers.pool().run(|| job(slot)));
     }
 }
+
+/// A place in the queue of the workers. Who has one gives it back by dropping it.
+#[derive(Debug)]
+pub(crate) struct Slot(#[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);

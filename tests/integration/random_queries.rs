@@ -80,7 +80,18 @@ impl Generator<'_> {
             1 => format!("ORDER BY uri LIMIT {}", self.0.usize(1..6)),
             _ => format!("ORDER BY width DESC, uri LIMIT {} OFFSET {}", self.0.usize(1..6), self.0.usize(..4)),
         };
-        match self.0.usize(..6) {
+        match self.0.usize(..9) {
+            6 => format!(
+                "SELECT uri, count(*) FILTER (WHERE {test}) OVER (PARTITION BY {text}) AS n FROM t WHERE {other} {limit}"
+            ),
+            7 => format!(
+                "SELECT {text} AS x, {other} AS y, count(*) AS n FROM t WHERE {test} GROUP BY ROLLUP ({text}, {other})"
+            ),
+            8 => format!(
+                "SELECT a.uri, b.uri FROM t AS a LEFT JOIN (SELECT uri, classify(image) AS label FROM t) AS b
+                 ON a.uri = b.uri AND {} AND b.label <> 'dog'",
+                test.replace("uri", "a.uri").replace("width", "a.width").replace("image", "a.image")
+            ),
             0 => format!("SELECT uri, {text} AS x, {other} AS y FROM t WHERE {test} {limit}"),
             1 => format!("SELECT {text} AS x, count(*) AS n FROM t WHERE {test} GROUP BY {text}"),
             2 => format!("SELECT count({text}) FILTER (WHERE {test}) AS n, max({text}) AS m FROM t WHERE {other}"),
@@ -104,7 +115,7 @@ impl Generator<'_> {
             "classify(image)",
             "try_classify(image)",
             "classify_topk(image, k => 1)[1]['label']",
-            "classify(image, error => true)['value']",
+            "classify(image, on_error => 'struct')['value']",
             "classify(arrow_cast(image, 'Binary'))",
         ])
     }

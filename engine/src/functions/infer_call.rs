@@ -9,6 +9,7 @@ use datafusion::scalar::ScalarValue;
 use super::InferFunction;
 use crate::error::Error;
 use crate::model::Model;
+use crate::options::OnError;
 
 /// Everything of a call but its image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +17,8 @@ pub(crate) struct InferCall {
     /// `None` is the session's.
     pub(crate) model: Option<String>,
     pub(crate) task: Task,
+    /// What a bad image does; `None` is what the session says.
+    pub(crate) on_error: Option<OnError>,
     /// A bad image is neither an error nor NULL, but data: `STRUCT<value, error>`.
     pub(crate) error: bool,
 }
@@ -79,7 +82,7 @@ impl InferCall {
         if arguments.len() > names.len() {
             return Err(refuse(format!("got {} arguments", arguments.len() + 1)));
         }
-        let (mut model, mut k, mut normalize, mut error) = (None, 5, false, false);
+        let (mut model, mut k, mut normalize, mut on_error, mut error) = (None, 5, false, None, false);
         for (&name, value) in names.iter().zip(arguments) {
             let Some(value) = value else {
                 return Err(refuse(match name {
@@ -100,8 +103,16 @@ impl InferCall {
                 }
                 ("k", _) => return Err(refuse(format!("k must be a whole number above 0, got {value}"))),
                 ("normalize", ScalarValue::Boolean(Some(is))) => normalize = *is,
-                ("error", ScalarValue::Boolean(Some(is))) => error = *is,
-                _ => return Err(refuse(format!("{name} must be true or false, got {value}"))),
+                ("normalize", _) => return Err(refuse(format!("normalize must be true or false, got {value}"))),
+                (_, ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)))
+                    if text.eq_ignore_ascii_case("struct") =>
+                {
+                    error = true;
+                }
+                (_, value) => match value.try_as_str().flatten().and_then(OnError::parse) {
+                    Some(parsed) => on_error = Some(parsed),
+                    None => return Err(refuse(format!("on_error must be 'raise', 'null' or 'struct', got {value}"))),
+                },
             }
         }
         let task = match function {
@@ -109,7 +120,10 @@ impl InferCall {
             InferFunction::ClassifyTopk | InferFunction::TryClassifyTopk => Task::ClassifyTopk { k },
             InferFunction::Embed | InferFunction::TryEmbed => Task::Embed { normalize },
         };
-        Ok(Self { model, task, error })
+        if function.is_try() {
+            on_error = Some(OnError::Null);
+        }
+        Ok(Self { model, task, on_error, error })
     }
 
     /// The type of the call.
@@ -150,10 +164,24 @@ mod tests {
     }
 
     #[test]
+    fn bad_images_raise_or_are_null_or_data() {
+        let on_error = |function, text: &str| {
+            let call = parse(function, &[ScalarValue::Null, ScalarValue::from(text)])?;
+            Ok::<_, String>((call.on_error, call.error))
+        };
+        assert_eq!(on_error(InferFunction::Classify, "NULL"), Ok((Some(OnError::Null), false)));
+        assert_eq!(on_error(InferFunction::Classify, "struct"), Ok((None, true)));
+        let error = on_error(InferFunction::Classify, "ignore").unwrap_err();
+        assert!(error.ends_with("on_error must be 'raise', 'null' or 'struct', got ignore"), "{error}");
+        assert_eq!(parse(InferFunction::TryClassify, &[]).unwrap().on_error, Some(OnError::Null));
+    }
+
+    #[test]
     fn a_wrong_argument_is_named() {
         for (function, argument, problem) in [
             (InferFunction::Classify, ScalarValue::from(5_i64), "the model's name must be text, got 5"),
             (InferFunction::ClassifyTopk, ScalarValue::from(0_i64), "k must be a whole number above 0, got 0"),
+            (InferFunction::Embed, ScalarValue::from(1_i64), "the model's name must be text, got 1"),
             (InferFunction::ClassifyTopk, ScalarValue::from("x"), "k must be a whole number above 0, got x"),
         ] {
             let error = parse(function, &[argument]).unwrap_err();

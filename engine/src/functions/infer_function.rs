@@ -31,36 +31,31 @@ impl InferFunction {
         }
     }
 
-    /// The twin for which a bad image is NULL, whatever the session says; itself when it is that.
-    pub(crate) fn try_twin(self) -> Self {
-        match self {
-            Self::Classify | Self::TryClassify => Self::TryClassify,
-            Self::ClassifyTopk | Self::TryClassifyTopk => Self::TryClassifyTopk,
-            Self::Embed | Self::TryEmbed => Self::TryEmbed,
-        }
-    }
-
+    /// Whether a bad image is NULL, whatever the session says.
     pub(crate) fn is_try(self) -> bool {
-        self == self.try_twin()
+        matches!(self, Self::TryClassify | Self::TryClassifyTopk | Self::TryEmbed)
     }
 
     /// Names of the arguments, in their order.
     pub(crate) fn parameters(self) -> &'static [&'static str] {
         match self {
-            Self::Classify | Self::TryClassify => &["image", "model", "error"],
-            Self::ClassifyTopk | Self::TryClassifyTopk => &["image", "k", "model", "error"],
-            Self::Embed | Self::TryEmbed => &["image", "model", "normalize", "error"],
+            Self::Classify => &["image", "model", "on_error"],
+            Self::TryClassify => &["image", "model"],
+            Self::ClassifyTopk => &["image", "k", "model", "on_error"],
+            Self::TryClassifyTopk => &["image", "k", "model"],
+            Self::Embed => &["image", "model", "normalize", "on_error"],
+            Self::TryEmbed => &["image", "model", "normalize"],
         }
     }
 
     /// How a call is written, for messages.
     pub(crate) fn syntax(self) -> &'static str {
         match self {
-            Self::Classify => "classify(image [, model => 'name'] [, error => true])",
+            Self::Classify => "classify(image [, model => 'name'] [, on_error => 'null'])",
             Self::TryClassify => "try_classify(image [, model => 'name'])",
-            Self::ClassifyTopk => "classify_topk(image [, k => 5] [, model => 'name'] [, error => true])",
+            Self::ClassifyTopk => "classify_topk(image [, k => 5] [, model => 'name'] [, on_error => 'null'])",
             Self::TryClassifyTopk => "try_classify_topk(image [, k => 5] [, model => 'name'])",
-            Self::Embed => "embed(image [, model => 'name'] [, normalize => true] [, error => true])",
+            Self::Embed => "embed(image [, model => 'name'] [, normalize => true] [, on_error => 'null'])",
             Self::TryEmbed => "try_embed(image [, model => 'name'] [, normalize => true])",
         }
     }
@@ -74,8 +69,8 @@ impl InferFunction {
         let (description, example) = match self {
             Self::Classify => (
                 "The label of the class that the model finds most likely. NULL for NULL. An image that cannot be decoded fails the \
-                 query with a message that names it; `try_classify` and `SET ocelli.on_error = 'null'` give NULL instead, and \
-                 `error => true` gives `STRUCT<value, error>`, with the reason for a bad image in `error`.",
+                 query with a message that names it; `on_error => 'null'`, `try_classify` and `SET ocelli.on_error = 'null'` give NULL \
+                 instead, and `on_error => 'struct'` gives `STRUCT<value, error>`, with the reason for a bad image in `error`.",
                 "SELECT uri, classify(image) AS label FROM 'examples/data/photos.parquet'",
             ),
             Self::ClassifyTopk => (
@@ -103,8 +98,8 @@ impl InferFunction {
         };
         let section = DocSection { label: "Models", ..Default::default() };
         let document = Documentation::builder(section, description, self.syntax()).with_sql_example(example);
-        let shown = self.parameters().iter().filter(|name| !self.is_try() || **name != "error");
-        shown.fold(document, |document, name| document.with_argument(*name, explain(name))).build()
+        let names = self.parameters().iter();
+        names.fold(document, |document, name| document.with_argument(*name, explain(name))).build()
     }
 }
 
@@ -115,6 +110,9 @@ fn explain(parameter: &str) -> &'static str {
         "k" => "How many classes, a constant; 5 when it is left out",
         "model" => "The name of a model, a constant; `ocelli.model` when it is left out",
         "normalize" => "Whether the vector is scaled to length 1, a constant; false when it is left out",
-        _ => "Whether the result is `STRUCT<value, error>`, a constant; false when it is left out",
+        _ => {
+            "What a bad image does, a constant: 'raise' an error, give 'null', or 'struct' for `STRUCT<value, error>`; \
+              `ocelli.on_error` when it is left out"
+        }
     }
 }

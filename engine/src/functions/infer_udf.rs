@@ -7,7 +7,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::datatypes::{Field, FieldRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::internal_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
@@ -18,9 +18,10 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use ocelli_udf::image::is_image_type;
 
-use super::{InferCall, InferFunction};
+use super::{InferCall, InferFunction, Task};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::model::bundled;
 use crate::operators::infer::evaluate;
 use crate::options::OcelliOptions;
 
@@ -33,6 +34,8 @@ pub(super) struct InferUdf {
     engine: Engine,
     /// The session's, which may decide about the type.
     model: String,
+    /// For expressions that are made before there is a session.
+    is_sessionless: bool,
 }
 
 impl InferUdf {
@@ -44,7 +47,19 @@ impl InferUdf {
             .with_parameter_names(names)
             .unwrap_or_else(|_| Signature::user_defined(Volatility::Stable));
         let documentation: Box<dyn FnOnce() -> Documentation + Send> = Box::new(move || function.documentation());
-        Self { function, signature, documentation: LazyLock::new(documentation), engine, model: model.to_owned() }
+        Self {
+            function,
+            signature,
+            documentation: LazyLock::new(documentation),
+            engine,
+            model: model.to_owned(),
+            is_sessionless: false,
+        }
+    }
+
+    /// With the bundled model alone, and no judgement of the names of others.
+    pub(super) fn sessionless(function: InferFunction, engine: Engine) -> Self {
+        Self { is_sessionless: true, ..Self::new(function, engine, bundled::NAME) }
     }
 
     pub(super) fn function(&self) -> InferFunction {
@@ -76,17 +91,11 @@ impl ScalarUDFImpl for InferUdf {
         &self.signature
     }
 
-    fn coerce_types(
-        &self,
-        arg_types: &[datafusion::arrow::datatypes::DataType],
-    ) -> Result<Vec<datafusion::arrow::datatypes::DataType>> {
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         Ok(arg_types.to_vec())
     }
 
-    fn return_type(
-        &self,
-        _: &[datafusion::arrow::datatypes::DataType],
-    ) -> Result<datafusion::arrow::datatypes::DataType> {
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         internal_err!("{} is typed by return_field_from_args", self.name())
     }
 
@@ -103,7 +112,15 @@ impl ScalarUDFImpl for InferUdf {
         let constants: Vec<Option<ScalarValue>> =
             args.scalar_arguments[1..].iter().map(|value| value.cloned()).collect();
         let call = InferCall::parse(self.function, &constants)?;
-        let model = self.engine.models.get(call.model.as_deref().unwrap_or(&self.model))?;
+        let model = call.model.as_deref().unwrap_or(&self.model);
+        let model = match (self.engine.models.get(model), call.task) {
+            (Ok(model), _) => model,
+            // The type is the same for every model, and the session of an expression may know more of them.
+            (Err(_), Task::Classify | Task::ClassifyTopk { .. }) if self.is_sessionless => {
+                self.engine.models.get(bundled::NAME)?
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
         Ok(Arc::new(Field::new(self.name(), call.data_type(&model)?, true)))
     }
 

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use super::{Model, Preprocess};
+use super::{Model, Preprocess, hexadecimal_digest};
 use crate::backend::{Backend, Rten};
 use crate::error::Error;
 
@@ -46,7 +45,7 @@ impl Model {
         let preprocess = Preprocess::parse(&text("preprocessor_config.json")?)
             .map_err(|reason| refuse("preprocessor_config.json", reason))?;
         let graph = read("model.onnx")?;
-        let digest: String = Sha256::digest(&graph).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hexadecimal_digest(&graph);
         let backend = Rten::load_owned(graph).map_err(|reason| refuse("model.onnx", reason))?;
         let backend = OnceLock::from(Ok(Box::new(backend) as Box<dyn Backend>));
         Ok(Self { digest: OnceLock::from(digest), backend, ..Self::new(name, &[], preprocess, labels) })

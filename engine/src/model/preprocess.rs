@@ -27,6 +27,10 @@ struct File {
     rescale_factor: f32,
     image_mean: [f32; 3],
     image_std: [f32; 3],
+    do_resize: Option<bool>,
+    do_rescale: Option<bool>,
+    do_normalize: Option<bool>,
+    do_center_crop: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +51,16 @@ impl Preprocess {
         let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if file.size.width == 0 || file.size.height == 0 {
             return Err(format!("size is {} x {}, a picture has pixels", file.size.width, file.size.height));
+        }
+        let steps = [
+            ("do_resize", file.do_resize, true),
+            ("do_rescale", file.do_rescale, true),
+            ("do_normalize", file.do_normalize, true),
+            ("do_center_crop", file.do_center_crop, false),
+        ];
+        if let Some((key, _, known)) = steps.iter().find(|(_, value, known)| value.is_some_and(|value| value != *known))
+        {
+            return Err(format!("{key} is {}, only {known} is known", !known));
         }
         if file.resample != BILINEAR {
             return Err(format!("resample is {}, only {BILINEAR} (bilinear) is known", file.resample));
@@ -99,6 +113,12 @@ mod tests {
     fn other_filters_are_refused() {
         let error = Preprocess::parse(&FILE.replace("\"resample\": 2", "\"resample\": 3")).unwrap_err();
         assert_eq!(error, "resample is 3, only 2 (bilinear) is known");
+    }
+
+    #[test]
+    fn other_steps_are_refused() {
+        let error = Preprocess::parse(&FILE.replace("\"do_resize\"", "\"do_center_crop\"")).unwrap_err();
+        assert_eq!(error, "do_center_crop is true, only false is known");
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl Models {
         Ok(Self { all: RwLock::new(vec![Arc::new(bundled::model()?)]) })
     }
 
-    /// Adds a model, or puts it in the place of the one that has its name. Queries that were planned with that keep it.
+    /// Adds a model, or puts it in the place of the one that has its name. Queries that run keep that.
     pub(crate) fn register(&self, model: Model) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| !known.name().eq_ignore_ascii_case(model.name()));

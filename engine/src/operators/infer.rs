@@ -7,6 +7,7 @@
 //! ```
 
 mod compute;
+mod error_budget;
 mod exec;
 mod metrics;
 mod outputs;
@@ -24,9 +25,10 @@ use datafusion::common::{Column, DFSchema, DFSchemaRef, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
-use crate::functions::Task;
-use crate::model::ModelRef;
-use crate::options::OnError;
+use crate::error::Error;
+use crate::functions::{InferCall, Task};
+use crate::model::{Model, ModelRef};
+use crate::options::{OcelliOptions, OnError};
 
 pub(crate) use compute::evaluate;
 pub(crate) use exec::InferExec;
@@ -67,6 +69,15 @@ pub(crate) struct InferValue {
 }
 
 impl InferValue {
+    /// What a call gives, by this model.
+    ///
+    /// # Errors
+    /// When the model cannot do it.
+    pub(crate) fn new(call: &InferCall, options: &OcelliOptions, model: &Model) -> Result<Self, Error> {
+        let on_error = call.on_error.unwrap_or(options.on_error);
+        Ok(Self { task: call.task, on_error, error: call.error, data_type: call.data_type(model)? })
+    }
+
     /// Whether a bad image fails the query.
     pub(crate) fn raises(&self) -> bool {
         self.on_error == OnError::Raise && !self.error

@@ -16,7 +16,7 @@ use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceC
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 
 use super::infer::InferExec;
 use crate::progress::{OnProgress, Progress};
@@ -79,7 +79,7 @@ fn report(plan: &Arc<dyn ExecutionPlan>, on_progress: &OnProgress, watch: &Weak<
             Some(watch) => {
                 let state = watch.state.lock().unwrap_or_else(PoisonError::into_inner);
                 let waited = watch.changed.wait_timeout_while(state, INTERVAL, |state| state.ended < watch.partitions);
-                waited.unwrap_or_else(PoisonError::into_inner).0.ended == watch.partitions
+                waited.unwrap_or_else(PoisonError::into_inner).0.ended >= watch.partitions
             }
         };
         let (rows, bad) = done(plan);
@@ -178,9 +178,10 @@ impl ExecutionPlan for ProgressExec {
         let running = Running(Arc::clone(&self.watch));
         let schema: SchemaRef = self.input.schema();
         let rows = self.input.execute(partition, context)?;
-        let rows = rows.map(move |batch: Result<RecordBatch>| {
-            let _ = &running;
-            batch
+        // Ended with its last row, or dropped before.
+        let rows = stream::unfold((rows, running), |(mut rows, running)| async move {
+            let batch: Result<RecordBatch> = rows.next().await?;
+            Some((batch, (rows, running)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }

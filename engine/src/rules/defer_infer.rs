@@ -12,19 +12,27 @@ use super::made_of::{in_alias, in_projection, made_of};
 use crate::operators::infer::InferNode;
 use crate::options::OcelliOptions;
 
-/// Moves `ORDER BY … LIMIT n` below `Infer` when no sort key is a result of the model.
+/// Sorts and cuts off (`ORDER BY … LIMIT n`) below `Infer` when no sort key is a result of the model.
 ///
 /// ```text
 /// before                                                  after
-/// Sort: t.taken, fetch=10                                 Projection: t.taken, __infer_1
-///   Projection: t.taken, __infer_1                          Infer: image=t.image, outputs=[classify AS __infer_1]
-///     Infer: image=t.image, outputs=[…]                       Sort: t.taken, fetch=10
-///       TableScan: t                                            TableScan: t
+/// Sort: t.taken, fetch=10                                 Sort: t.taken, fetch=10
+///   Projection: t.taken, __infer_1                          Projection: t.taken, __infer_1
+///     Infer: image=t.image, outputs=[…]                       Infer: image=t.image, outputs=[classify AS __infer_1]
+///       TableScan: t                                            Sort: t.taken, fetch=10
+///                                                                 TableScan: t
 /// ```
 ///
-/// Rows and their order are the same: the nodes between keep both. A sort without a limit stays, it leaves no rows out.
+/// The sort above keeps the order a promise of the plan, and costs nothing where the nodes between keep it.
+/// A sort without a limit leaves no rows out, and one with a large limit would hold so many images in memory: they are let be.
+///
+/// Where the keys are plain columns, DataFusion does the same in the physical plan (`enforce_sorting`); this also takes
+/// computed keys, and every planner that starts from the logical plan.
 #[derive(Debug)]
 pub(crate) struct DeferInfer;
+
+/// The largest limit for which rows with images are sorted.
+const MOST_ROWS: usize = 1_000;
 
 impl OptimizerRule for DeferInfer {
     fn name(&self) -> &str {
@@ -39,11 +47,12 @@ impl OptimizerRule for DeferInfer {
         let LogicalPlan::Sort(sort) = &plan else {
             return Ok(Transformed::no(plan));
         };
-        let (Some(fetch), true) = (sort.fetch, OcelliOptions::of(&config.options()).defer_infer) else {
+        let fetch = sort.fetch.filter(|&fetch| fetch <= MOST_ROWS);
+        let (Some(fetch), true) = (fetch, OcelliOptions::of(&config.options()).defer_infer) else {
             return Ok(Transformed::no(plan));
         };
         Ok(match sorted_below(&sort.expr, fetch, &sort.input)? {
-            Some(deferred) => Transformed::yes(deferred),
+            Some(input) => Transformed::yes(LogicalPlan::Sort(Sort { input: Arc::new(input), ..sort.clone() })),
             None => Transformed::no(plan),
         })
     }
@@ -72,6 +81,7 @@ fn sorted_below(keys: &[SortExpr], fetch: usize, plan: &LogicalPlan) -> Result<O
             }
             let input = match sorted_below(keys, fetch, node.input())? {
                 Some(input) => input,
+                None if is_sorted(node.input(), keys, fetch) => return Ok(None),
                 None => {
                     let input = Arc::new(node.input().clone());
                     LogicalPlan::Sort(Sort { expr: keys.to_vec(), input, fetch: Some(fetch) })
@@ -79,6 +89,16 @@ fn sorted_below(keys: &[SortExpr], fetch: usize, plan: &LogicalPlan) -> Result<O
             };
             Ok(Some(node.with_input(input)?.into_plan()))
         }
+    }
+}
+
+/// Whether that has been done already. Projections may have come between since then.
+fn is_sorted(plan: &LogicalPlan, keys: &[SortExpr], fetch: usize) -> bool {
+    match plan {
+        LogicalPlan::Sort(sort) => sort.fetch == Some(fetch) && sort.expr == keys,
+        LogicalPlan::Projection(projection) => mapped(keys, |column| in_projection(projection, column))
+            .is_some_and(|keys| is_sorted(&projection.input, &keys, fetch)),
+        plan => InferNode::from_plan(plan).is_some_and(|node| is_sorted(node.input(), keys, fetch)),
     }
 }
 
@@ -106,7 +126,7 @@ mod tests {
     /// Whether the model comes last.
     async fn is_deferred(sql: &str) -> bool {
         let plan = defer(sql).await;
-        plan.find("Infer:") < plan.find("Sort:")
+        plan.find("Infer:") < plan.rfind("Sort:")
     }
 
     #[tokio::test]
@@ -114,10 +134,11 @@ mod tests {
         assert_snapshot!(defer("SELECT uri, classify(image) FROM t ORDER BY year DESC LIMIT 10").await, @r#"
         Projection: t.uri, classify(t.image)
           Limit: skip=0, fetch=10
-            Projection: t.uri, __infer_1 AS classify(t.image), t.year
-              Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
-                Sort: t.year DESC NULLS FIRST, fetch=10
-                  TableScan: t
+            Sort: t.year DESC NULLS FIRST, fetch=10
+              Projection: t.uri, __infer_1 AS classify(t.image), t.year
+                Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
+                  Sort: t.year DESC NULLS FIRST, fetch=10
+                    TableScan: t
         "#);
     }
 
@@ -128,12 +149,13 @@ mod tests {
             defer(&format!("SELECT label FROM ({labelled}) AS s ORDER BY s.next, uri LIMIT 3 OFFSET 2")).await, @r#"
         Projection: s.label
           Limit: skip=2, fetch=3
-            Projection: s.label, s.next, s.uri
-              SubqueryAlias: s
-                Projection: t.uri, t.year + Int64(1) AS next, __infer_1 AS label
-                  Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
-                    Sort: t.year + Int64(1) ASC NULLS LAST, t.uri ASC NULLS LAST, fetch=5
-                      TableScan: t
+            Sort: s.next ASC NULLS LAST, s.uri ASC NULLS LAST, fetch=5
+              Projection: s.label, s.next, s.uri
+                SubqueryAlias: s
+                  Projection: t.uri, t.year + Int64(1) AS next, __infer_1 AS label
+                    Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
+                      Sort: t.year + Int64(1) ASC NULLS LAST, t.uri ASC NULLS LAST, fetch=5
+                        TableScan: t
         "#
         );
     }
@@ -143,11 +165,13 @@ mod tests {
         assert!(is_deferred("SELECT classify(image) FROM t ORDER BY uri LIMIT 1").await);
         assert!(!is_deferred("SELECT classify(image) AS label FROM t ORDER BY label LIMIT 1").await);
         assert!(!is_deferred("SELECT classify(image) FROM t ORDER BY uri").await);
+        assert!(!is_deferred("SELECT classify(image) FROM t ORDER BY uri LIMIT 1001").await);
         assert!(!is_deferred("SELECT uri FROM t WHERE classify(image) = 'cat' ORDER BY uri LIMIT 1").await);
     }
 
     #[tokio::test]
     async fn a_random_key_is_not_drawn_twice() {
+        assert!(is_deferred("SELECT uri, classify(image) FROM t ORDER BY random() LIMIT 1").await);
         assert!(!is_deferred("SELECT random() AS r, classify(image) FROM t ORDER BY r LIMIT 1").await);
     }
 }

@@ -21,8 +21,8 @@ use crate::error::Error;
 use crate::functions::{InferCall, InferFunction};
 use crate::model::Models;
 use crate::operators::infer::{InferNode, InferValue};
-use crate::options::{OcelliOptions, OnError};
-use calls::{has_call, repeatable, walk};
+use crate::options::OcelliOptions;
+use calls::{are_repeatable, has_call, walk};
 use place::{Call, Placer};
 
 /// Moves `classify` and its kin below the node that calls them.
@@ -38,15 +38,16 @@ use place::{Call, Placer};
 /// - A filter is taken apart: what calls no model is tested first, then one call after the other, each for the rows that
 ///   are left.
 /// - A call in CASE, COALESCE, AND, OR, or an aggregate with a FILTER runs for the rows that get there: a guard column says
-///   which. Conditions that cannot be evaluated twice (random numbers, subqueries) guard nothing.
+///   which.
 /// - An argument that is no column is computed below, by a projection.
 /// - A join's calls go to the side that has the image.
 /// - Nodes that pass their input's columns on (filters, sorts, windows, joins) get a projection above, which hides ours.
 /// - A subquery that looks at its outer query is left alone until DataFusion has made a join of it, which it could not do
 ///   with a node of ours inside. The rule has a second place for that.
 ///
-/// Calls without a row to stand in stay where they are: in VALUES, in the body of a lambda function. They are computed
-/// there, as all are with `SET ocelli.lift_infer = false`.
+/// Some calls stay where they are: those without a row to stand in (in VALUES, in the body of a lambda function), those behind
+/// a condition that cannot be evaluated twice (random numbers, subqueries), those on another image at every look. They are
+/// computed there, as all are with `SET ocelli.lift_infer = false`.
 #[derive(Debug)]
 pub(crate) struct LiftInfer {
     models: Arc<Models>,
@@ -112,26 +113,35 @@ struct Lift<'a> {
 }
 
 impl Lift<'_> {
-    /// The different calls of some expressions, in the order of the text.
+    /// The different calls of some expressions that can be lifted, in the order of the text.
     fn calls(&self, exprs: &[Expr]) -> Result<Vec<Call>> {
         let mut calls: Vec<Call> = Vec::new();
+        // Those with a condition that cannot be evaluated twice.
+        let mut bound: Vec<Expr> = Vec::new();
         for expr in exprs {
             walk(expr, &mut Vec::new(), &mut |expr, path| {
-                let path = repeatable(path);
+                // Another image at every look.
+                if expr.is_volatile() {
+                    return Ok(());
+                }
+                if !are_repeatable(path) {
+                    bound.push(expr.clone());
+                }
                 match calls.iter_mut().find(|call| call.expr == *expr) {
                     // Wanted everywhere already.
                     Some(call) if call.paths.is_empty() => {}
                     Some(call) if path.is_empty() => call.paths.clear(),
-                    Some(call) if call.paths.contains(&path) => {}
-                    Some(call) => call.paths.push(path),
+                    Some(call) if call.paths.iter().any(|known| known == path) => {}
+                    Some(call) => call.paths.push(path.to_vec()),
                     None => {
-                        let paths = if path.is_empty() { Vec::new() } else { vec![path] };
+                        let paths = if path.is_empty() { Vec::new() } else { vec![path.to_vec()] };
                         calls.push(self.call(expr, paths)?);
                     }
                 }
                 Ok(())
             })?;
         }
+        calls.retain(|call| call.paths.is_empty() || !bound.contains(&call.expr));
         Ok(calls)
     }
 
@@ -149,8 +159,7 @@ impl Lift<'_> {
         });
         let call = InferCall::parse(function, &constants.collect::<Vec<_>>())?;
         let model = self.models.get(call.model.as_deref().unwrap_or(&self.options.model))?;
-        let on_error = if function.is_try() { OnError::Null } else { self.options.on_error };
-        let value = InferValue { task: call.task, on_error, error: call.error, data_type: call.data_type(&model)? };
+        let value = InferValue::new(&call, self.options, &model)?;
         Ok(Call { expr: expr.clone(), image: image.clone(), model: model.reference(), value, paths })
     }
 
@@ -379,9 +388,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn conditions_that_differ_at_every_look_guard_nothing() {
-        let plan = lift("SELECT CASE WHEN random() > 0.5 THEN classify(image) END FROM t").await;
-        assert!(!plan.contains("__guard"), "{plan}");
+    async fn what_cannot_be_guarded_stays() {
+        for sql in [
+            "SELECT CASE WHEN random() > 0.5 THEN classify(image) END FROM t",
+            "SELECT CASE WHEN year > (SELECT avg(year) FROM u) THEN classify(image) END FROM t",
+            "SELECT classify(CASE WHEN random() > 0.5 THEN image END) FROM t",
+        ] {
+            let plan = lift(sql).await;
+            assert!(!plan.contains("Infer:"), "{plan}");
+        }
+        let plan = lift("SELECT CASE WHEN random() > 0.5 THEN classify(image) END, classify(image) FROM t").await;
+        assert!(plan.contains("Infer:") && !plan.contains("guard"), "{plan}");
     }
 
     #[tokio::test]

@@ -4,8 +4,8 @@ use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{Expr, Projection, SubqueryAlias};
 
-/// The expression with what its columns are made of in their place. `None` when one is not known, or would be another value
-/// if it were computed a second time.
+/// The expression with what its columns are made of in their place. `None` when one is not known, or another value at every
+/// look.
 pub(super) fn made_of(expr: &Expr, below: impl Fn(&Column) -> Option<Expr>) -> Option<Expr> {
     let mut is_known = true;
     let made = expr.clone().transform_up(|expr| {
@@ -13,15 +13,15 @@ pub(super) fn made_of(expr: &Expr, below: impl Fn(&Column) -> Option<Expr>) -> O
             return Ok(Transformed::no(expr));
         };
         Ok(match below(column) {
-            Some(below) => Transformed::yes(below),
-            None => {
+            Some(below) if !below.is_volatile() => Transformed::yes(below),
+            _ => {
                 is_known = false;
                 Transformed::no(expr)
             }
         })
     });
     let made = made.ok()?.data;
-    (is_known && !made.is_volatile()).then_some(made)
+    is_known.then_some(made)
 }
 
 /// What a projection computes for a column.

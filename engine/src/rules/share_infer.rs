@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::common::Column;
 use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias};
+use datafusion::logical_expr::JoinType::{LeftAnti, LeftMark, LeftSemi, RightAnti, RightMark, RightSemi};
+use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::made_of::{in_alias, in_projection, made_of};
@@ -170,11 +171,16 @@ impl<'a> Wanted<'a> {
         Ok(Some((LogicalPlan::SubqueryAlias(alias), columns)))
     }
 
-    /// The side of a join that has the image. Where the other side has no partner, the image is NULL, and so are the outputs.
+    /// The side of a join that has the image. A row without a partner gets NULL for the other side's columns, outputs among
+    /// them: the right answer for an image that is such a column, and not for one that is made of them.
     fn below_join(&self, join: &Join) -> Result<Found> {
-        use datafusion::logical_expr::JoinType::{LeftAnti, LeftMark, LeftSemi, RightAnti, RightMark, RightSemi};
-        let from_left = self.is_of(&join.left) && !matches!(join.join_type, RightSemi | RightAnti | RightMark);
-        let from_right = self.is_of(&join.right) && !matches!(join.join_type, LeftSemi | LeftAnti | LeftMark);
+        let is_column = matches!(self.image, Expr::Column(_));
+        let from_left = self.is_of(&join.left)
+            && !matches!(join.join_type, RightSemi | RightAnti | RightMark)
+            && (is_column || !matches!(join.join_type, JoinType::Right | JoinType::Full));
+        let from_right = self.is_of(&join.right)
+            && !matches!(join.join_type, LeftSemi | LeftAnti | LeftMark)
+            && (is_column || !matches!(join.join_type, JoinType::Left | JoinType::Full));
         let (left, right, columns) = if from_left {
             let Some((left, columns)) = self.below(&join.left)? else { return Ok(None) };
             (Arc::new(left), Arc::clone(&join.right), columns)
@@ -296,7 +302,19 @@ mod tests {
 
     #[tokio::test]
     async fn an_image_that_differs_at_every_look_is_not_shared() {
-        let image = "classify(CASE WHEN random() > 0.5 THEN image END)";
-        assert_eq!(nodes(&format!("SELECT {image} FROM t WHERE {image} = 'cat'")).await, 2);
+        let drawn = "SELECT CASE WHEN random() > 0.5 THEN image END AS image FROM t WHERE classify(image) = 'cat'";
+        assert_eq!(nodes(&format!("SELECT classify(image) FROM ({drawn})")).await, 2);
+    }
+
+    #[tokio::test]
+    async fn an_image_made_of_missing_columns_is_not_shared() {
+        let image = "classify(coalesce(image, X'ff'))";
+        let joined = |join: &str| {
+            format!(
+                "SELECT {image} FROM (SELECT image, year FROM t WHERE {image} = 'cat') AS s {join} JOIN (SELECT year AS y FROM u) ON year = y"
+            )
+        };
+        assert_eq!(nodes(&joined("RIGHT")).await, 2);
+        assert_eq!(nodes(&joined("LEFT")).await, 1);
     }
 }

@@ -82,8 +82,11 @@ mod tests {
     fn what_is_left_out_is_null() {
         for (call, same) in [
             ("embed(image, normalize => true)", "embed(image, NULL, true)"),
-            ("Classify_TopK(model => 'm', image => x, error => true)", "Classify_TopK(x, NULL, 'm', true)"),
-            ("upper(classify(image, error => true)['value'])", "upper(classify(image, NULL, true)['value'])"),
+            ("Classify_TopK(model => 'm', image => x, on_error => 'struct')", "Classify_TopK(x, NULL, 'm', 'struct')"),
+            (
+                "upper(classify(image, on_error => 'struct')['value'])",
+                "upper(classify(image, NULL, 'struct')['value'])",
+            ),
         ] {
             assert_eq!(filled(&format!("SELECT {call} FROM t")), format!("SELECT {same} FROM t"));
             assert_eq!(filled(&format!("EXPLAIN SELECT {call} FROM t")), format!("EXPLAIN SELECT {same} FROM t"));
@@ -96,7 +99,7 @@ mod tests {
     fn other_calls_are_untouched() {
         for call in [
             "classify(image)",
-            "other(image, error => true)",
+            "other(image, on_error => 'struct')",
             "classify(image, nope => 1)",
             "classify(image, model => 'a', model => 'b')",
             "classify(model => 'a')",

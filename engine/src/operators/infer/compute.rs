@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, new_empty_array};
+use datafusion::arrow::array::{Array, ArrayRef, new_empty_array};
 use datafusion::arrow::compute::concat;
 use datafusion::common::internal_err;
 use datafusion::error::Result;
@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::functions::{InferCall, InferFunction, Task};
 use crate::model::{Model, Tensors, Wanted};
-use crate::options::{OcelliOptions, OnError};
+use crate::options::OcelliOptions;
 use crate::workers::Workers;
 
 /// One model, and what is wanted of it.
@@ -104,6 +104,9 @@ impl Compute {
             }
         }
         timer.done();
+        if is_cancelled() {
+            return internal_err!("nobody waits for these images");
+        }
         let timer = times.model.timer();
         let tensors = self.model.run(&tensor[..good * size], good, self.wanted, &self.workers)?;
         timer.done();
@@ -132,14 +135,12 @@ pub(crate) fn evaluate(
         return internal_err!("{} was planned on a column of type {}", function.name(), images.data_type());
     };
     let model = engine.models.get(call.model.as_deref().unwrap_or(&options.model))?;
-    let on_error = if function.is_try() { OnError::Null } else { options.on_error };
-    let data_type = call.data_type(&model)?;
-    let value = InferValue { task: call.task, on_error, error: call.error, data_type: data_type.clone() };
+    let value = InferValue::new(call, options, &model)?;
     let output = InferOutput { name: function.name().to_owned(), value: value.clone() };
     let compute = Compute::new(engine, Arc::clone(&model), options, std::slice::from_ref(&output));
     let times = ComputeTimes { decode: Time::new(), model: Time::new() };
     let rows: Vec<usize> = (0..images.len()).collect();
-    let mut parts = vec![new_empty_array(&data_type)];
+    let mut parts = vec![new_empty_array(&value.data_type)];
     for rows in rows.chunks(options.infer_batch_rows.max(1)) {
         let present: Vec<&[u8]> = rows.iter().filter_map(|&row| column_of_images.get(row)).collect();
         let findings = compute.run(&present, &times, &|| false)?;
@@ -159,6 +160,6 @@ pub(crate) fn evaluate(
         }
         parts.push(column(&value, &found, &model)?);
     }
-    let parts: Vec<&dyn datafusion::arrow::array::Array> = parts.iter().map(AsRef::as_ref).collect();
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
     Ok(concat(&parts)?)
 }

@@ -19,8 +19,9 @@ use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 
+use super::error_budget::ErrorBudget;
 use super::metrics::InferMetrics;
-use super::stream::{Common, Infer};
+use super::stream::Infer;
 
 /// Runs a model over one column of its input and appends what it says.
 ///
@@ -31,23 +32,25 @@ use super::stream::{Common, Infer};
 pub(crate) struct InferExec {
     input: Arc<dyn ExecutionPlan>,
     infer: Arc<Infer>,
-    common: Arc<Common>,
+    max_error_ratio: f64,
+    budget: Arc<ErrorBudget>,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
 }
 
 impl InferExec {
-    pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, infer: Infer) -> Result<Self> {
+    pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, infer: Infer, max_error_ratio: f64) -> Result<Self> {
         let columns = input.schema().fields().len();
         if [Some(infer.image), infer.guard, infer.place].into_iter().flatten().any(|column| column >= columns) {
             return internal_err!("InferExec was planned on columns {infer:?} of {columns}");
         }
         let properties = Self::compute_properties(&input, &infer)?;
-        let common = Arc::new(Common::new(properties.output_partitioning().partition_count()));
+        let budget = Arc::new(ErrorBudget::new(properties.output_partitioning().partition_count(), max_error_ratio));
         Ok(Self {
             input,
             infer: Arc::new(infer),
-            common,
+            max_error_ratio,
+            budget,
             metrics: ExecutionPlanMetricsSet::new(),
             properties: Arc::new(properties),
         })
@@ -139,7 +142,7 @@ impl ExecutionPlan for InferExec {
         let Ok([input]) = <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) else {
             return internal_err!("InferExec has one input");
         };
-        Ok(Arc::new(Self::try_new(input, Infer::clone(&self.infer))?))
+        Ok(Arc::new(Self::try_new(input, Infer::clone(&self.infer), self.max_error_ratio)?))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -151,8 +154,8 @@ impl ExecutionPlan for InferExec {
         let reservation = MemoryConsumer::new(format!("{}[{partition}]", self.name())).register(&pool);
         let input = self.input.execute(partition, context)?;
         let metrics = InferMetrics::new(&self.metrics, partition);
-        let common = (Arc::clone(&self.common), partition);
-        let rows = Arc::clone(&self.infer).stream(input, self.schema(), metrics, common, (reservation, pool));
+        let budget = (Arc::clone(&self.budget), partition);
+        let rows = Arc::clone(&self.infer).stream(input, self.schema(), metrics, budget, (reservation, pool));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 

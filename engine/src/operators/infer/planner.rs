@@ -57,8 +57,7 @@ impl ExtensionPlanner for InferPlanner {
             place: node.place.as_ref().map(index).transpose()?,
             outputs: node.outputs.clone(),
             batch_rows: options.infer_batch_rows.max(1),
-            max_error_ratio: options.max_error_ratio,
         };
-        Ok(Some(Arc::new(InferExec::try_new(Arc::clone(input), infer)?)))
+        Ok(Some(Arc::new(InferExec::try_new(Arc::clone(input), infer, options.max_error_ratio)?)))
     }
 }

@@ -11,8 +11,7 @@
 //! - An image with the bytes of another that is under way gets its answer.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
@@ -24,14 +23,17 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
 use datafusion::physical_plan::metrics::RecordOutput;
 use futures::{Stream, StreamExt, stream};
-use tokio::sync::{Notify, oneshot};
+use ocelli_udf::image::ImageError;
+use tokio::sync::oneshot;
 
 use super::InferOutput;
 use super::compute::Compute;
+use super::error_budget::ErrorBudget;
 use super::metrics::InferMetrics;
 use super::outputs::{Row, column};
 use super::window::{Columns, Held, Job, Recent, Share, Source};
 use crate::error::Error;
+use crate::workers::Slot;
 
 /// How to compute the outputs of one [`InferNode`](super::InferNode), the same for all partitions.
 #[derive(Debug, Clone)]
@@ -46,75 +48,18 @@ pub(crate) struct Infer {
     pub(crate) outputs: Vec<InferOutput>,
     /// Images that a worker takes at a time.
     pub(crate) batch_rows: usize,
-    /// Bad images among all, above which the query fails.
-    pub(crate) max_error_ratio: f64,
 }
 
 /// Bytes of encoded images and tensors that a worker takes at a time: enough to keep it busy, few enough for its caches.
 const SHARE_BYTES: usize = 4 << 20;
 
-/// What the partitions of one execution have in common.
-#[derive(Debug)]
-pub(crate) struct Common {
-    partitions: usize,
-    finished: AtomicUsize,
-    images: AtomicUsize,
-    failed: AtomicUsize,
-    /// The first bad images by partition and row, with their reasons.
-    first: Mutex<Vec<((usize, usize), String)>>,
-    /// Micro-batches that workers have.
-    running: AtomicUsize,
-    /// Some memory was given back.
-    freed: Arc<Notify>,
-}
-
-/// How many bad images a message names.
-const NAMED: usize = 3;
-
-impl Common {
-    pub(crate) fn new(partitions: usize) -> Self {
-        Self {
-            partitions,
-            finished: AtomicUsize::new(0),
-            images: AtomicUsize::new(0),
-            failed: AtomicUsize::new(0),
-            first: Mutex::default(),
-            running: AtomicUsize::new(0),
-            freed: Arc::default(),
-        }
-    }
-
-    fn remember(&self, partition: usize, row: usize, bad: impl FnOnce() -> Result<String>) -> Result<()> {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.len() == NAMED && first.last().is_some_and(|(at, _)| *at < (partition, row)) {
-            return Ok(());
-        }
-        first.push(((partition, row), bad()?));
-        first.sort();
-        first.truncate(NAMED);
-        Ok(())
-    }
-
-    /// Whether too many were bad, once every partition is at its end.
-    fn finish(&self, max_ratio: f64) -> Result<()> {
-        if self.finished.fetch_add(1, Ordering::AcqRel) + 1 < self.partitions {
-            return Ok(());
-        }
-        // Ready for another execution of the plan.
-        self.finished.store(0, Ordering::Release);
-        let (images, failed) = (self.images.swap(0, Ordering::AcqRel), self.failed.swap(0, Ordering::AcqRel));
-        let first = std::mem::take(&mut *self.first.lock().unwrap_or_else(PoisonError::into_inner));
-        if failed as f64 <= max_ratio * images as f64 {
-            return Ok(());
-        }
-        let first: Vec<String> = first.into_iter().map(|(_, bad)| bad).collect();
-        Err(Error::TooManyBad { failed, images, max_ratio, first: first.join("; ") }.into())
-    }
-}
-
 /// A job under way.
 struct Pending {
     job: Arc<Job>,
+    /// For each row, where its answer comes from.
+    sources: Vec<Source>,
+    /// How many rows of the partition came before.
+    offset: usize,
     done: oneshot::Receiver<Result<()>>,
     /// For its encoded images, until its rows are handed on.
     _encoded: Held,
@@ -123,7 +68,7 @@ struct Pending {
 /// One partition at work.
 struct Partition {
     infer: Arc<Infer>,
-    common: Arc<Common>,
+    budget: Arc<ErrorBudget>,
     number: usize,
     input: SendableRecordBatchStream,
     schema: SchemaRef,
@@ -149,13 +94,14 @@ impl Infer {
         input: SendableRecordBatchStream,
         schema: SchemaRef,
         metrics: InferMetrics,
-        (common, number): (Arc<Common>, usize),
+        (budget, number): (Arc<ErrorBudget>, usize),
         (reservation, pool): (MemoryReservation, Arc<dyn MemoryPool>),
     ) -> impl Stream<Item = Result<RecordBatch>> {
+        budget.start();
         let partition = Partition {
             share: Share { images: self.batch_rows, bytes: SHARE_BYTES },
             infer: self,
-            common,
+            budget,
             number,
             input,
             schema,
@@ -216,7 +162,7 @@ impl Partition {
                 (None, false) => {
                     self.metrics.record_rate();
                     self.end.take().unwrap_or(Ok(()))?;
-                    self.common.finish(self.infer.max_error_ratio)?;
+                    self.budget.end()?;
                     self.metrics.baseline.done();
                     return Ok(None);
                 }
@@ -250,26 +196,26 @@ impl Partition {
     async fn start(&mut self) -> Result<bool> {
         Arc::clone(&self.infer).load().await?;
         let Some(batch) = &self.batch else { return Ok(false) };
+        let Some(slot) = self.infer.compute.workers.slot() else { return Ok(false) };
         let columns = self.columns();
-        let job = columns.take(batch, self.offset, self.share, &self.recent)?;
-        let freed = &self.common.freed;
-        let Some(encoded) = Held::take(&self.reservation, job.bytes, freed) else { return Ok(false) };
+        let (job, sources) = columns.take(batch, self.share, &self.recent)?;
+        let Some(encoded) = Held::take(&self.reservation, job.bytes) else { return Ok(false) };
         let working = columns.working_bytes(&job, self.infer.compute.max_pixels)?;
-        let Some(working) = Held::take(&self.reservation, working, freed) else { return Ok(false) };
+        let Some(working) = Held::take(&self.reservation, working) else { return Ok(false) };
         self.metrics.peak_bytes.set_max(self.reservation.size());
-        let taken = job.rows.num_rows();
-        self.offset += taken;
+        let taken = sources.len();
         let rest = batch.slice(taken, batch.num_rows() - taken);
         self.batch = (rest.num_rows() > 0).then_some(rest);
         let job = Arc::new(job);
         self.recent.add(&job);
-        let done = self.spawn(&job, working);
-        self.pending.push_back(Pending { job, done, _encoded: encoded });
+        let done = self.spawn(&job, slot, working);
+        self.pending.push_back(Pending { job, sources, offset: self.offset, done, _encoded: encoded });
+        self.offset += taken;
         Ok(true)
     }
 
     /// Puts a job in the workers' queue.
-    fn spawn(&self, job: &Arc<Job>, working: Held) -> oneshot::Receiver<Result<()>> {
+    fn spawn(&self, job: &Arc<Job>, slot: Slot, working: Held) -> oneshot::Receiver<Result<()>> {
         let (sender, receiver) = oneshot::channel();
         if job.images.is_empty() {
             // All its rows have their answers elsewhere.
@@ -278,9 +224,8 @@ impl Partition {
             return receiver;
         }
         let (job, columns, metrics) = (Arc::clone(job), self.columns(), self.metrics.clone());
-        let (infer, common) = (Arc::clone(&self.infer), Arc::clone(&self.common));
-        common.running.fetch_add(1, Ordering::AcqRel);
-        self.infer.compute.workers.spawn(move || {
+        let infer = Arc::clone(&self.infer);
+        self.infer.compute.workers.spawn(slot, move |slot| {
             let timer = metrics.baseline.elapsed_compute().timer();
             let findings = columns.images(&job.rows).and_then(|images| {
                 let images: Vec<&[u8]> = job.images.iter().filter_map(|&row| images.get(row)).collect();
@@ -291,22 +236,25 @@ impl Partition {
                 metrics.images_run.add(findings.images.iter().filter(|image| image.is_ok()).count());
                 let _ = job.findings.set(findings);
             });
-            // The others may have its memory before anybody waits for it.
-            common.running.fetch_sub(1, Ordering::AcqRel);
+            // Whoever waits for the slot finds the memory free.
             drop(working);
+            drop(slot);
             // Nobody waits for the rows of a dropped stream.
             let _ = sender.send(done);
         });
         receiver
     }
 
-    /// With nothing under way here and no memory for the next job: waits for other partitions, makes the job smaller, or
-    /// gives up.
+    /// With nothing under way here, and no slot or memory for the next job: waits for other partitions and queries, makes the
+    /// job smaller, or gives up.
     async fn make_room(&mut self) -> Result<()> {
-        let freed = Arc::clone(&self.common.freed);
-        let notified = freed.notified();
-        if self.common.running.load(Ordering::Acquire) > 0 {
-            notified.await;
+        let workers = Arc::clone(&self.infer.compute.workers);
+        if workers.slot().is_none() {
+            workers.any_slot().await;
+            return Ok(());
+        }
+        if workers.is_busy() {
+            workers.any_done().await;
             return Ok(());
         }
         if self.share.images > 1 {
@@ -315,10 +263,10 @@ impl Partition {
         }
         let Some(batch) = &self.batch else { return Ok(()) };
         let columns = self.columns();
-        let job = columns.take(batch, self.offset, self.share, &self.recent)?;
+        let (job, _) = columns.take(batch, self.share, &self.recent)?;
         let needed = job.bytes + columns.working_bytes(&job, self.infer.compute.max_pixels)?;
         // The last chance: another operator may have let go of some meanwhile.
-        if Held::take(&self.reservation, needed, &freed).is_some() {
+        if Held::take(&self.reservation, needed).is_some() {
             return Ok(());
         }
         let row = job.images.first().copied().unwrap_or(0);
@@ -326,19 +274,21 @@ impl Partition {
             MemoryLimit::Finite(bytes) => format!(" of {}", human_readable_size(bytes)),
             _ => String::new(),
         };
-        let place = self.infer.place(&job, row)?;
+        let place = self.infer.place(&job, self.offset, row)?;
         Err(Error::ImageMemory { place, needed: human_readable_size(needed), limit }.into())
     }
 
     /// The rows of the first job, with their outputs.
     fn emit(&mut self, done: Result<Result<()>, oneshot::error::RecvError>) -> Result<RecordBatch> {
-        let Some(Pending { job, .. }) = self.pending.pop_front() else {
+        let Some(Pending { job, sources, offset, .. }) = self.pending.pop_front() else {
             return internal_err!("rows without a job");
         };
         self.recent.remove(&job);
         done.unwrap_or_else(|_| internal_err!("a worker stopped without an answer"))?;
-        let mut rows = Vec::with_capacity(job.sources.len());
-        for (row, source) in job.sources.iter().enumerate() {
+        let mut rows = Vec::with_capacity(sources.len());
+        let mut bad = Vec::new();
+        let (mut images, mut reused) = (0, 0);
+        for (row, source) in sources.iter().enumerate() {
             let (from, image, is_own) = match source {
                 Source::Nothing => {
                     rows.push(None);
@@ -350,25 +300,26 @@ impl Partition {
             let Some(findings) = from.findings.get() else {
                 return internal_err!("the answer for a row is not there");
             };
-            self.metrics.images_in.add(1);
+            images += 1;
             match findings.images.get(image) {
-                Some(Ok(_)) if is_own => {}
-                Some(Ok(_)) => self.metrics.images_reused.add(1),
+                Some(Ok(_)) => reused += usize::from(!is_own),
                 Some(Err(reason)) => {
                     self.metrics.images_failed.add(1);
-                    self.common.failed.fetch_add(1, Ordering::AcqRel);
-                    self.infer.raise(&job, row, reason)?;
-                    if self.infer.max_error_ratio < 1.0 {
-                        let bad = || Ok(format!("{}: {reason}", self.infer.place(&job, row)?));
-                        self.common.remember(self.number, job.offset + row, bad)?;
-                    }
+                    self.infer.raise(&job, offset, row, reason)?;
+                    let said = match self.budget.has_limit() {
+                        true => format!("{}: {reason}", self.infer.place(&job, offset, row)?),
+                        false => String::new(),
+                    };
+                    bad.push((offset + row, said));
                 }
                 None => return internal_err!("the answer for a row is missing"),
             }
-            self.common.images.fetch_add(1, Ordering::AcqRel);
             rows.push(Some(Row { findings, image }));
         }
-        self.metrics.bytes_fetched.add(job.bytes);
+        self.metrics.images_in.add(images);
+        self.metrics.images_reused.add(reused);
+        self.metrics.bytes_fetched.add(self.columns().bytes(&job.rows)?);
+        self.budget.count(self.number, images, bad);
         let infer = &self.infer;
         let outputs = infer.outputs.iter().map(|output| column(&output.value, &rows, &infer.compute.model));
         let outputs: Vec<ArrayRef> = outputs.collect::<Result<_>>()?;
@@ -392,22 +343,22 @@ impl Infer {
     }
 
     /// An error for a bad image, unless no output has one.
-    fn raise(&self, job: &Job, row: usize, source: &ocelli_udf::image::ImageError) -> Result<()> {
+    fn raise(&self, job: &Job, offset: usize, row: usize, source: &ImageError) -> Result<()> {
         let Some(output) = self.outputs.iter().find(|output| output.value.raises()) else {
             return Ok(());
         };
-        let (place, function) = (self.place(job, row)?, output.value.task.name());
+        let (place, function) = (self.place(job, offset, row)?, output.value.task.name());
         Err(Error::BadImage { place, function, source: source.clone() }.into())
     }
 
     /// `'photos/cat.jpg'`, or its row where nothing names the image.
-    fn place(&self, job: &Job, row: usize) -> Result<String> {
+    fn place(&self, job: &Job, offset: usize, row: usize) -> Result<String> {
         if let Some(place) = self.place {
             let name = cast(&job.rows.column(place).slice(row, 1), &DataType::Utf8)?;
             if let Some(name) = name.as_string::<i32>().iter().flatten().next() {
                 return Ok(format!("'{name}'"));
             }
         }
-        Ok(format!("in row {} of those that reach the model", job.offset + row + 1))
+        Ok(format!("in row {} of those that reach the model", offset + row + 1))
     }
 }

@@ -9,20 +9,15 @@ use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use ocelli_udf::image::{ImageColumn, decoded_bytes};
-use tokio::sync::Notify;
 
 use super::compute::Findings;
 
 /// Rows that one worker takes.
 pub(super) struct Job {
     pub(super) rows: RecordBatch,
-    /// How many rows of the partition came before.
-    pub(super) offset: usize,
-    /// For each row, where its answer comes from.
-    pub(super) sources: Vec<Source>,
     /// The rows whose images this job runs, in the order of its findings.
     pub(super) images: Vec<usize>,
-    /// Encoded bytes of the images of all its rows.
+    /// Encoded bytes of these.
     pub(super) bytes: usize,
     pub(super) findings: OnceLock<Findings>,
     /// Of `images`, for [`Recent`].
@@ -64,35 +59,44 @@ impl Columns {
             .ok_or_else(|| internal_datafusion_err!("InferExec was planned on a column of type {}", column.data_type()))
     }
 
+    /// Encoded bytes of the images of some rows that are wanted.
+    pub(super) fn bytes(&self, rows: &RecordBatch) -> Result<usize> {
+        let images = self.images(rows)?;
+        let is_wanted = self.wanted(rows);
+        Ok((0..rows.num_rows()).filter(|&row| is_wanted(row)).filter_map(|row| images.get(row)).map(<[u8]>::len).sum())
+    }
+
+    /// Which rows somebody asks about.
+    fn wanted<'a>(&self, rows: &'a RecordBatch) -> impl Fn(usize) -> bool + use<'a> {
+        let guard = self.guard.map(|guard| rows.column(guard).as_boolean());
+        move |row| guard.is_none_or(|guard| guard.is_valid(row) && guard.value(row))
+    }
+
     /// Takes rows from the front of `batch` until they make a share.
-    pub(super) fn take(&self, batch: &RecordBatch, offset: usize, share: Share, recent: &Recent) -> Result<Job> {
+    ///
+    /// Gives the job, and where the answer for each of its rows comes from. The job itself does not hold on to others: a
+    /// picture that comes again and again would make a chain of all of them.
+    pub(super) fn take(&self, batch: &RecordBatch, share: Share, recent: &Recent) -> Result<(Job, Vec<Source>)> {
         let images = self.images(batch)?;
-        let guard = self.guard.map(|guard| batch.column(guard).as_boolean());
-        let is_wanted = |row| guard.is_none_or(|guard| guard.is_valid(row) && guard.value(row));
-        let mut job = Job {
-            rows: batch.slice(0, 0),
-            offset,
-            sources: Vec::new(),
-            images: Vec::new(),
-            bytes: 0,
-            findings: OnceLock::new(),
-            keys: Vec::new(),
-        };
+        let is_wanted = self.wanted(batch);
+        let mut job =
+            Job { rows: batch.slice(0, 0), images: Vec::new(), bytes: 0, findings: OnceLock::new(), keys: Vec::new() };
+        let mut sources = Vec::new();
         let mut own: HashMap<u64, Vec<usize>> = HashMap::new();
         for row in 0..batch.num_rows() {
             let Some(bytes) = images.get(row).filter(|_| is_wanted(row)) else {
-                job.sources.push(Source::Nothing);
+                sources.push(Source::Nothing);
                 continue;
             };
             let key = key(bytes);
             let twins = own.entry(key).or_default();
             let twin = twins.iter().find(|&&number| images.get(job.images[number]) == Some(bytes));
             if let Some(&number) = twin {
-                job.sources.push(Source::Own(number));
+                sources.push(Source::Own(number));
                 continue;
             }
             if let Some((earlier, number)) = recent.find(key, bytes, self)? {
-                job.sources.push(Source::Earlier(earlier, number));
+                sources.push(Source::Earlier(earlier, number));
                 continue;
             }
             let size = job.bytes + bytes.len() + (job.images.len() + 1) * self.tensor;
@@ -101,13 +105,13 @@ impl Columns {
             }
             let number = job.images.len();
             twins.push(number);
-            job.sources.push(Source::Own(number));
+            sources.push(Source::Own(number));
             job.images.push(row);
             job.keys.push(key);
             job.bytes += bytes.len();
         }
-        job.rows = batch.slice(0, job.sources.len());
-        Ok(job)
+        job.rows = batch.slice(0, sources.len());
+        Ok((job, sources))
     }
 
     /// Bytes that a worker needs beside the encoded images: the tensors, and the pixels of one picture at a time.
@@ -170,20 +174,18 @@ impl Recent {
 pub(super) struct Held {
     reservation: Arc<MemoryReservation>,
     bytes: usize,
-    freed: Arc<Notify>,
 }
 
 impl Held {
     /// `None` when the pool has no more.
-    pub(super) fn take(reservation: &Arc<MemoryReservation>, bytes: usize, freed: &Arc<Notify>) -> Option<Self> {
+    pub(super) fn take(reservation: &Arc<MemoryReservation>, bytes: usize) -> Option<Self> {
         reservation.try_grow(bytes).ok()?;
-        Some(Self { reservation: Arc::clone(reservation), bytes, freed: Arc::clone(freed) })
+        Some(Self { reservation: Arc::clone(reservation), bytes })
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.reservation.shrink(self.bytes);
-        self.freed.notify_waiters();
     }
 }

@@ -48,11 +48,15 @@ pub(super) fn walk(
             walk_arguments(function, path, visit)
         }
         Expr::AggregateFunction(AggregateFunction { params, .. }) => {
-            walk_filtered(expr, params.filter.as_deref(), path, visit)
+            let sorts = params.order_by.iter().map(|sort| &sort.expr);
+            walk_filtered(params.args.iter().chain(sorts), params.filter.as_deref(), path, visit)
         }
         Expr::WindowFunction(function) => {
             let WindowFunction { params, .. } = function.as_ref();
-            walk_filtered(expr, params.filter.as_deref(), path, visit)
+            // Rows that the FILTER leaves out have their partitions and places all the same.
+            let sorts = params.order_by.iter().map(|sort| &sort.expr);
+            params.partition_by.iter().chain(sorts).try_for_each(|expr| walk(expr, path, visit))?;
+            walk_filtered(params.args.iter(), params.filter.as_deref(), path, visit)
         }
         Expr::Lambda(_) => Ok(()),
         other => walk_children(other, path, visit),
@@ -145,26 +149,23 @@ fn walk_arguments(function: &ScalarFunction, path: &mut Vec<Expr>, visit: Visit)
     args.iter().try_for_each(|arg| walk(arg, path, visit))
 }
 
-/// An aggregate or window function: its arguments are wanted where its FILTER is true.
-fn walk_filtered(expr: &Expr, filter: Option<&Expr>, path: &mut Vec<Expr>, visit: Visit) -> Result<()> {
-    let Some(filter) = filter else {
-        return walk_children(expr, path, visit);
-    };
-    walk(filter, path, visit)?;
-    let condition = filter.clone().is_true();
-    expr.apply_children(|child| {
-        let conditions = if child == filter { Vec::new() } else { vec![condition.clone()] };
-        if child != filter {
-            walk_where(child, conditions, path, visit)?;
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })
-    .map(|_| ())
+/// What an aggregate or window function looks at is wanted where its FILTER is true.
+fn walk_filtered<'a>(
+    mut args: impl Iterator<Item = &'a Expr>,
+    filter: Option<&Expr>,
+    path: &mut Vec<Expr>,
+    visit: Visit,
+) -> Result<()> {
+    let condition = filter.map(|filter| filter.clone().is_true());
+    if let Some(filter) = filter {
+        walk(filter, path, visit)?;
+    }
+    args.try_for_each(|arg| walk_where(arg, condition.clone().into_iter().collect(), path, visit))
 }
 
-/// The conditions that can be evaluated a second time, for a column of their own: up to the first that cannot.
-pub(super) fn repeatable(path: &[Expr]) -> Vec<Expr> {
-    let is_repeatable = |condition: &&Expr| {
+/// Whether conditions can be evaluated a second time, for a column of their own.
+pub(super) fn are_repeatable(path: &[Expr]) -> bool {
+    path.iter().all(|condition| {
         let is_subquery = |expr: &Expr| {
             matches!(
                 expr,
@@ -177,8 +178,7 @@ pub(super) fn repeatable(path: &[Expr]) -> Vec<Expr> {
             )
         };
         !condition.is_volatile() && !condition.exists(|expr| Ok(is_subquery(expr))).unwrap_or(true)
-    };
-    path.iter().take_while(is_repeatable).cloned().collect()
+    })
 }
 
 /// Whether one of the paths is open for a row. None of it is evaluated for rows that an earlier condition of the path keeps out.

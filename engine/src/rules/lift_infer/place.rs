@@ -38,18 +38,30 @@ impl Bucket {
 
     /// Whether a call is about the same images of no other rows, and fails for no others.
     fn covers(&self, call: &Call) -> bool {
-        let is_covered = |path: &Vec<Expr>| self.paths.iter().any(|mine| path.starts_with(mine));
         self.image == call.image
             && self.model == call.model
-            && (self.paths.is_empty() || (!call.paths.is_empty() && call.paths.iter().all(is_covered)))
+            && cover(&self.paths, &call.paths)
             && (self.raises() || !call.value.raises())
     }
+}
+
+/// Whether all rows of some paths are among those of others.
+fn cover(paths: &[Vec<Expr>], others: &[Vec<Expr>]) -> bool {
+    let is_covered = |other: &Vec<Expr>| paths.iter().any(|path| other.starts_with(path));
+    paths.is_empty() || (!others.is_empty() && others.iter().all(is_covered))
+}
+
+/// A call that is a column, and for which rows it has a value; all rows when there are no paths.
+struct Known {
+    call: Expr,
+    column: Column,
+    paths: Vec<Vec<Expr>>,
 }
 
 /// A plan that grows upwards, and the columns in it that have the values of calls.
 pub(super) struct Placer<'a> {
     pub(super) plan: LogicalPlan,
-    columns: Vec<(Expr, Column)>,
+    columns: Vec<Known>,
     config: &'a dyn OptimizerConfig,
 }
 
@@ -61,8 +73,10 @@ impl<'a> Placer<'a> {
     /// The expression with columns for calls.
     pub(super) fn replace(&self, expr: Expr) -> Result<Expr> {
         expr.transform_down(|expr| {
-            Ok(match self.columns.iter().find(|(call, _)| *call == expr) {
-                Some((_, column)) => Transformed::new(Expr::Column(column.clone()), true, TreeNodeRecursion::Jump),
+            Ok(match self.columns.iter().find(|known| known.call == expr) {
+                Some(Known { column, .. }) => {
+                    Transformed::new(Expr::Column(column.clone()), true, TreeNodeRecursion::Jump)
+                }
                 None => Transformed::no(expr),
             })
         })
@@ -71,8 +85,18 @@ impl<'a> Placer<'a> {
 
     /// Makes columns of the calls that are none yet: those first whose images and conditions need no other of them.
     pub(super) fn add(&mut self, calls: Vec<Call>) -> Result<()> {
-        let mut pending: Vec<Call> =
-            calls.into_iter().filter(|call| self.columns.iter().all(|(known, _)| *known != call.expr)).collect();
+        let mut pending = Vec::new();
+        for call in calls {
+            let mut paths = call.paths.clone();
+            for condition in paths.iter_mut().flatten() {
+                *condition = self.replace(condition.clone())?;
+            }
+            if !self.columns.iter().any(|known| known.call == call.expr && cover(&known.paths, &paths)) {
+                pending.push(call);
+            }
+        }
+        // A column that lacks the values of some rows must not stand for the call there, in conditions neither.
+        self.columns.retain(|known| pending.iter().all(|call| call.expr != known.call));
         while !pending.is_empty() {
             for call in &mut pending {
                 call.image = self.replace(call.image.clone())?;
@@ -92,15 +116,26 @@ impl<'a> Placer<'a> {
                     bucket.map(|bucket| bucket.calls.push(call.clone())).is_none()
                 });
                 self.place(buckets)?;
-            } else if let Some(call) = pending.iter_mut().find(|call| !calls::has_call(&call.image)) {
+            } else if let Some(waiting) = self.waits_for_another(&pending) {
                 // Two calls wait for each other's results: one is made for all rows.
-                call.paths.clear();
+                pending[waiting].paths.clear();
             } else {
-                // Their images come from calls that stay where they are.
+                // They wait for calls that stay where they are, and stay there too.
                 break;
             }
         }
         Ok(())
+    }
+
+    /// A call with conditions that wait for no other calls than those.
+    fn waits_for_another(&self, pending: &[Call]) -> Option<usize> {
+        let is_pending = |expr: &Expr| pending.iter().any(|call| call.expr == *expr);
+        let waits_for_pending = |condition: &Expr| {
+            condition.exists(|expr| Ok(calls::is_call(expr) && !is_pending(expr))).is_ok_and(|others| !others)
+        };
+        pending
+            .iter()
+            .position(|call| !calls::has_call(&call.image) && call.paths.iter().flatten().all(waits_for_pending))
     }
 
     /// Puts a node on the plan for each bucket.
@@ -131,7 +166,11 @@ impl<'a> Placer<'a> {
                         name
                     }
                 };
-                self.columns.push((call.expr, Column::new_unqualified(name)));
+                self.columns.push(Known {
+                    call: call.expr,
+                    column: Column::new_unqualified(name),
+                    paths: paths.clone(),
+                });
             }
             nodes.push((image, model, guard, outputs));
         }
