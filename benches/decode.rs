@@ -9,8 +9,10 @@ use std::hint::black_box;
 use std::path::Path;
 
 use compare::compare;
+use image::ExtendedColorType;
+use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
-use ocelli_udf::image::{Filter, decode, resize};
+use ocelli_udf::image::{Filter, decode, decode_to_fit, resize};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let photos = Path::new("../examples/data/photos");
@@ -48,6 +50,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let job = format!("decode and resize to {side} x {side}");
         compare(&job, "images", jpegs.len(), ("image crate", plain), ("decode, resize", ours));
     }
+
+    let large = resize(&decode(&jpegs[0], u64::MAX)?, 4032, 3024, Filter::Bilinear);
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 92).encode(&large.data, 4032, 3024, ExtendedColorType::Rgb8)?;
+    let plain = || drop(black_box(resize(&decode(&jpeg, u64::MAX).expect("a picture"), 224, 224, Filter::Bilinear)));
+    let ours = || {
+        let picture = decode_to_fit(&jpeg, u64::MAX, 224, 224).expect("a picture");
+        black_box(resize(&picture, 224, 224, Filter::Bilinear));
+    };
+    compare("12 megapixels to 224 x 224", "images", 1, ("decode, resize", plain), ("decode_to_fit, resize", ours));
 
     let pictures: Vec<_> = jpegs.iter().map(|bytes| decode(bytes, u64::MAX).expect("a picture")).collect();
     let images: Vec<_> =

@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::fs;
 
+use image::ExtendedColorType;
+use image::codecs::jpeg::JpegEncoder;
 use libtest_mimic::Trial;
-use ocelli_udf::image::{ImageError, Rgb, decode, probe};
+use ocelli_udf::image::{Filter, ImageError, Rgb, decode, decode_to_fit, probe, resize};
 
 use crate::trial;
 
@@ -20,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     for (file, accepted) in bad_files() {
         trials.push(trial(format!("decode::bad::{file}"), move || is_refused(&file, accepted)));
     }
+    trials.push(trial("decode::large_jpegs_fit", large_jpegs_fit));
     trials.push(trial("decode::damage_does_not_panic", damage_does_not_panic));
     trials
 }
@@ -86,6 +89,39 @@ fn is_refused(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>
     };
     assert!(error.to_string().starts_with(expected), "{error}");
     Ok(())
+}
+
+/// A photograph of 6 megapixels, upright and turned, at a part of its size, beside the full road; a smaller one is the same.
+fn large_jpegs_fit() -> Result<(), Box<dyn Error>> {
+    let photo = fs::read("examples/data/photos/cat.jpg")?;
+    let original = decode(&photo, MAX_PIXELS)?;
+    assert_eq!(decode_to_fit(&photo, MAX_PIXELS, 32, 32)?, original, "a small one");
+    let large = resize(&original, 3000, 2000, Filter::Bilinear);
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 95).encode(&large.data, 3000, 2000, ExtendedColorType::Rgb8)?;
+    for (side, fits) in [(224, (1500, 1000)), (32, (375, 250)), (400, (3000, 2000))] {
+        let (full, fit) = (decode(&jpeg, MAX_PIXELS)?, decode_to_fit(&jpeg, MAX_PIXELS, side, side)?);
+        assert_eq!((fit.width, fit.height), fits, "for {side}");
+        let [full, fit] = [full, fit].map(|image| resize(&image, side, side, Filter::Bilinear).data);
+        let sum: u64 = full.iter().zip(&fit).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        let mean = sum as f64 / full.len() as f64;
+        assert!(mean < 0.6, "{mean} for {side}");
+    }
+    let sideways = decode_to_fit(&turned(&jpeg), MAX_PIXELS, 32, 32)?;
+    assert_eq!((sideways.width, sideways.height), (250, 375));
+    assert_eq!(
+        decode_to_fit(&jpeg, 1000, 32, 32),
+        decode(&jpeg, 1000),
+        "the limit of pixels is that of the whole picture"
+    );
+    assert_eq!(decode_to_fit(&jpeg[..jpeg.len() / 2], MAX_PIXELS, 32, 32), decode(&jpeg[..jpeg.len() / 2], MAX_PIXELS));
+    Ok(())
+}
+
+/// With an EXIF segment that says: turn by 90 degrees.
+fn turned(jpeg: &[u8]) -> Vec<u8> {
+    const EXIF: &[u8] = b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    [&jpeg[..2], EXIF, &jpeg[2..]].concat()
 }
 
 /// Beginnings of every file, and every file with a byte changed: an error or a picture, never a panic.

@@ -9,9 +9,10 @@ mod column;
 mod decode;
 mod header;
 mod resize;
+mod shrink;
 
 pub use column::{ImageColumn, is_image_type};
-pub use decode::{decode, decoded_bytes};
+pub use decode::{decode, decode_to_fit, decoded_bytes};
 pub use header::{Header, probe};
 pub use resize::{Filter, resize};
 

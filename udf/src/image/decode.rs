@@ -3,7 +3,8 @@
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, Limits};
 
-use super::header::{self, refused, sentence_name};
+use super::header::{self, refused, sentence_name, turns_sideways};
+use super::shrink::shrunk_jpeg;
 use super::{ImageError, Rgb, guarded};
 
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
@@ -24,10 +25,20 @@ use super::{ImageError, Rgb, guarded};
 /// [`ImageError`] when the bytes are no image, are damaged or truncated, or hold more than `max_pixels` pixels, which is
 /// checked before memory for them is asked for.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
-    guarded(|| decode_unguarded(bytes, max_pixels))
+    guarded(|| decode_unguarded(bytes, max_pixels, None))
 }
 
-fn decode_unguarded(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
+/// [`decode`] for a picture that is then scaled to `width` x `height`: the same, or, of a JPEG of 4 megapixels and more, a smaller
+/// picture with three times as many pixels in each direction at least, for half the time. Scaled, it differs from what
+/// [`decode`] gives by less than 0.6 levels of 255 in the mean.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_to_fit(bytes: &[u8], max_pixels: u64, width: u32, height: u32) -> Result<Rgb, ImageError> {
+    guarded(|| decode_unguarded(bytes, max_pixels, Some((width, height))))
+}
+
+fn decode_unguarded(bytes: &[u8], max_pixels: u64, fit: Option<(u32, u32)>) -> Result<Rgb, ImageError> {
     let mut file = header::open(bytes)?;
     let (width, height) = file.decoder.dimensions();
     if u64::from(width) * u64::from(height) > max_pixels {
@@ -45,6 +56,13 @@ fn decode_unguarded(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
     }
     let orientation = file.orientation();
     let format = file.format();
+    if let (ImageFormat::Jpeg, Some((fit_width, fit_height))) = (format, fit) {
+        let wanted = if turns_sideways(orientation) { (fit_height, fit_width) } else { (fit_width, fit_height) };
+        if let Some(mut pixels) = shrunk_jpeg(bytes, (width, height), wanted) {
+            pixels.apply_orientation(orientation);
+            return to_rgb(pixels, format);
+        }
+    }
     // 8 bytes a pixel is the deepest format; as much again for the decoder's own tables.
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(max_pixels.saturating_mul(16));

@@ -41,13 +41,16 @@ pub fn probe(bytes: &[u8]) -> Result<Header, ImageError> {
 fn probe_unguarded(bytes: &[u8]) -> Result<Header, ImageError> {
     let mut file = open(bytes)?;
     let (width, height) = file.decoder.dimensions();
-    let (width, height) = match file.orientation() {
-        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => {
-            (height, width)
-        }
-        _ => (width, height),
-    };
+    let (width, height) = if turns_sideways(file.orientation()) { (height, width) } else { (width, height) };
     Ok(Header { format: file.known.1, width, height })
+}
+
+/// Whether rows become columns.
+pub(super) fn turns_sideways(orientation: Orientation) -> bool {
+    matches!(
+        orientation,
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+    )
 }
 
 /// An image file whose header has been read.

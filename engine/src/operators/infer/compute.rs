@@ -12,7 +12,7 @@ use datafusion::arrow::compute::concat;
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::physical_plan::metrics::Time;
-use ocelli_udf::image::{ImageColumn, ImageError, decode};
+use ocelli_udf::image::{ImageColumn, ImageError, decode_to_fit};
 
 use super::outputs::{Row, column};
 use super::{InferOutput, InferValue};
@@ -115,7 +115,10 @@ impl Compute {
 
     /// Decodes one image and writes what the model sees of it.
     fn prepare(&self, bytes: &[u8], out: &mut [f32]) -> std::result::Result<(), ImageError> {
-        self.model.preprocess.apply(&decode(bytes, self.max_pixels)?, out);
+        let preprocess = &self.model.preprocess;
+        // Both sides were u32 when they were parsed.
+        let (width, height) = (preprocess.width as u32, preprocess.height as u32);
+        preprocess.apply(&decode_to_fit(bytes, self.max_pixels, width, height)?, out);
         Ok(())
     }
 }
