@@ -30,17 +30,16 @@ pub(crate) fn add_to(rules: &mut Rules, models: Arc<Models>) {
     // What a subquery that looks at its outer query calls, before filters with such calls are pushed into table scans.
     if let Some(at) = rules.iter().position(|rule| rule.name() == SUBQUERIES_ARE_JOINS) {
         rules.insert(at + 1, Arc::clone(&lift_infer) as _);
-        rules.insert(at + 2, Arc::new(ShareInfer));
     }
     // All other calls, before anything else: later rules fold calls with constant arguments, and copy calls into filters
     // that they push down.
     rules.insert(0, lift_infer);
-    // While the nodes stand where the calls stood, with nothing between them but what the query has.
-    rules.insert(1, Arc::new(ShareInfer));
-    // When limits have become part of sorts.
-    rules.push(Arc::new(DeferInfer));
     // When projections have been merged, and name just what is read.
     rules.push(Arc::new(PruneInfer));
+    // When what nobody reads is gone: sharing would bring it back to life.
+    rules.push(Arc::new(ShareInfer));
+    // When limits have become part of sorts.
+    rules.push(Arc::new(DeferInfer));
 }
 
 #[cfg(test)]
@@ -60,7 +59,7 @@ mod tests {
         add_to(&mut rules, Arc::new(Models::bundled().unwrap()));
         let (ours, others): (Vec<&str>, Vec<&str>) =
             names(&rules).into_iter().partition(|name| name.ends_with("_infer"));
-        assert_eq!(ours, ["lift_infer", "share_infer", "lift_infer", "share_infer", "defer_infer", "prune_infer"]);
+        assert_eq!(ours, ["lift_infer", "lift_infer", "prune_infer", "share_infer", "defer_infer"]);
         assert_eq!(others, names(&theirs));
         let place = |name: &str| names(&rules).iter().rposition(|found| *found == name);
         assert_eq!(names(&rules)[0], "lift_infer");

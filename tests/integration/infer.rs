@@ -105,6 +105,12 @@ async fn equal_calls_run_once() -> Result<(), Box<dyn Error>> {
              JOIN PHOTOS AS q ON p.uri = q.uri",
             12,
         ),
+        // A label that nobody reads is no reason to run its model on rows that a join leaves out.
+        (
+            "SELECT classify(p.image) FROM (SELECT uri, image, classify(image) AS label FROM PHOTOS) AS p
+             JOIN (SELECT uri FROM MIXED) AS m ON p.uri = m.uri",
+            3,
+        ),
     ])
     .await
 }

@@ -62,7 +62,7 @@ struct Pending {
     offset: usize,
     done: oneshot::Receiver<Result<()>>,
     /// For its encoded images, until its rows are handed on.
-    _encoded: Held,
+    encoded: Held,
 }
 
 /// One partition at work.
@@ -77,6 +77,8 @@ struct Partition {
     pool: Arc<dyn MemoryPool>,
     /// Rows that are in no job yet.
     batch: Option<RecordBatch>,
+    /// For their encoded images, where the pool had so much left: they are there already, and cannot be refused.
+    waiting: Option<Held>,
     /// What a job of that batch takes on.
     share: Share,
     /// Rows that are in a job, or were.
@@ -109,6 +111,7 @@ impl Infer {
             reservation: Arc::new(reservation),
             pool,
             batch: None,
+            waiting: None,
             offset: 0,
             pending: VecDeque::new(),
             recent: Recent::default(),
@@ -143,7 +146,7 @@ impl Partition {
                     tokio::select! {
                         biased;
                         done = &mut first.done => return self.emit(done).map(Some),
-                        batch = self.input.next() => self.accept(batch),
+                        batch = self.input.next() => self.accept(batch)?,
                     }
                 }
                 (Some(first), false) => {
@@ -156,7 +159,7 @@ impl Partition {
                     let metrics = self.metrics.clone();
                     let _timer = metrics.fetch_time.timer();
                     let batch = self.input.next().await;
-                    self.accept(batch);
+                    self.accept(batch)?;
                 }
                 (None, false) if self.batch.is_some() => self.make_room().await?,
                 (None, false) => {
@@ -171,7 +174,7 @@ impl Partition {
     }
 
     /// Takes a batch of the input, or its end.
-    fn accept(&mut self, batch: Option<Result<RecordBatch>>) {
+    fn accept(&mut self, batch: Option<Result<RecordBatch>>) -> Result<()> {
         match batch {
             None => self.end = Some(Ok(())),
             Some(Err(error)) => self.end = Some(Err(error)),
@@ -182,9 +185,11 @@ impl Partition {
                 let threads = self.infer.compute.workers.threads();
                 let parts = rows.div_ceil(self.infer.batch_rows).max(threads.min(rows));
                 self.share = Share { images: rows.div_ceil(parts), bytes: SHARE_BYTES };
+                self.waiting = Held::take(&self.reservation, self.columns().bytes(&batch)?);
                 self.batch = Some(batch);
             }
         }
+        Ok(())
     }
 
     fn columns(&self) -> Columns {
@@ -199,9 +204,21 @@ impl Partition {
         let Some(slot) = self.infer.compute.workers.slot() else { return Ok(false) };
         let columns = self.columns();
         let (job, sources) = columns.take(batch, self.share, &self.recent)?;
-        let Some(encoded) = Held::take(&self.reservation, job.bytes) else { return Ok(false) };
+        let bytes = columns.bytes(&job.rows)?;
+        let encoded = match &mut self.waiting {
+            Some(waiting) => waiting.split(bytes),
+            None => match Held::take(&self.reservation, bytes) {
+                Some(encoded) => encoded,
+                None => return Ok(false),
+            },
+        };
         let working = columns.working_bytes(&job, self.infer.compute.max_pixels)?;
-        let Some(working) = Held::take(&self.reservation, working) else { return Ok(false) };
+        let Some(working) = Held::take(&self.reservation, working) else {
+            if let Some(waiting) = &mut self.waiting {
+                waiting.join(encoded);
+            }
+            return Ok(false);
+        };
         self.metrics.peak_bytes.set_max(self.reservation.size());
         let taken = sources.len();
         let rest = batch.slice(taken, batch.num_rows() - taken);
@@ -209,7 +226,7 @@ impl Partition {
         let job = Arc::new(job);
         self.recent.add(&job);
         let done = self.spawn(&job, slot, working);
-        self.pending.push_back(Pending { job, sources, offset: self.offset, done, _encoded: encoded });
+        self.pending.push_back(Pending { job, sources, offset: self.offset, done, encoded });
         self.offset += taken;
         Ok(true)
     }
@@ -264,6 +281,8 @@ impl Partition {
         let Some(batch) = &self.batch else { return Ok(()) };
         let columns = self.columns();
         let (job, _) = columns.take(batch, self.share, &self.recent)?;
+        // The rows that wait are there, counted or not; what counts is the next one.
+        self.waiting = None;
         let needed = job.bytes + columns.working_bytes(&job, self.infer.compute.max_pixels)?;
         // The last chance: another operator may have let go of some meanwhile.
         if Held::take(&self.reservation, needed).is_some() {
@@ -280,11 +299,12 @@ impl Partition {
 
     /// The rows of the first job, with their outputs.
     fn emit(&mut self, done: Result<Result<()>, oneshot::error::RecvError>) -> Result<RecordBatch> {
-        let Some(Pending { job, sources, offset, .. }) = self.pending.pop_front() else {
+        let Some(Pending { job, sources, offset, encoded: held, .. }) = self.pending.pop_front() else {
             return internal_err!("rows without a job");
         };
         self.recent.remove(&job);
         done.unwrap_or_else(|_| internal_err!("a worker stopped without an answer"))?;
+        let encoded = held.bytes();
         let mut rows = Vec::with_capacity(sources.len());
         let mut bad = Vec::new();
         let (mut images, mut reused) = (0, 0);
@@ -318,7 +338,7 @@ impl Partition {
         }
         self.metrics.images_in.add(images);
         self.metrics.images_reused.add(reused);
-        self.metrics.bytes_fetched.add(self.columns().bytes(&job.rows)?);
+        self.metrics.bytes_fetched.add(encoded);
         self.budget.count(self.number, images, bad);
         let infer = &self.infer;
         let outputs = infer.outputs.iter().map(|output| column(&output.value, &rows, &infer.compute.model));

@@ -182,6 +182,22 @@ impl Held {
         reservation.try_grow(bytes).ok()?;
         Some(Self { reservation: Arc::clone(reservation), bytes })
     }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A part of it, to be given back by itself.
+    pub(super) fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { reservation: Arc::clone(&self.reservation), bytes }
+    }
+
+    /// Takes a part back.
+    pub(super) fn join(&mut self, mut part: Self) {
+        self.bytes += std::mem::take(&mut part.bytes);
+    }
 }
 
 impl Drop for Held {
