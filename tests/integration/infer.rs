@@ -24,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("infer::nothing_in_nothing_out", nothing_in_nothing_out),
         trial("infer::queries_share_a_model", queries_share_a_model),
         trial("infer::a_little_memory_is_enough", a_little_memory_is_enough),
+        trial("infer::copies_need_no_more_memory", copies_need_no_more_memory),
         trial("infer::too_little_memory_names_the_image", too_little_memory_names_the_image),
         trial("infer::an_extended_session_has_everything", an_extended_session_has_everything),
         trial("infer::expressions_are_the_same_functions", expressions_are_the_same_functions),
@@ -271,6 +272,21 @@ async fn a_little_memory_is_enough() -> Result<(), Box<dyn Error>> {
     let peak = count(&plan, "peak_bytes");
     assert!((1..=1_500_000).contains(&peak), "{peak}");
     assert_eq!(ocelli.context().runtime_env().memory_pool.reserved(), 0, "all is given back");
+    Ok(())
+}
+
+/// A hundred copies of one image, with memory for that one.
+#[tokio::main]
+async fn copies_need_no_more_memory() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).memory_limit(700_000).build()?;
+    let photo = format!("SELECT image FROM {PHOTOS} WHERE uri = 'photos/cat.jpg'");
+    let copies = vec!["SELECT image FROM one"; 100].join(" UNION ALL ");
+    ocelli.sql(&format!("CREATE TABLE one AS {photo}")).await?.collect().await?;
+    ocelli.sql(&format!("CREATE TABLE copies AS {copies}")).await?.collect().await?;
+    let batches = ocelli.context().table("copies").await?.collect().await?;
+    let copies = datafusion::arrow::compute::concat_batches(&batches[0].schema(), &batches)?;
+    ocelli.context().register_batch("batch", copies)?;
+    assert_eq!(run(&ocelli, "SELECT classify(image) FROM batch").await?.0, 100);
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! [`InferUdf`]: what DataFusion sees of an [`InferFunction`].
 //!
 //! The functions are planned like any other. [`LiftInfer`](crate::rules::LiftInfer) moves their calls into an operator of
-//! its own before a row is read; a call that is left where it stands is computed there, image by image, on the thread that
-//! asks. That is slower and counts nothing, and it is what `SET ocelli.lift_infer = false` is for.
+//! its own before a row is read; a call that is left where it stands is computed there, on the thread that asks. That is
+//! slower and counts nothing, and it is what `SET ocelli.lift_infer = false` is for.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};

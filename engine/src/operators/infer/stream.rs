@@ -5,7 +5,7 @@
 //! batches ────▶ micro-batches ───────▶ workers: decode, model (any order) ────────▶ the same rows, in order
 //! ```
 //!
-//! - As many micro-batches of a partition are under way as there are workers, and one that waits, so that no worker does.
+//! - As many micro-batches are under way, over all queries, as there are workers, and one that waits, so that no worker does.
 //! - Each has its memory before it starts. When the pool has no more, the next one waits for those under way; when there
 //!   are none, it shrinks, to one image at last, and only that may fail.
 //! - An image with the bytes of another that is under way gets its answer.
@@ -61,8 +61,10 @@ struct Pending {
     /// How many rows of the partition came before.
     offset: usize,
     done: oneshot::Receiver<Result<()>>,
+    /// Encoded bytes of the images of all its rows.
+    bytes: usize,
     /// For its encoded images, until its rows are handed on.
-    encoded: Held,
+    _encoded: Held,
 }
 
 /// One partition at work.
@@ -207,7 +209,8 @@ impl Partition {
         let bytes = columns.bytes(&job.rows)?;
         let encoded = match &mut self.waiting {
             Some(waiting) => waiting.split(bytes),
-            None => match Held::take(&self.reservation, bytes) {
+            // Only what the worker needs, as `make_room` counts it: copies of an image must not keep it from being run.
+            None => match Held::take(&self.reservation, job.bytes) {
                 Some(encoded) => encoded,
                 None => return Ok(false),
             },
@@ -226,7 +229,7 @@ impl Partition {
         let job = Arc::new(job);
         self.recent.add(&job);
         let done = self.spawn(&job, slot, working);
-        self.pending.push_back(Pending { job, sources, offset: self.offset, done, encoded });
+        self.pending.push_back(Pending { job, sources, offset: self.offset, done, bytes, _encoded: encoded });
         self.offset += taken;
         Ok(true)
     }
@@ -299,12 +302,11 @@ impl Partition {
 
     /// The rows of the first job, with their outputs.
     fn emit(&mut self, done: Result<Result<()>, oneshot::error::RecvError>) -> Result<RecordBatch> {
-        let Some(Pending { job, sources, offset, encoded: held, .. }) = self.pending.pop_front() else {
+        let Some(Pending { job, sources, offset, bytes, _encoded, .. }) = self.pending.pop_front() else {
             return internal_err!("rows without a job");
         };
         self.recent.remove(&job);
         done.unwrap_or_else(|_| internal_err!("a worker stopped without an answer"))?;
-        let encoded = held.bytes();
         let mut rows = Vec::with_capacity(sources.len());
         let mut bad = Vec::new();
         let (mut images, mut reused) = (0, 0);
@@ -338,7 +340,7 @@ impl Partition {
         }
         self.metrics.images_in.add(images);
         self.metrics.images_reused.add(reused);
-        self.metrics.bytes_fetched.add(encoded);
+        self.metrics.bytes_fetched.add(bytes);
         self.budget.count(self.number, images, bad);
         let infer = &self.infer;
         let outputs = infer.outputs.iter().map(|output| column(&output.value, &rows, &infer.compute.model));

@@ -183,10 +183,6 @@ impl Held {
         Some(Self { reservation: Arc::clone(reservation), bytes })
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// A part of it, to be given back by itself.
     pub(super) fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
