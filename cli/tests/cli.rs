@@ -139,9 +139,8 @@ fn bad_input_is_one_sentence() {
             "error: column 'imag' does not exist; the columns are uri, image, title, author, licence, width, height\n",
         ),
         (
-            "SELECT classify(uri) FROM 'examples/data/photos.parquet'",
-            "error: classify takes an encoded image (Binary, LargeBinary or BinaryView), got Utf8View, and does not read \
-             files by their names yet\n",
+            "SELECT classify(width) FROM 'examples/data/photos.parquet'",
+            "error: classify takes an encoded image (Binary, LargeBinary or BinaryView) or the URI of one (text), got Int32\n",
         ),
         (
             "SELECT uri, classify(image) FROM 'examples/data/mixed.parquet'",

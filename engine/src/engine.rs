@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use datafusion::execution::runtime_env::RuntimeEnv;
+
 use crate::error::Error;
 use crate::model::Models;
 use crate::workers::Workers;
@@ -11,6 +13,8 @@ use crate::workers::Workers;
 pub(crate) struct Engine {
     pub(crate) models: Arc<Models>,
     pub(crate) workers: Arc<Workers>,
+    /// The object stores of the session, when there is one.
+    pub(crate) runtime: Option<Arc<RuntimeEnv>>,
 }
 
 impl Engine {
@@ -19,6 +23,6 @@ impl Engine {
     /// # Errors
     /// When the bundled model's configuration cannot be read.
     pub(crate) fn bundled(threads: usize) -> Result<Self, Error> {
-        Ok(Self { models: Arc::new(Models::bundled()?), workers: Arc::new(Workers::new(threads)) })
+        Ok(Self { models: Arc::new(Models::bundled()?), workers: Arc::new(Workers::new(threads)), runtime: None })
     }
 }

@@ -62,14 +62,14 @@ pub enum Error {
     },
 
     /// `classify` was called on something that holds no images.
-    #[error("{function} takes an encoded image (Binary, LargeBinary or BinaryView), got {actual}{hint}")]
+    #[error(
+        "{function} takes an encoded image (Binary, LargeBinary or BinaryView) or the URI of one (text), got {actual}"
+    )]
     ImageType {
         /// The function's name.
         function: String,
         /// The argument's type.
         actual: DataType,
-        /// What is not there yet, after a comma; may be empty.
-        hint: &'static str,
     },
 
     /// A function was called with other arguments than it has.
@@ -79,6 +79,15 @@ pub enum Error {
         syntax: &'static str,
         /// What is wrong.
         problem: String,
+    },
+
+    /// An expression that belongs to no session was computed on URIs.
+    #[error(
+        "{function} cannot read the images of URIs here: the expression is computed outside of a session of Ocelli"
+    )]
+    UrisWithoutSession {
+        /// The function's name.
+        function: &'static str,
     },
 
     /// A call stands where it cannot be planned.

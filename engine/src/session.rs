@@ -192,9 +192,10 @@ pub fn extend(mut builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
 
 fn extend_with(
     mut builder: SessionStateBuilder,
-    engine: Engine,
+    mut engine: Engine,
     on_progress: Option<OnProgress>,
 ) -> SessionStateBuilder {
+    engine.runtime = Some(Arc::clone(builder.runtime_env().get_or_insert_default()));
     let config = builder.config().get_or_insert_default();
     if config.options().extensions.get::<OcelliOptions>().is_none() {
         config.options_mut().extensions.insert(OcelliOptions::default());

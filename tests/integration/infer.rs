@@ -25,6 +25,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("infer::queries_share_a_model", queries_share_a_model),
         trial("infer::a_little_memory_is_enough", a_little_memory_is_enough),
         trial("infer::copies_need_no_more_memory", copies_need_no_more_memory),
+        trial("infer::files_are_read_in_a_little_memory", files_are_read_in_a_little_memory),
+        trial("infer::only_wanted_files_are_read", only_wanted_files_are_read),
         trial("infer::too_little_memory_names_the_image", too_little_memory_names_the_image),
         trial("infer::an_extended_session_has_everything", an_extended_session_has_everything),
         trial("infer::expressions_are_the_same_functions", expressions_are_the_same_functions),
@@ -287,6 +289,47 @@ async fn copies_need_no_more_memory() -> Result<(), Box<dyn Error>> {
     let copies = datafusion::arrow::compute::concat_batches(&batches[0].schema(), &batches)?;
     ocelli.context().register_batch("batch", copies)?;
     assert_eq!(run(&ocelli, "SELECT classify(image) FROM batch").await?.0, 100);
+    Ok(())
+}
+
+/// A thousand files, with memory for a few of them.
+#[tokio::main]
+async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).memory_limit(1_500_000).build()?;
+    let files = format!("SELECT 'examples/data/' || uri AS file FROM {PHOTOS} WHERE uri NOT LIKE '%pagoda%'");
+    let query = format!("SELECT classify(file) FROM ({files}) CROSS JOIN generate_series(1, 91)");
+    let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
+    let rows = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
+    assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1001);
+    assert!((1..=1_500_000).contains(&count(&plan, "peak_bytes")));
+    // The join keeps its side in the plan.
+    drop(plan);
+    assert_eq!(ocelli.context().runtime_env().memory_pool.reserved(), 0, "all is given back");
+    // Too little for the picture, and for the file.
+    for limit in [100_000, 20_000] {
+        let ocelli = Ocelli::builder().threads(2).memory_limit(limit).build()?;
+        let query = "SELECT try_classify('examples/data/photos/cat.jpg')";
+        let error = run(&ocelli, query).await.expect_err("too little memory");
+        let message = ocelli::explain(&*error.downcast::<datafusion::error::DataFusionError>()?);
+        assert!(message.starts_with("not enough memory for image 'examples/data/photos/cat.jpg': it"), "{message}");
+    }
+    Ok(())
+}
+
+/// As many bytes as the wanted pictures have: a filter and a guard keep the others from being read.
+#[tokio::main]
+async fn only_wanted_files_are_read() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).build()?;
+    let cat = std::fs::metadata("examples/data/photos/cat.jpg")?.len() as usize;
+    let files = format!("(SELECT uri, 'examples/data/' || uri AS file FROM {PHOTOS})");
+    for query in [
+        format!("SELECT classify(file) FROM {files} WHERE uri LIKE '%cat%'"),
+        format!("SELECT CASE WHEN uri LIKE '%cat%' THEN classify(file) END FROM {files}"),
+    ] {
+        let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
+        collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
+        assert_eq!((count(&plan, "images_run"), count(&plan, "bytes_fetched")), (1, cat), "{query}");
+    }
     Ok(())
 }
 

@@ -40,6 +40,13 @@ pub enum ImageError {
     #[error("it has 0 bytes")]
     Empty,
 
+    /// Its bytes could not be had.
+    #[error("it cannot be read: {reason}")]
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+
     /// The first bytes belong to no format that can be read.
     #[error("it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with {start})")]
     UnknownFormat {

@@ -106,7 +106,10 @@ impl InferFunction {
 /// What an argument is for.
 fn explain(parameter: &str) -> &'static str {
     match parameter {
-        "image" => "An encoded image (JPEG, PNG, WebP, GIF, BMP or TIFF): Binary, LargeBinary or BinaryView",
+        "image" => {
+            "An encoded image (JPEG, PNG, WebP, GIF, BMP or TIFF): Binary, LargeBinary or BinaryView. Or text: its path or the URI in \
+                    an object store of the session, from where it is read"
+        }
         "k" => "How many classes, a constant; 5 when it is left out",
         "model" => "The name of a model, a constant; `ocelli.model` when it is left out",
         "normalize" => "Whether the vector is scaled to length 1, a constant; false when it is left out",

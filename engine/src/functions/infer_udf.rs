@@ -104,10 +104,9 @@ impl ScalarUDFImpl for InferUdf {
             let problem = "got 0 arguments".to_owned();
             return Err(Error::Arguments { syntax: self.function.syntax(), problem }.into());
         };
-        if !is_image_type(image.data_type()) {
+        if !is_image_type(image.data_type()) && !image.data_type().is_string() {
             let actual = image.data_type().clone();
-            let hint = if actual.is_string() { ", and does not read files by their names yet" } else { "" };
-            return Err(Error::ImageType { function: self.name().to_owned(), actual, hint }.into());
+            return Err(Error::ImageType { function: self.name().to_owned(), actual }.into());
         }
         let constants: Vec<Option<ScalarValue>> =
             args.scalar_arguments[1..].iter().map(|value| value.cloned()).collect();

@@ -9,6 +9,7 @@
 mod compute;
 mod error_budget;
 mod exec;
+mod fetch;
 mod metrics;
 mod outputs;
 mod planner;
@@ -180,8 +181,12 @@ impl InferNode {
     }
 }
 
-/// The text column that names the picture: one of the image's table, or the only one of that name.
+/// The text column that names the picture: its URI, one of the image's table, or the only one of that name.
 fn place(schema: &DFSchema, image: &Column) -> Option<Column> {
+    let is_text = |column| schema.field(column).data_type().is_string();
+    if schema.index_of_column(image).is_ok_and(is_text) {
+        return Some(image.clone());
+    }
     PLACES.iter().find_map(|name| {
         let is_place = |field: &Field| field.name().eq_ignore_ascii_case(name) && field.data_type().is_string();
         let named: Vec<_> = schema.iter().filter(|(_, field)| is_place(field)).collect();

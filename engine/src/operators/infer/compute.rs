@@ -7,14 +7,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, new_empty_array};
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
 use datafusion::arrow::compute::concat;
+use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::physical_plan::metrics::Time;
-use ocelli_udf::image::{ImageColumn, ImageError, decode_to_fit};
+use ocelli_udf::image::{ImageError, decode_to_fit};
 
+use super::fetch::fetch_now;
 use super::outputs::{Row, column};
+use super::window::{Columns, Image};
 use super::{InferOutput, InferValue};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -69,9 +72,9 @@ impl Compute {
     ///
     /// # Errors
     /// Those of the model; bad images are findings.
-    pub(crate) fn run(
+    pub(super) fn run(
         &self,
-        images: &[&[u8]],
+        images: &[Image],
         times: &ComputeTimes,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Findings> {
@@ -81,7 +84,7 @@ impl Compute {
 
     fn run_unguarded(
         &self,
-        images: &[&[u8]],
+        images: &[Image],
         times: &ComputeTimes,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Findings> {
@@ -90,11 +93,11 @@ impl Compute {
         let mut findings = Vec::with_capacity(images.len());
         let mut good = 0;
         let timer = times.decode.timer();
-        for bytes in images {
+        for image in images {
             if is_cancelled() {
                 return internal_err!("nobody waits for these images");
             }
-            let finding = self.prepare(bytes, &mut tensor[good * size..][..size]).map(|()| good);
+            let finding = self.prepare(*image, &mut tensor[good * size..][..size]).map(|()| good);
             let is_bad = finding.is_err();
             good += usize::from(!is_bad);
             findings.push(finding);
@@ -114,11 +117,11 @@ impl Compute {
     }
 
     /// Decodes one image and writes what the model sees of it.
-    fn prepare(&self, bytes: &[u8], out: &mut [f32]) -> std::result::Result<(), ImageError> {
+    fn prepare(&self, image: Image, out: &mut [f32]) -> std::result::Result<(), ImageError> {
         let preprocess = &self.model.preprocess;
         // Both sides were u32 when they were parsed.
         let (width, height) = (preprocess.width as u32, preprocess.height as u32);
-        preprocess.apply(&decode_to_fit(bytes, self.max_pixels, width, height)?, out);
+        preprocess.apply(&decode_to_fit(image.encoded()?, self.max_pixels, width, height)?, out);
         Ok(())
     }
 }
@@ -134,28 +137,37 @@ pub(crate) fn evaluate(
     options: &OcelliOptions,
     engine: &Engine,
 ) -> Result<ArrayRef> {
-    let Some(column_of_images) = ImageColumn::new(images) else {
-        return internal_err!("{} was planned on a column of type {}", function.name(), images.data_type());
-    };
     let model = engine.models.get(call.model.as_deref().unwrap_or(&options.model))?;
     let value = InferValue::new(call, options, &model)?;
     let output = InferOutput { name: function.name().to_owned(), value: value.clone() };
     let compute = Compute::new(engine, Arc::clone(&model), options, std::slice::from_ref(&output));
     let times = ComputeTimes { decode: Time::new(), model: Time::new() };
-    let rows: Vec<usize> = (0..images.len()).collect();
+    let schema = Arc::new(Schema::new(vec![Field::new("image", images.data_type().clone(), true)]));
+    let all = RecordBatch::try_new(schema, vec![Arc::clone(images)])?;
+    let size = options.infer_batch_rows.max(1);
     let mut parts = vec![new_empty_array(&value.data_type)];
-    for rows in rows.chunks(options.infer_batch_rows.max(1)) {
-        let present: Vec<&[u8]> = rows.iter().filter_map(|&row| column_of_images.get(row)).collect();
+    for first in (0..all.num_rows()).step_by(size) {
+        let rows = all.slice(first, size.min(all.num_rows() - first));
+        let (rows, columns) = match (images.data_type().is_string(), &engine.runtime) {
+            (false, _) => (rows, Columns { image: 0, unreadable: None, guard: None, tensor: 0 }),
+            (true, Some(runtime)) => {
+                let columns = Columns { image: 1, unreadable: Some(2), guard: None, tensor: 0 };
+                (fetch_now(&rows, runtime, &engine.workers)?, columns)
+            }
+            (true, None) => return Err(Error::UrisWithoutSession { function: function.name() }.into()),
+        };
+        let images = columns.images(&rows)?;
+        let present: Vec<Image> = (0..rows.num_rows()).filter_map(|row| images.get(row)).collect();
         let findings = compute.run(&present, &times, &|| false)?;
         let mut next = 0;
-        let mut found = Vec::with_capacity(rows.len());
-        for &row in rows {
-            if column_of_images.get(row).is_none() {
+        let mut found = Vec::with_capacity(rows.num_rows());
+        for row in 0..rows.num_rows() {
+            if images.get(row).is_none() {
                 found.push(None);
                 continue;
             }
             if let (true, Some(Err(source))) = (value.raises(), findings.images.get(next)) {
-                let place = format!("in row {} of its batch", row + 1);
+                let place = format!("in row {} of its batch", first + row + 1);
                 return Err(Error::BadImage { place, function: value.task.name(), source: source.clone() }.into());
             }
             found.push(Some(Row { findings: &findings, image: next }));

@@ -22,6 +22,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 use super::error_budget::ErrorBudget;
 use super::metrics::InferMetrics;
 use super::stream::Infer;
+use super::window::Memory;
 
 /// Runs a model over one column of its input and appends what it says.
 ///
@@ -150,12 +151,13 @@ impl ExecutionPlan for InferExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let pool = Arc::clone(context.memory_pool());
+        let (pool, runtime) = (Arc::clone(context.memory_pool()), context.runtime_env());
         let reservation = MemoryConsumer::new(format!("{}[{partition}]", self.name())).register(&pool);
+        let memory = Memory::new(reservation, pool);
         let input = self.input.execute(partition, context)?;
         let metrics = InferMetrics::new(&self.metrics, partition);
         let budget = (Arc::clone(&self.budget), partition);
-        let rows = Arc::clone(&self.infer).stream(input, self.schema(), metrics, budget, (reservation, pool));
+        let rows = Arc::clone(&self.infer).stream(input, self.schema(), metrics, budget, (memory, runtime));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 

@@ -48,11 +48,13 @@ impl ExtensionPlanner for InferPlanner {
                 format!("the plan wants the one with SHA-256 {}, here it is {}", node.model.digest, model.digest());
             return Err(Error::Model { model: node.model.name.clone(), reason }.into());
         }
+        let image = logical.schema().index_of_column(&node.image)?;
         let index = |column| logical.schema().index_of_column(column);
         let options = OcelliOptions::of(session.config_options());
         let infer = Infer {
             compute: Compute::new(&self.engine, model, &options, &node.outputs),
-            image: index(&node.image)?,
+            image,
+            is_uri: logical.schema().field(image).data_type().is_string(),
             guard: node.guard.as_ref().map(index).transpose()?,
             place: node.place.as_ref().map(index).transpose()?,
             outputs: node.outputs.clone(),

@@ -1,10 +1,11 @@
 //! [`Infer`]: the rows of one partition through the workers and back, in order.
 //!
 //! ```text
-//!          cut                 window                                          emit
-//! batches ────▶ micro-batches ───────▶ workers: decode, model (any order) ────────▶ the same rows, in order
+//!         fetch           cut                 window                                          emit
+//! batches ─────▶ images  ────▶ micro-batches ───────▶ workers: decode, model (any order) ────────▶ the same rows, in order
 //! ```
 //!
+//! - Images that are named by URIs are fetched while those before them are run; others are there already.
 //! - As many micro-batches are under way, over all queries, as there are workers, and one that waits, so that no worker does.
 //! - Each has its memory before it starts. When the pool has no more, the next one waits for those under way; when there
 //!   are none, it shrinks, to one image at last, and only that may fail.
@@ -16,11 +17,10 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::human_readable_size;
-use datafusion::common::{internal_datafusion_err, internal_err};
+use datafusion::common::{human_readable_size, internal_datafusion_err, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::metrics::RecordOutput;
 use futures::{Stream, StreamExt, stream};
 use ocelli_udf::image::ImageError;
@@ -29,9 +29,10 @@ use tokio::sync::oneshot;
 use super::InferOutput;
 use super::compute::Compute;
 use super::error_budget::ErrorBudget;
+use super::fetch::{Fetch, Fetched, Uris};
 use super::metrics::InferMetrics;
 use super::outputs::{Row, column};
-use super::window::{Columns, Held, Job, Recent, Share, Source};
+use super::window::{Columns, Held, Image, Job, Memory, Recent, Share, Source};
 use crate::error::Error;
 use crate::workers::Slot;
 
@@ -39,8 +40,9 @@ use crate::workers::Slot;
 #[derive(Debug, Clone)]
 pub(crate) struct Infer {
     pub(crate) compute: Compute,
-    /// The number of the column of images.
+    /// The number of the column of images, or of their URIs.
     pub(crate) image: usize,
+    pub(crate) is_uri: bool,
     /// The number of the column that says which images are wanted.
     pub(crate) guard: Option<usize>,
     /// The number of the column that names them.
@@ -72,11 +74,12 @@ struct Partition {
     infer: Arc<Infer>,
     budget: Arc<ErrorBudget>,
     number: usize,
-    input: SendableRecordBatchStream,
+    input: Input,
+    /// Columns of the input.
+    width: usize,
     schema: SchemaRef,
     metrics: InferMetrics,
-    reservation: Arc<MemoryReservation>,
-    pool: Arc<dyn MemoryPool>,
+    memory: Arc<Memory>,
     /// Rows that are in no job yet.
     batch: Option<RecordBatch>,
     /// For their encoded images, where the pool had so much left: they are there already, and cannot be refused.
@@ -99,19 +102,19 @@ impl Infer {
         schema: SchemaRef,
         metrics: InferMetrics,
         (budget, number): (Arc<ErrorBudget>, usize),
-        (reservation, pool): (MemoryReservation, Arc<dyn MemoryPool>),
+        (memory, runtime): (Arc<Memory>, Arc<RuntimeEnv>),
     ) -> impl Stream<Item = Result<RecordBatch>> {
         budget.start();
         let partition = Partition {
             share: Share { images: self.batch_rows, bytes: SHARE_BYTES },
+            width: input.schema().fields().len(),
+            input: self.input(input, &memory, runtime),
             infer: self,
             budget,
             number,
-            input,
             schema,
             metrics,
-            reservation: Arc::new(reservation),
-            pool,
+            memory,
             batch: None,
             waiting: None,
             offset: 0,
@@ -140,7 +143,8 @@ impl Partition {
             while self.pending.len() < window && !waits && self.batch.is_some() {
                 waits = !self.start().await?;
             }
-            let wants_input = self.batch.is_none() && self.end.is_none() && self.pending.len() < window;
+            let has_room = self.pending.len() < window || matches!(self.input, Input::Named(_));
+            let wants_input = self.batch.is_none() && self.end.is_none() && has_room;
             match (self.pending.front_mut(), wants_input) {
                 (Some(first), true) => {
                     let metrics = self.metrics.clone();
@@ -176,18 +180,21 @@ impl Partition {
     }
 
     /// Takes a batch of the input, or its end.
-    fn accept(&mut self, batch: Option<Result<RecordBatch>>) -> Result<()> {
+    fn accept(&mut self, batch: Option<Result<Fetched>>) -> Result<()> {
         match batch {
             None => self.end = Some(Ok(())),
             Some(Err(error)) => self.end = Some(Err(error)),
-            Some(Ok(batch)) if batch.num_rows() == 0 => {}
-            Some(Ok(batch)) => {
+            Some(Ok(fetched)) if fetched.rows.num_rows() == 0 => {}
+            Some(Ok(Fetched { rows: batch, held })) => {
                 // Equal parts, and one for each worker at least.
                 let rows = batch.num_rows();
                 let threads = self.infer.compute.workers.threads();
                 let parts = rows.div_ceil(self.infer.batch_rows).max(threads.min(rows));
                 self.share = Share { images: rows.div_ceil(parts), bytes: SHARE_BYTES };
-                self.waiting = Held::take(&self.reservation, self.columns().bytes(&batch)?);
+                self.waiting = match self.input {
+                    Input::There(_) => Held::take(&self.memory, self.columns().bytes(&batch)?),
+                    Input::Named(_) => held,
+                };
                 self.batch = Some(batch);
             }
         }
@@ -196,7 +203,12 @@ impl Partition {
 
     fn columns(&self) -> Columns {
         let tensor = self.infer.compute.model.preprocess.len() * size_of::<f32>();
-        Columns { image: self.infer.image, guard: self.infer.guard, tensor }
+        match self.input {
+            Input::There(_) => Columns { image: self.infer.image, unreadable: None, guard: self.infer.guard, tensor },
+            Input::Named(_) => {
+                Columns { image: self.width, unreadable: Some(self.width + 1), guard: self.infer.guard, tensor }
+            }
+        }
     }
 
     /// Gives a worker the next rows; `false` when there is no memory for them now.
@@ -210,19 +222,19 @@ impl Partition {
         let encoded = match &mut self.waiting {
             Some(waiting) => waiting.split(bytes),
             // Only what the worker needs, as `make_room` counts it: copies of an image must not keep it from being run.
-            None => match Held::take(&self.reservation, job.bytes) {
+            None => match Held::take(&self.memory, job.bytes) {
                 Some(encoded) => encoded,
                 None => return Ok(false),
             },
         };
         let working = columns.working_bytes(&job, self.infer.compute.max_pixels)?;
-        let Some(working) = Held::take(&self.reservation, working) else {
+        let Some(working) = Held::take(&self.memory, working) else {
             if let Some(waiting) = &mut self.waiting {
                 waiting.join(encoded);
             }
             return Ok(false);
         };
-        self.metrics.peak_bytes.set_max(self.reservation.size());
+        self.metrics.peak_bytes.set_max(self.memory.size());
         let taken = sources.len();
         let rest = batch.slice(taken, batch.num_rows() - taken);
         self.batch = (rest.num_rows() > 0).then_some(rest);
@@ -248,7 +260,7 @@ impl Partition {
         self.infer.compute.workers.spawn(slot, move |slot| {
             let timer = metrics.baseline.elapsed_compute().timer();
             let findings = columns.images(&job.rows).and_then(|images| {
-                let images: Vec<&[u8]> = job.images.iter().filter_map(|&row| images.get(row)).collect();
+                let images: Vec<Image> = job.images.iter().filter_map(|&row| images.get(row)).collect();
                 infer.compute.run(&images, &metrics.times, &|| sender.is_closed())
             });
             timer.done();
@@ -286,18 +298,18 @@ impl Partition {
         let (job, _) = columns.take(batch, self.share, &self.recent)?;
         // The rows that wait are there, counted or not; what counts is the next one.
         self.waiting = None;
+        if let Input::Named(fetch) = &mut self.input {
+            fetch.release();
+        }
         let needed = job.bytes + columns.working_bytes(&job, self.infer.compute.max_pixels)?;
         // The last chance: another operator may have let go of some meanwhile.
-        if Held::take(&self.reservation, needed).is_some() {
+        if Held::take(&self.memory, needed).is_some() {
             return Ok(());
         }
         let row = job.images.first().copied().unwrap_or(0);
-        let limit = match self.pool.memory_limit() {
-            MemoryLimit::Finite(bytes) => format!(" of {}", human_readable_size(bytes)),
-            _ => String::new(),
-        };
         let place = self.infer.place(&job, self.offset, row)?;
-        Err(Error::ImageMemory { place, needed: human_readable_size(needed), limit }.into())
+        let (needed, limit) = (human_readable_size(needed), self.memory.shown_limit());
+        Err(Error::ImageMemory { place, needed, limit }.into())
     }
 
     /// The rows of the first job, with their outputs.
@@ -345,13 +357,47 @@ impl Partition {
         let infer = &self.infer;
         let outputs = infer.outputs.iter().map(|output| column(&output.value, &rows, &infer.compute.model));
         let outputs: Vec<ArrayRef> = outputs.collect::<Result<_>>()?;
-        let columns = job.rows.columns().iter().cloned().chain(outputs).collect();
+        let columns = job.rows.columns()[..self.width].iter().cloned().chain(outputs).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(DataFusionError::from);
         batch.record_output(&self.metrics.baseline)
     }
 }
 
+/// Where rows come from.
+enum Input {
+    /// With their images.
+    There(SendableRecordBatchStream),
+    /// With the names of their images.
+    Named(Fetch),
+}
+
+impl Input {
+    /// The next rows, as [`Fetch::next`] gives them.
+    async fn next(&mut self) -> Option<Result<Fetched>> {
+        match self {
+            Self::There(rows) => Some(rows.next().await?.map(|rows| Fetched { rows, held: None })),
+            Self::Named(fetch) => fetch.next().await,
+        }
+    }
+}
+
 impl Infer {
+    fn input(&self, rows: SendableRecordBatchStream, memory: &Arc<Memory>, runtime: Arc<RuntimeEnv>) -> Input {
+        if !self.is_uri {
+            return Input::There(rows);
+        }
+        let workers = &self.compute.workers;
+        let uris = Uris {
+            runtime,
+            memory: Arc::clone(memory),
+            workers: Arc::clone(workers),
+            column: self.image,
+            guard: self.guard,
+            rows: self.batch_rows * workers.threads(),
+        };
+        Input::Named(Fetch::new(rows, uris))
+    }
+
     /// Has the model loaded, on a thread that may wait.
     async fn load(&self) -> Result<()> {
         let model = &self.compute.model;

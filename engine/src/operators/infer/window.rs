@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::common::internal_datafusion_err;
+use datafusion::arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use datafusion::common::{human_readable_size, internal_datafusion_err};
 use datafusion::error::Result;
-use datafusion::execution::memory_pool::MemoryReservation;
-use ocelli_udf::image::{ImageColumn, decoded_bytes};
+use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
+use ocelli_udf::image::{ImageColumn, ImageError, decoded_bytes};
+use tokio::sync::Notify;
 
 use super::compute::Findings;
 
@@ -38,6 +39,8 @@ pub(super) enum Source {
 #[derive(Clone, Copy)]
 pub(super) struct Columns {
     pub(super) image: usize,
+    /// Why an image could not be fetched.
+    pub(super) unreadable: Option<usize>,
     pub(super) guard: Option<usize>,
     /// Bytes of a prepared image.
     pub(super) tensor: usize,
@@ -53,17 +56,19 @@ pub(super) struct Share {
 
 impl Columns {
     /// The images of a batch.
-    pub(super) fn images<'a>(&self, rows: &'a RecordBatch) -> Result<ImageColumn<'a>> {
+    pub(super) fn images<'a>(&self, rows: &'a RecordBatch) -> Result<Images<'a>> {
         let column = rows.column(self.image);
-        ImageColumn::new(column)
-            .ok_or_else(|| internal_datafusion_err!("InferExec was planned on a column of type {}", column.data_type()))
+        let encoded = ImageColumn::new(column).ok_or_else(|| {
+            internal_datafusion_err!("InferExec was planned on a column of type {}", column.data_type())
+        })?;
+        Ok(Images { encoded, unreadable: self.unreadable.map(|column| rows.column(column).as_string()) })
     }
 
     /// Encoded bytes of the images of some rows that are wanted.
     pub(super) fn bytes(&self, rows: &RecordBatch) -> Result<usize> {
         let images = self.images(rows)?;
         let is_wanted = self.wanted(rows);
-        Ok((0..rows.num_rows()).filter(|&row| is_wanted(row)).filter_map(|row| images.get(row)).map(<[u8]>::len).sum())
+        Ok((0..rows.num_rows()).filter(|&row| is_wanted(row)).filter_map(|row| images.get(row)).map(Image::len).sum())
     }
 
     /// Which rows somebody asks about.
@@ -84,22 +89,22 @@ impl Columns {
         let mut sources = Vec::new();
         let mut own: HashMap<u64, Vec<usize>> = HashMap::new();
         for row in 0..batch.num_rows() {
-            let Some(bytes) = images.get(row).filter(|_| is_wanted(row)) else {
+            let Some(image) = images.get(row).filter(|_| is_wanted(row)) else {
                 sources.push(Source::Nothing);
                 continue;
             };
-            let key = key(bytes);
+            let key = image.key();
             let twins = own.entry(key).or_default();
-            let twin = twins.iter().find(|&&number| images.get(job.images[number]) == Some(bytes));
+            let twin = twins.iter().find(|&&number| images.get(job.images[number]) == Some(image));
             if let Some(&number) = twin {
                 sources.push(Source::Own(number));
                 continue;
             }
-            if let Some((earlier, number)) = recent.find(key, bytes, self)? {
+            if let Some((earlier, number)) = recent.find(key, image, self)? {
                 sources.push(Source::Earlier(earlier, number));
                 continue;
             }
-            let size = job.bytes + bytes.len() + (job.images.len() + 1) * self.tensor;
+            let size = job.bytes + image.len() + (job.images.len() + 1) * self.tensor;
             if !job.images.is_empty() && (job.images.len() == share.images || size > share.bytes) {
                 break;
             }
@@ -108,7 +113,7 @@ impl Columns {
             sources.push(Source::Own(number));
             job.images.push(row);
             job.keys.push(key);
-            job.bytes += bytes.len();
+            job.bytes += image.len();
         }
         job.rows = batch.slice(0, sources.len());
         Ok((job, sources))
@@ -117,24 +122,70 @@ impl Columns {
     /// Bytes that a worker needs beside the encoded images: the tensors, and the pixels of one picture at a time.
     pub(super) fn working_bytes(&self, job: &Job, max_pixels: u64) -> Result<usize> {
         let images = self.images(&job.rows)?;
-        let pixels = job.images.iter().filter_map(|&row| images.get(row)).map(|bytes| {
+        let pixels = job.images.iter().filter_map(|&row| images.get(row)).map(|image| {
             // A bad one is found to be so before it takes any.
-            decoded_bytes(bytes, max_pixels).unwrap_or(0)
+            image.encoded().and_then(|bytes| decoded_bytes(bytes, max_pixels)).unwrap_or(0)
         });
         Ok(job.images.len() * self.tensor + usize::try_from(pixels.max().unwrap_or(0)).unwrap_or(usize::MAX))
     }
 }
 
-/// A number that equal bytes share, from a few of them: what it brings together is compared in full.
-fn key(bytes: &[u8]) -> u64 {
-    const SAMPLE: usize = 128;
-    let mut hasher = DefaultHasher::new();
-    bytes.len().hash(&mut hasher);
-    // The start of a file says more about its camera than about its picture.
-    let middle = bytes.len() / 2;
-    bytes[middle..bytes.len().min(middle + SAMPLE)].hash(&mut hasher);
-    bytes[bytes.len().saturating_sub(SAMPLE)..].hash(&mut hasher);
-    hasher.finish()
+/// The images of some rows.
+pub(super) struct Images<'a> {
+    encoded: ImageColumn<'a>,
+    unreadable: Option<&'a StringArray>,
+}
+
+impl<'a> Images<'a> {
+    /// The image of one row, `None` for NULL.
+    pub(super) fn get(&self, row: usize) -> Option<Image<'a>> {
+        match self.unreadable {
+            Some(reasons) if reasons.is_valid(row) => Some(Image::Unreadable(reasons.value(row))),
+            _ => self.encoded.get(row).map(Image::Encoded),
+        }
+    }
+}
+
+/// An image of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Image<'a> {
+    Encoded(&'a [u8]),
+    /// It could not be fetched, for this reason.
+    Unreadable(&'a str),
+}
+
+impl<'a> Image<'a> {
+    /// Its bytes.
+    pub(super) fn encoded(self) -> std::result::Result<&'a [u8], ImageError> {
+        match self {
+            Self::Encoded(bytes) => Ok(bytes),
+            Self::Unreadable(reason) => Err(ImageError::Unreadable { reason: reason.to_owned() }),
+        }
+    }
+
+    /// In bytes.
+    fn len(self) -> usize {
+        match self {
+            Self::Encoded(bytes) => bytes.len(),
+            Self::Unreadable(_) => 0,
+        }
+    }
+
+    /// A number that equal images share, from a few of their bytes: what it brings together is compared in full.
+    fn key(self) -> u64 {
+        const SAMPLE: usize = 128;
+        let bytes = match self {
+            Self::Encoded(bytes) => bytes,
+            Self::Unreadable(reason) => reason.as_bytes(),
+        };
+        let mut hasher = DefaultHasher::new();
+        bytes.len().hash(&mut hasher);
+        // The start of a file says more about its camera than about its picture.
+        let middle = bytes.len() / 2;
+        bytes[middle..bytes.len().min(middle + SAMPLE)].hash(&mut hasher);
+        bytes[bytes.len().saturating_sub(SAMPLE)..].hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// The images of the jobs that are under way.
@@ -142,10 +193,10 @@ fn key(bytes: &[u8]) -> u64 {
 pub(super) struct Recent(HashMap<u64, Vec<(Arc<Job>, usize)>>);
 
 impl Recent {
-    /// The job that runs an image with these bytes, and its number there.
-    fn find(&self, key: u64, bytes: &[u8], columns: &Columns) -> Result<Option<(Arc<Job>, usize)>> {
+    /// The job that runs an image with the same bytes, and its number there.
+    fn find(&self, key: u64, image: Image, columns: &Columns) -> Result<Option<(Arc<Job>, usize)>> {
         for (job, number) in self.0.get(&key).into_iter().flatten() {
-            if columns.images(&job.rows)?.get(job.images[*number]) == Some(bytes) {
+            if columns.images(&job.rows)?.get(job.images[*number]) == Some(image) {
                 return Ok(Some((Arc::clone(job), *number)));
             }
         }
@@ -170,24 +221,60 @@ impl Recent {
     }
 }
 
-/// Memory that was asked of the query's pool, given back when it is dropped.
+/// The memory of one partition: a part of the query's.
+pub(super) struct Memory {
+    reservation: MemoryReservation,
+    pool: Arc<dyn MemoryPool>,
+    given_back: Notify,
+}
+
+impl Memory {
+    pub(super) fn new(reservation: MemoryReservation, pool: Arc<dyn MemoryPool>) -> Arc<Self> {
+        Arc::new(Self { reservation, pool, given_back: Notify::new() })
+    }
+
+    /// Bytes that are held.
+    pub(super) fn size(&self) -> usize {
+        self.reservation.size()
+    }
+
+    /// Waits until some was given back since the last call, for one caller.
+    pub(super) async fn given_back(&self) {
+        self.given_back.notified().await;
+    }
+
+    /// Of all queries together.
+    pub(super) fn limit(&self) -> MemoryLimit {
+        self.pool.memory_limit()
+    }
+
+    /// ` of 256.0 MB`, empty when there is no limit.
+    pub(super) fn shown_limit(&self) -> String {
+        match self.limit() {
+            MemoryLimit::Finite(bytes) => format!(" of {}", human_readable_size(bytes)),
+            _ => String::new(),
+        }
+    }
+}
+
+/// A part of it, given back when it is dropped.
 pub(super) struct Held {
-    reservation: Arc<MemoryReservation>,
+    memory: Arc<Memory>,
     bytes: usize,
 }
 
 impl Held {
     /// `None` when the pool has no more.
-    pub(super) fn take(reservation: &Arc<MemoryReservation>, bytes: usize) -> Option<Self> {
-        reservation.try_grow(bytes).ok()?;
-        Some(Self { reservation: Arc::clone(reservation), bytes })
+    pub(super) fn take(memory: &Arc<Memory>, bytes: usize) -> Option<Self> {
+        memory.reservation.try_grow(bytes).ok()?;
+        Some(Self { memory: Arc::clone(memory), bytes })
     }
 
     /// A part of it, to be given back by itself.
     pub(super) fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        Self { reservation: Arc::clone(&self.reservation), bytes }
+        Self { memory: Arc::clone(&self.memory), bytes }
     }
 
     /// Takes a part back.
@@ -198,6 +285,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.reservation.shrink(self.bytes);
+        if self.bytes > 0 {
+            self.memory.reservation.shrink(self.bytes);
+            self.memory.given_back.notify_one();
+        }
     }
 }
