@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     JpegEncoder::new_with_quality(&mut jpeg, 92).encode(&large.data, 4032, 3024, ExtendedColorType::Rgb8)?;
     let plain = || drop(black_box(resize(&decode(&jpeg, u64::MAX).expect("a picture"), 224, 224, Filter::Bilinear)));
     let ours = || {
-        let picture = decode_to_fit(&jpeg, u64::MAX, 224, 224).expect("a picture");
+        let picture = decode_to_fit(&jpeg, u64::MAX, &mut |_, _| Some((224, 224))).expect("a picture");
         black_box(resize(&picture, 224, 224, Filter::Bilinear));
     };
     compare("12 megapixels to 224 x 224", "images", 1, ("decode, resize", plain), ("decode_to_fit, resize", ours));

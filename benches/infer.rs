@@ -137,7 +137,8 @@ fn query<'a>(
     file: &str,
 ) -> Result<impl FnMut() + use<'a>, Failure> {
     let ocelli = Ocelli::builder().build()?;
-    ocelli.register_model("bench", model)?;
+    let model = model.to_str().ok_or("the folder of the model is no text")?;
+    runtime.block_on(ocelli.register_model("bench", model))?;
     // Equal bytes would be run once: each copy gets a number, behind the end of the picture.
     let repeated = pictures.iter().cycle().take(pictures.len() * repeats).enumerate();
     let numbered = repeated.map(|(number, bytes)| [bytes.as_slice(), &number.to_le_bytes()].concat());

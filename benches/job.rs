@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: job MODEL_FOLDER PARQUET LABELS".into());
     };
     let ocelli = Ocelli::builder().build()?;
-    ocelli.register_model("job", folder)?;
+    ocelli.register_model("job", folder).await?;
     let query = format!("SELECT classify(image, model => 'job') FROM '{pictures}'");
     ocelli.sql(&format!("{query} LIMIT 16")).await?.collect().await?;
     let start = Instant::now();

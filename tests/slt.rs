@@ -46,7 +46,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn run(file: &Path, root: &Path, complete: bool) -> Result<(), Failed> {
     let root_text = root.display().to_string();
-    let mut runner = Runner::new(|| async { Session::new(&root_text) });
+    let mut runner = Runner::new(|| async { Session::new(&root_text).await });
     runner.with_column_validator(strict_column_validator);
     runner.set_var("DATA".to_owned(), "tests/data".to_owned());
     runner.set_var("EXAMPLES".to_owned(), "examples/data".to_owned());
@@ -90,9 +90,10 @@ impl From<DataFusionError> for Sentence {
 }
 
 impl Session {
-    fn new(root: &str) -> Result<Self, Sentence> {
-        // Two, so that what depends on the number of partitions shows on every machine.
+    async fn new(root: &str) -> Result<Self, Sentence> {
+        // Two, so that what depends on the number of partitions shows on every machine; and the backend that is on each of them.
         let ocelli = Ocelli::builder().threads(2).build()?;
+        ocelli.sql("SET ocelli.backend = 'rten'").await?;
         Ok(Self { ocelli, root: root.trim_start_matches('/').to_owned() })
     }
 

@@ -50,6 +50,28 @@ pub enum Error {
         reason: String,
     },
 
+    /// A model cannot be made of what is at a location.
+    #[error("model '{model}' cannot be created from '{location}': {reason}")]
+    CreateModel {
+        /// The name that it would have had.
+        model: String,
+        /// As the statement has it.
+        location: String,
+        /// One sentence.
+        reason: String,
+    },
+
+    /// `CREATE MODEL` names one that there is.
+    #[error("model '{name}' exists already; CREATE OR REPLACE MODEL replaces it, CREATE MODEL IF NOT EXISTS leaves it")]
+    ModelExists {
+        /// As the statement has it.
+        name: String,
+    },
+
+    /// `DROP MODEL` names the one that is compiled in.
+    #[error("model '{}' is compiled in and stays", crate::model::bundled::NAME)]
+    BundledModel,
+
     /// The backend failed while it ran a model.
     #[error("backend {backend} failed on model '{model}': {reason}")]
     Backend {

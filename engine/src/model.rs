@@ -1,46 +1,65 @@
 //! [`Model`]: what a model is, from its files to the backend that runs it.
 
 pub(crate) mod bundled;
+mod create;
+mod description;
 mod folder;
+mod graph;
+mod options;
 mod preprocess;
 mod registry;
+mod vision;
+mod wire;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float32Array};
+use datafusion::arrow::compute::{cast, concat};
+use datafusion::arrow::datatypes::{DataType, Float32Type};
 use sha2::{Digest, Sha256};
 
-use crate::backend::{Backend, Output, Rten};
+use crate::backend::{Backend, BackendChoice, Bytes, GraphFile, Input, Kind, Output, Tensor};
 use crate::error::Error;
 use crate::workers::Workers;
 
+pub(crate) use graph::{Graph, omits_kernel_shape};
+pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;
+pub(crate) use vision::{Embedding, Vision};
 
-/// An image classifier: its files, how they want a picture prepared, and what its outputs are called.
+/// A graph, how it wants a picture prepared if it looks at pictures, and what its outputs are called.
 ///
-/// Cheap until it is needed: the graph is loaded by the first query that runs it, once for the whole session.
+/// The bundled one is cheap until it is needed: the first query that runs it loads it, once for the whole session. Others are
+/// loaded when they are made, which is when mistakes are found.
 pub(crate) struct Model {
     name: String,
+    /// Where its files are.
+    location: String,
     /// An ONNX file that is compiled in; one that is not has been loaded already.
-    graph: &'static [u8],
-    pub(crate) preprocess: Preprocess,
-    /// One name for each class, in the order of the model's scores.
-    pub(crate) labels: Vec<String>,
-    embedding: Option<Embedding>,
+    file: &'static [u8],
+    /// Why it is not for pictures otherwise.
+    vision: Result<Arc<Vision>, String>,
     digest: OnceLock<String>,
-    backend: OnceLock<Result<Box<dyn Backend>, String>>,
+    /// The backend that it has been loaded by, and why by that one; the session says when there is none.
+    decided: Option<(Kind, String)>,
+    loaded: [OnceLock<Result<Loaded, String>>; 2],
+}
+
+/// A graph in a backend.
+pub(crate) struct Loaded {
+    pub(crate) graph: Graph,
+    pub(crate) backend: Box<dyn Backend>,
 }
 
 impl Model {
-    pub(crate) fn new(name: &str, graph: &'static [u8], preprocess: Preprocess, labels: Vec<String>) -> Self {
-        let (digest, backend) = (OnceLock::new(), OnceLock::new());
-        Self { name: name.to_owned(), graph, preprocess, labels, embedding: None, digest, backend }
-    }
-
-    /// With the tensor that `embed` gives.
-    pub(crate) fn with_embedding(self, embedding: Embedding) -> Self {
-        Self { embedding: Some(embedding), ..self }
+    /// What its outputs say of pictures.
+    ///
+    /// # Errors
+    /// When it does not look at pictures.
+    pub(crate) fn vision(&self) -> Result<&Arc<Vision>, Error> {
+        self.vision.as_ref().map_err(|reason| self.refused(format!("it does not look at pictures: {reason}")))
     }
 
     /// What `embed` gives.
@@ -48,17 +67,41 @@ impl Model {
     /// # Errors
     /// When no such tensor is known.
     pub(crate) fn embedding(&self) -> Result<&Embedding, Error> {
-        let reason = "it is not known which of its tensors is the embedding";
-        self.embedding.as_ref().ok_or_else(|| Error::Model { model: self.name.clone(), reason: reason.to_owned() })
+        let reason = "it is not known which of its tensors is the embedding; OPTIONS ('embedding' 'tensor') says it";
+        self.vision()?.embedding.as_ref().ok_or_else(|| self.refused(reason.to_owned()))
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// SHA-256 of the graph in hexadecimal: the same weights have the same digest on every machine.
+    pub(crate) fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// What the ONNX file says of itself.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn graph(&self) -> Result<Graph, Error> {
+        let loaded = self.loaded.iter().find_map(|loaded| loaded.get()?.as_ref().ok());
+        match loaded {
+            Some(loaded) => Ok(loaded.graph.clone()),
+            None => Graph::parse(self.file).map_err(|reason| self.refused(reason)),
+        }
+    }
+
+    fn refused(&self, reason: String) -> Error {
+        Error::Model { model: self.name.clone(), reason }
+    }
+
+    /// SHA-256 in hexadecimal of all that decides about its results, weights, preprocessing and labels: the same on every
+    /// machine.
     pub(crate) fn digest(&self) -> &str {
-        self.digest.get_or_init(|| hexadecimal_digest(self.graph))
+        self.digest.get_or_init(|| {
+            let file = GraphFile { graph: Bytes::Static(self.file), external: Vec::new() };
+            digest(weights_hash(&file), self.vision.as_deref().ok())
+        })
     }
 
     /// What a plan says of the model.
@@ -66,14 +109,20 @@ impl Model {
         ModelRef { name: self.name.clone(), digest: self.digest().to_owned() }
     }
 
-    /// The name of the backend that runs it, known before it is loaded.
-    pub(crate) fn backend_name(&self) -> &'static str {
-        Rten::NAME
+    /// The backend that runs it, and why that one; `session` is what the session wants where the model says nothing.
+    ///
+    /// # Errors
+    /// When the backend that was named is not there.
+    pub(crate) fn backend(&self, session: BackendChoice) -> Result<(Kind, String), Error> {
+        match &self.decided {
+            Some(decided) => Ok(decided.clone()),
+            None => session.decide().map_err(|reason| self.refused(reason)),
+        }
     }
 
     /// Whether the graph has been loaded, or could not be.
-    pub(crate) fn is_loaded(&self) -> bool {
-        self.backend.get().is_some()
+    pub(crate) fn is_loaded(&self, kind: Kind) -> bool {
+        self.loaded[kind as usize].get().is_some()
     }
 
     /// Loads the graph, unless that has been done.
@@ -83,21 +132,26 @@ impl Model {
     ///
     /// # Errors
     /// When it is no graph that the backend can run.
-    pub(crate) fn load(&self) -> Result<&dyn Backend, Error> {
-        let loaded = self.backend.get_or_init(|| Rten::load(self.graph).map(|rten| Box::new(rten) as Box<dyn Backend>));
-        match loaded {
-            Ok(backend) => Ok(backend.as_ref()),
-            Err(reason) => Err(Error::Model { model: self.name.clone(), reason: reason.clone() }),
-        }
+    pub(crate) fn load(&self, kind: Kind) -> Result<&Loaded, Error> {
+        let load = || {
+            let graph = Graph::parse(self.file)?;
+            let embedding = self.vision.as_ref().ok().and_then(|vision| vision.embedding.as_ref());
+            let extra = extra(&graph, embedding.map(|embedding| embedding.tensor.as_str()));
+            let file = GraphFile { graph: Bytes::Static(self.file), external: Vec::new() };
+            Ok(Loaded { backend: kind.load(file, &graph, &extra)?, graph })
+        };
+        let loaded = self.loaded[kind as usize].get_or_init(load);
+        loaded.as_ref().map_err(|reason| self.refused(reason.clone()))
     }
 
-    /// What is wanted of prepared images, `[images, 3, height, width]`, in one pass.
+    /// What is wanted of prepared images in one pass; `tensor` holds the numbers of that many.
     ///
     /// # Errors
     /// When the graph cannot be loaded or run, or gives other numbers than one for each label, and so many for an embedding.
     pub(crate) fn run(
         &self,
-        tensor: &[f32],
+        kind: Kind,
+        tensor: Vec<f32>,
         images: usize,
         wanted: Wanted,
         workers: &Workers,
@@ -106,18 +160,18 @@ impl Model {
         if images == 0 {
             return Ok(tensors);
         }
-        let shape = [images, 3, self.preprocess.height, self.preprocess.width];
-        let failed = |reason| Error::Backend { backend: self.backend_name(), model: self.name.clone(), reason };
+        let failed = |reason| Error::Backend { backend: kind.name(), model: self.name.clone(), reason };
+        let vision = self.vision()?;
         let mut outputs = Vec::new();
         if wanted.scores {
-            outputs.push((Output::First, self.labels.len(), "labels", &mut tensors.scores));
+            outputs.push((Output::Number(0), vision.labels.len(), "labels", &mut tensors.scores));
         }
         if wanted.embedding {
             let Embedding { tensor, length } = self.embedding()?;
             outputs.push((Output::Named(tensor), *length, "numbers in an embedding", &mut tensors.embeddings));
         }
         let names: Vec<Output> = outputs.iter().map(|(output, ..)| *output).collect();
-        let results = self.load()?.run(tensor, shape, &names, workers).map_err(failed)?;
+        let results = self.load(kind)?.run_images(vision, tensor, images, &names, workers).map_err(failed)?;
         for ((_, length, what, into), result) in outputs.into_iter().zip(results) {
             if result.len() != images * length {
                 let reason = format!("it has {length} {what} and gave {} for {images} images", result.len());
@@ -129,9 +183,73 @@ impl Model {
     }
 }
 
-/// SHA-256 in hexadecimal.
-fn hexadecimal_digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+impl Loaded {
+    /// The outputs for prepared images, in as many passes as the graph's batch size makes necessary.
+    fn run_images(
+        &self,
+        vision: &Vision,
+        tensor: Vec<f32>,
+        images: usize,
+        outputs: &[Output],
+        workers: &Workers,
+    ) -> Result<Vec<Vec<f32>>, String> {
+        let Some(input) = self.graph.inputs.first() else { return Err("it has no input".to_owned()) };
+        let numbers: ArrayRef = Arc::new(Float32Array::from(tensor));
+        let data_type = input.element.data_type().unwrap_or(DataType::Float32);
+        let numbers = cast(&numbers, &data_type).map_err(|error| error.to_string())?;
+        let size = vision.preprocess.len();
+        let batch = input.fixed_batch().unwrap_or(images);
+        let mut results = vec![Vec::new(); outputs.len()];
+        for first in (0..images).step_by(batch) {
+            let count = batch.min(images - first);
+            let mut values = numbers.slice(first * size, count * size);
+            if count < batch {
+                let black: ArrayRef = Arc::new(Float32Array::from(vec![0.0; (batch - count) * size]));
+                let black = cast(&black, &data_type).map_err(|error| error.to_string())?;
+                values = concat(&[&values, &black]).map_err(|error| error.to_string())?;
+            }
+            let shape = vision.preprocess.shape(batch).to_vec();
+            let input = Input { name: input.name.clone(), tensor: Tensor { shape, values } };
+            for (result, output) in results.iter_mut().zip(self.backend.run(&[input], outputs, workers)?) {
+                let numbers = floats(&output.values)?;
+                // What came of black is left out.
+                result.extend_from_slice(&numbers[..numbers.len() / batch * count]);
+            }
+        }
+        Ok(results)
+    }
+}
+
+/// Any numbers as 32-bit floats.
+fn floats(values: &ArrayRef) -> Result<Vec<f32>, String> {
+    let values = cast(values, &DataType::Float32).map_err(|error| error.to_string())?;
+    Ok(values.as_primitive::<Float32Type>().values().to_vec())
+}
+
+/// A tensor that a backend is to keep for us, unless it is an output anyway.
+fn extra(graph: &Graph, tensor: Option<&str>) -> Vec<String> {
+    tensor.filter(|name| graph.output(name).is_none()).map(str::to_owned).into_iter().collect()
+}
+
+/// The part of the digest that is a while in the making.
+fn weights_hash(file: &GraphFile) -> Sha256 {
+    let mut hasher = Sha256::new();
+    hasher.update(&*file.graph);
+    for (name, bytes) in &file.external {
+        hasher.update(name);
+        hasher.update(bytes);
+    }
+    hasher
+}
+
+/// All of it, in hexadecimal.
+fn digest(mut hasher: Sha256, vision: Option<&Vision>) -> String {
+    if let Some(vision) = vision {
+        hasher.update(vision.preprocess.recipe.to_string());
+        vision.labels.iter().for_each(|label| hasher.update(format!("{label}\n")));
+        hasher.update(vision.embedding.as_ref().map_or("", |embedding| &embedding.tensor));
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which results of a pass are wanted.
@@ -148,15 +266,6 @@ pub(crate) struct Tensors {
     pub(crate) scores: Vec<f32>,
     /// `[images, length]`
     pub(crate) embeddings: Vec<f32>,
-}
-
-/// The tensor before the last layer.
-#[derive(Debug, Clone)]
-pub(crate) struct Embedding {
-    /// Its name in the graph.
-    pub(crate) tensor: String,
-    /// Numbers an image.
-    pub(crate) length: usize,
 }
 
 impl fmt::Debug for Model {

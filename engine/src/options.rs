@@ -8,6 +8,7 @@ use datafusion::common::config_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 
+use crate::backend::BackendChoice;
 use crate::model::bundled;
 
 /// Options of a session, read when a query is planned.
@@ -15,6 +16,9 @@ use crate::model::bundled;
 /// DataFusion's own macro for such a struct lists the options without their prefix, so that `SHOW ocelli.model` finds none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OcelliOptions {
+    /// What runs models that name no backend: `'auto'`, `'ort'` (ONNX Runtime) or `'rten'`. A model that is created takes the
+    /// one of that moment.
+    pub backend: BackendChoice,
     /// Whether a sort with a limit comes before the model (`defer_infer`).
     pub defer_infer: bool,
     /// Images that one worker decodes and classifies at a time. More make the model a little faster and LIMIT a little
@@ -40,6 +44,7 @@ pub struct OcelliOptions {
 impl Default for OcelliOptions {
     fn default() -> Self {
         Self {
+            backend: BackendChoice::default(),
             defer_infer: true,
             infer_batch_rows: 16,
             lift_infer: true,
@@ -79,6 +84,7 @@ impl ExtensionOptions for OcelliOptions {
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
+            "backend" => self.backend = backend(value)?,
             "defer_infer" => self.defer_infer = truth(key, value)?,
             "lift_infer" => self.lift_infer = truth(key, value)?,
             "max_error_ratio" => self.max_error_ratio = share(key, value)?,
@@ -100,6 +106,7 @@ impl ExtensionOptions for OcelliOptions {
             description,
         };
         vec![
+            entry("backend", self.backend.to_string(), "What runs models: 'auto', 'ort' or 'rten'."),
             entry("defer_infer", self.defer_infer.to_string(), "Whether a sort with a limit comes before the model."),
             entry(
                 "infer_batch_rows",
@@ -131,6 +138,10 @@ impl ExtensionOptions for OcelliOptions {
             ),
         ]
     }
+}
+
+fn backend(value: &str) -> Result<BackendChoice> {
+    BackendChoice::parse(value.trim()).or_else(|reason| config_err!("ocelli.{reason}"))
 }
 
 fn whole_number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {

@@ -1,6 +1,5 @@
 //! [`Ocelli`]: a session, and the only place that puts one together.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -17,12 +16,14 @@ use datafusion::sql::sqlparser::dialect::dialect_from_str;
 use crate::engine::Engine;
 use crate::files::Files;
 use crate::functions;
-use crate::model::Model;
+use crate::location::Stores;
+use crate::model::{Model, ModelOptions};
 use crate::operators::OcelliPlanner;
 use crate::options::OcelliOptions;
 use crate::progress::{OnProgress, Progress};
 use crate::rules;
-use crate::sql;
+use crate::sql::Statement;
+use crate::system::{SYSTEM, SystemSchema};
 
 /// A session: SQL and DataFrames over files of images.
 ///
@@ -44,11 +45,12 @@ impl Ocelli {
     /// # Errors
     /// Whatever is wrong with the statement; [`explain`](crate::explain) makes a sentence of it.
     pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
-        let state = self.context.state();
-        let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
-        sql::fill_gaps(&mut statement);
-        let plan = state.statement_to_plan(statement).await?;
-        self.context.execute_logical_plan(plan).await
+        match <[Statement; 1]>::try_from(self.parse(sql)?) {
+            Ok([statement]) => self.run(statement).await,
+            Err(statements) => {
+                plan_err!("one statement is expected, got {}; Ocelli::parse takes several apart", statements.len())
+            }
+        }
     }
 
     /// Splits a text into its statements, so that they can be run one by one.
@@ -65,9 +67,7 @@ impl Ocelli {
             .with_dialect(dialect.as_ref())
             .with_recursion_limit(options.recursion_limit.into())
             .build()?;
-        let mut statements = parser.parse_statements()?;
-        statements.iter_mut().for_each(sql::fill_gaps);
-        Ok(statements.into_iter().map(Statement).collect())
+        Statement::parse_all(&mut parser)
     }
 
     /// Plans a statement of [`parse`](Self::parse), like [`sql`](Self::sql).
@@ -75,21 +75,23 @@ impl Ocelli {
     /// # Errors
     /// Whatever is wrong with the statement.
     pub async fn run(&self, statement: Statement) -> Result<DataFrame> {
-        let plan = self.context.state().statement_to_plan(statement.0).await?;
-        self.context.execute_logical_plan(plan).await
+        statement.run(self).await
     }
 
-    /// Loads the model in a folder and gives it a name: `classify(image, model => 'name')`, `SET ocelli.model = 'name'`.
-    ///
-    /// The folder is laid out as on the Hugging Face hub: `model.onnx` (one input, `[images, 3, height, width]`, one output,
-    /// `[images, classes]`), `config.json` (`id2label`), `preprocessor_config.json`. A model that has the name already is
-    /// replaced; queries that run keep it.
+    /// Loads a model and gives it a name, as `CREATE OR REPLACE MODEL name STORED AS ONNX LOCATION 'location'` does.
     ///
     /// # Errors
-    /// [`Error::Model`](crate::Error::Model) when a file is missing or cannot be used; nothing is registered then.
-    pub fn register_model(&self, name: &str, folder: impl AsRef<Path>) -> Result<()> {
-        self.engine.models.register(Model::open(name, folder.as_ref())?);
+    /// [`Error::CreateModel`](crate::Error::CreateModel) when a file is missing or cannot be used; nothing is registered then.
+    pub async fn register_model(&self, name: &str, location: &str) -> Result<()> {
+        let session = OcelliOptions::of(self.context.state().config_options()).backend;
+        let (stores, workers) = (Stores::new(self.context.runtime_env()), Arc::clone(&self.engine.workers));
+        let model = Model::create(name, location, ModelOptions::default(), session, stores, workers).await?;
+        self.engine.models.register(model);
         Ok(())
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// The DataFusion session behind it, for everything else: registering tables, object stores and functions, DataFrames.
@@ -97,10 +99,6 @@ impl Ocelli {
         &self.context
     }
 }
-
-/// One SQL statement, parsed and not yet planned.
-#[derive(Debug, Clone)]
-pub struct Statement(datafusion::sql::parser::Statement);
 
 /// The limits of a session.
 #[derive(Debug, Default, Clone)]
@@ -165,6 +163,10 @@ impl OcelliBuilder {
             .with_runtime_env(runtime.build_arc()?);
         let engine = Engine::bundled(threads)?;
         let state = extend_with(builder, engine.clone(), self.on_progress).build();
+        let defaults = &state.config_options().catalog;
+        if let Some(catalog) = state.catalog_list().catalog(&defaults.default_catalog) {
+            catalog.register_schema(SYSTEM, Arc::new(SystemSchema { models: Arc::clone(&engine.models) }))?;
+        }
         let files = Arc::new(Files::default());
         let catalogs = DynamicFileCatalog::new(Arc::clone(state.catalog_list()), Arc::clone(&files) as _);
         let state = SessionStateBuilder::from(state).with_catalog_list(Arc::new(catalogs)).build();

@@ -95,26 +95,30 @@ fn is_refused(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>
 fn large_jpegs_fit() -> Result<(), Box<dyn Error>> {
     let photo = fs::read("examples/data/photos/cat.jpg")?;
     let original = decode(&photo, MAX_PIXELS)?;
-    assert_eq!(decode_to_fit(&photo, MAX_PIXELS, 32, 32)?, original, "a small one");
+    assert_eq!(decode_to_fit(&photo, MAX_PIXELS, &mut |_, _| Some((32, 32)))?, original, "a small one");
     let large = resize(&original, 3000, 2000, Filter::Bilinear);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 95).encode(&large.data, 3000, 2000, ExtendedColorType::Rgb8)?;
     for (side, fits) in [(224, (1500, 1000)), (32, (375, 250)), (400, (3000, 2000))] {
-        let (full, fit) = (decode(&jpeg, MAX_PIXELS)?, decode_to_fit(&jpeg, MAX_PIXELS, side, side)?);
+        let (full, fit) =
+            (decode(&jpeg, MAX_PIXELS)?, decode_to_fit(&jpeg, MAX_PIXELS, &mut |_, _| Some((side, side)))?);
         assert_eq!((fit.width, fit.height), fits, "for {side}");
         let [full, fit] = [full, fit].map(|image| resize(&image, side, side, Filter::Bilinear).data);
         let sum: u64 = full.iter().zip(&fit).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
         let mean = sum as f64 / full.len() as f64;
         assert!(mean < 0.6, "{mean} for {side}");
     }
-    let sideways = decode_to_fit(&turned(&jpeg), MAX_PIXELS, 32, 32)?;
+    let sideways = decode_to_fit(&turned(&jpeg), MAX_PIXELS, &mut |_, _| Some((32, 32)))?;
     assert_eq!((sideways.width, sideways.height), (250, 375));
     assert_eq!(
-        decode_to_fit(&jpeg, 1000, 32, 32),
+        decode_to_fit(&jpeg, 1000, &mut |_, _| Some((32, 32))),
         decode(&jpeg, 1000),
         "the limit of pixels is that of the whole picture"
     );
-    assert_eq!(decode_to_fit(&jpeg[..jpeg.len() / 2], MAX_PIXELS, 32, 32), decode(&jpeg[..jpeg.len() / 2], MAX_PIXELS));
+    assert_eq!(
+        decode_to_fit(&jpeg[..jpeg.len() / 2], MAX_PIXELS, &mut |_, _| Some((32, 32))),
+        decode(&jpeg[..jpeg.len() / 2], MAX_PIXELS)
+    );
     Ok(())
 }
 

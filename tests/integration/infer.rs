@@ -347,14 +347,17 @@ async fn too_little_memory_names_the_image() -> Result<(), Box<dyn Error>> {
 #[tokio::main]
 async fn a_folder_is_a_model() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().threads(2).build()?;
-    ocelli.register_model("mine", "engine/src/models/resnet20-cifar10")?;
+    ocelli.register_model("mine", "engine/src/models/resnet20-cifar10").await?;
     let same = format!("SELECT 1 FROM {PHOTOS} WHERE classify(image, model => 'mine') = classify(image)");
     assert_eq!(run(&ocelli, &same).await?, (12, 24));
     ocelli.sql("SET ocelli.model = 'mine'").await?.collect().await?;
     assert_eq!(run(&ocelli, &same).await?, (12, 12));
-    let error = ocelli.register_model("none", "examples/data").expect_err("no model");
+    let error = ocelli.register_model("none", "examples/data").await.expect_err("no model");
     let message = ocelli::explain(&error);
-    assert!(message.starts_with("model 'none' cannot be used: examples/data/config.json: "), "{message}");
+    assert!(
+        message.starts_with("model 'none' cannot be created from 'examples/data': the folder has no ONNX file"),
+        "{message}"
+    );
     Ok(())
 }
 

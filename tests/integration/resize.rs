@@ -20,12 +20,13 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// `name` is `picture.WIDTHxHEIGHT.filter`.
 fn equals_pillow(name: &str) -> Result<(), Box<dyn Error>> {
-    let [picture, _, "bilinear"] = name.split('.').collect::<Vec<_>>()[..] else {
-        return Err("the name is not picture.WIDTHxHEIGHT.bilinear".into());
+    let [picture, _, filter] = name.split('.').collect::<Vec<_>>()[..] else {
+        return Err("the name is not picture.WIDTHxHEIGHT.filter".into());
     };
+    let filter = Filter::from_name(filter).ok_or("no such filter")?;
     let theirs = read(&Path::new(FOLDER).join(format!("{name}.png")))?;
     let source = read(&Path::new("examples/data/photos").join(format!("{picture}.png")))?;
-    let ours = resize(&source, theirs.width, theirs.height, Filter::Bilinear);
+    let ours = resize(&source, theirs.width, theirs.height, filter);
     let differing = ours.data.iter().zip(&theirs.data).filter(|(a, b)| a != b).count();
     assert_eq!(differing, 0, "differing values of {}", theirs.data.len());
     Ok(())

@@ -14,7 +14,7 @@ mod shrink;
 pub use column::{ImageColumn, is_image_type};
 pub use decode::{decode, decode_to_fit, decoded_bytes};
 pub use header::{Header, probe};
-pub use resize::{Filter, resize};
+pub use resize::{Filter, Region, resize, resize_region};
 
 /// The decoders are other people's code and the bytes are anybody's: a panic is one bad image, not the end.
 fn guarded<T>(read: impl FnOnce() -> Result<T, ImageError> + UnwindSafe) -> Result<T, ImageError> {

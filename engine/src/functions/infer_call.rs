@@ -48,6 +48,7 @@ impl Task {
     /// # Errors
     /// When the model cannot do it.
     pub(crate) fn data_type(self, model: &Model) -> Result<DataType, Error> {
+        model.vision()?;
         Ok(match self {
             Self::Classify => DataType::Utf8,
             Self::ClassifyTopk { .. } => {

@@ -1,7 +1,9 @@
 //! The model that is compiled in: a ResNet-20 for the ten classes of CIFAR-10. Its card is in `models/resnet20-cifar10`.
 
+use std::sync::{Arc, OnceLock};
+
 use super::folder::Config;
-use super::{Embedding, Model, Preprocess};
+use super::{Embedding, Model, Preprocess, Vision};
 use crate::error::Error;
 
 /// Its name in SQL.
@@ -17,11 +19,24 @@ const PREPROCESSOR: &str = include_str!("../models/resnet20-cifar10/preprocessor
 /// Reads the two small files; the graph waits until it is run.
 pub(crate) fn model() -> Result<Model, Error> {
     let refuse = |reason: String| Error::Model { model: NAME.to_owned(), reason };
-    let labels = Config::parse(CONFIG).map_err(|error| refuse(format!("config.json: {error}")))?.into_labels();
-    let preprocess =
-        Preprocess::parse(PREPROCESSOR).map_err(|error| refuse(format!("preprocessor_config.json: {error}")))?;
-    let (tensor, length) = (EMBEDDING.0.to_owned(), EMBEDDING.1);
-    Ok(Model::new(NAME, GRAPH, preprocess, labels).with_embedding(Embedding { tensor, length }))
+    let labels = Config::parse(CONFIG).and_then(|config| config.labels()).map_err(refuse)?.unwrap_or_default();
+    let vision = Vision {
+        preprocess: Preprocess::parse(PREPROCESSOR).map_err(refuse)?,
+        labels,
+        is_softmaxed: false,
+        embedding: Some(Embedding { tensor: EMBEDDING.0.to_owned(), length: EMBEDDING.1 }),
+        preprocess_origin: "preprocessor_config.json".to_owned(),
+        labels_origin: "config.json".to_owned(),
+    };
+    Ok(Model {
+        name: NAME.to_owned(),
+        location: "compiled in".to_owned(),
+        file: GRAPH,
+        vision: Ok(Arc::new(vision)),
+        digest: OnceLock::new(),
+        decided: None,
+        loaded: [OnceLock::new(), OnceLock::new()],
+    })
 }
 
 #[cfg(test)]
@@ -31,7 +46,7 @@ mod tests {
     #[test]
     fn labels_are_in_the_order_of_their_numbers() {
         let model = model().unwrap();
-        assert_eq!(model.labels.len(), 10);
-        assert_eq!((model.labels[0].as_str(), model.labels[9].as_str()), ("airplane", "truck"));
+        let labels = &model.vision().unwrap().labels;
+        assert_eq!((labels.len(), labels[0].as_str(), labels[9].as_str()), (10, "airplane", "truck"));
     }
 }

@@ -24,6 +24,35 @@ impl Models {
         all.push(Arc::new(model));
     }
 
+    /// Adds a model unless its name is taken, and says whether it did.
+    pub(crate) fn register_new(&self, model: Model) -> bool {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = !all.iter().any(|known| known.name().eq_ignore_ascii_case(model.name()));
+        if is_new {
+            all.push(Arc::new(model));
+        }
+        is_new
+    }
+
+    /// Forgets a model. Queries that run keep it.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it is the bundled one, without which `ocelli.model` would name nothing.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
+        if name.eq_ignore_ascii_case(bundled::NAME) {
+            return Err(Error::BundledModel);
+        }
+        self.get(name)?;
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| !known.name().eq_ignore_ascii_case(name));
+        Ok(())
+    }
+
+    /// All of them, in the order in which they came.
+    pub(crate) fn all(&self) -> Vec<Arc<Model>> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The model of that name, whatever the case of its letters.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! [`decode`] turns an encoded image into [`Rgb`] pixels.
 
+use std::panic::AssertUnwindSafe;
+
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, Limits};
 
@@ -25,20 +27,30 @@ use super::{ImageError, Rgb, guarded};
 /// [`ImageError`] when the bytes are no image, are damaged or truncated, or hold more than `max_pixels` pixels, which is
 /// checked before memory for them is asked for.
 pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
-    guarded(|| decode_unguarded(bytes, max_pixels, None))
+    guarded(|| decode_unguarded(bytes, max_pixels, &mut |_, _| None))
 }
 
-/// [`decode`] for a picture that is then scaled to `width` x `height`: the same, or, of a JPEG of 4 megapixels and more, a smaller
-/// picture with three times as many pixels in each direction at least, for half the time. Scaled, it differs from what
-/// [`decode`] gives by less than 0.6 levels of 255 in the mean.
+/// [`decode`] for a picture that is then scaled: the same, or, of a JPEG of 4 megapixels and more, a smaller picture with three
+/// times as many pixels in each direction at least, for half the time. Scaled, it differs from what [`decode`] gives by less
+/// than 0.6 levels of 255 in the mean.
+///
+/// `fit` is told the picture's width and height, and says what it will be scaled to; `None` when that needs all pixels.
 ///
 /// # Errors
 /// Those of [`decode`].
-pub fn decode_to_fit(bytes: &[u8], max_pixels: u64, width: u32, height: u32) -> Result<Rgb, ImageError> {
-    guarded(|| decode_unguarded(bytes, max_pixels, Some((width, height))))
+pub fn decode_to_fit(
+    bytes: &[u8],
+    max_pixels: u64,
+    fit: &mut dyn FnMut(u32, u32) -> Option<(u32, u32)>,
+) -> Result<Rgb, ImageError> {
+    guarded(AssertUnwindSafe(|| decode_unguarded(bytes, max_pixels, fit)))
 }
 
-fn decode_unguarded(bytes: &[u8], max_pixels: u64, fit: Option<(u32, u32)>) -> Result<Rgb, ImageError> {
+fn decode_unguarded(
+    bytes: &[u8],
+    max_pixels: u64,
+    fit: &mut dyn FnMut(u32, u32) -> Option<(u32, u32)>,
+) -> Result<Rgb, ImageError> {
     let mut file = header::open(bytes)?;
     let (width, height) = file.decoder.dimensions();
     if u64::from(width) * u64::from(height) > max_pixels {
@@ -56,12 +68,14 @@ fn decode_unguarded(bytes: &[u8], max_pixels: u64, fit: Option<(u32, u32)>) -> R
     }
     let orientation = file.orientation();
     let format = file.format();
-    if let (ImageFormat::Jpeg, Some((fit_width, fit_height))) = (format, fit) {
-        let wanted = if turns_sideways(orientation) { (fit_height, fit_width) } else { (fit_width, fit_height) };
-        if let Some(mut pixels) = shrunk_jpeg(bytes, (width, height), wanted) {
-            pixels.apply_orientation(orientation);
-            return to_rgb(pixels, format);
-        }
+    let turn = |(width, height)| if turns_sideways(orientation) { (height, width) } else { (width, height) };
+    let displayed = turn((width, height));
+    let wanted = fit(displayed.0, displayed.1).map(turn);
+    if let (ImageFormat::Jpeg, Some(wanted)) = (format, wanted)
+        && let Some(mut pixels) = shrunk_jpeg(bytes, (width, height), wanted)
+    {
+        pixels.apply_orientation(orientation);
+        return to_rgb(pixels, format);
     }
     // 8 bytes a pixel is the deepest format; as much again for the decoder's own tables.
     let mut limits = Limits::no_limits();

@@ -19,10 +19,11 @@ use super::fetch::fetch_now;
 use super::outputs::{Row, column};
 use super::window::{Columns, Image};
 use super::{InferOutput, InferValue};
+use crate::backend::Kind;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::functions::{InferCall, InferFunction, Task};
-use crate::model::{Model, Tensors, Wanted};
+use crate::model::{Model, Tensors, Vision, Wanted};
 use crate::options::OcelliOptions;
 use crate::workers::Workers;
 
@@ -30,6 +31,9 @@ use crate::workers::Workers;
 #[derive(Debug, Clone)]
 pub(crate) struct Compute {
     pub(crate) model: Arc<Model>,
+    pub(crate) vision: Arc<Vision>,
+    /// What runs it, and why that.
+    pub(crate) backend: (Kind, String),
     pub(crate) workers: Arc<Workers>,
     pub(crate) wanted: Wanted,
     /// Larger images are bad ones.
@@ -54,9 +58,18 @@ pub(crate) struct ComputeTimes {
 }
 
 impl Compute {
-    pub(crate) fn new(engine: &Engine, model: Arc<Model>, options: &OcelliOptions, outputs: &[InferOutput]) -> Self {
+    /// # Errors
+    /// When the model does not look at pictures, or its backend is not there.
+    pub(crate) fn new(
+        engine: &Engine,
+        model: Arc<Model>,
+        options: &OcelliOptions,
+        outputs: &[InferOutput],
+    ) -> std::result::Result<Self, Error> {
         let wants_embedding = |output: &InferOutput| matches!(output.value.task, Task::Embed { .. });
-        Self {
+        Ok(Self {
+            vision: Arc::clone(model.vision()?),
+            backend: model.backend(options.backend)?,
             model,
             workers: Arc::clone(&engine.workers),
             wanted: Wanted {
@@ -65,7 +78,7 @@ impl Compute {
             },
             max_pixels: options.max_image_pixels,
             stops_at_bad: outputs.iter().any(|output| output.value.raises()),
-        }
+        })
     }
 
     /// Decodes the images, one after the other, and runs the model on all of them. Ends between images when `is_cancelled`.
@@ -88,7 +101,7 @@ impl Compute {
         times: &ComputeTimes,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Findings> {
-        let size = self.model.preprocess.len();
+        let size = self.vision.preprocess.len();
         let mut tensor = vec![0.0; images.len() * size];
         let mut findings = Vec::with_capacity(images.len());
         let mut good = 0;
@@ -110,18 +123,21 @@ impl Compute {
         if is_cancelled() {
             return internal_err!("nobody waits for these images");
         }
+        tensor.truncate(good * size);
         let timer = times.model.timer();
-        let tensors = self.model.run(&tensor[..good * size], good, self.wanted, &self.workers)?;
+        let tensors = self.model.run(self.backend.0, tensor, good, self.wanted, &self.workers)?;
         timer.done();
         Ok(Findings { images: findings, tensors })
     }
 
     /// Decodes one image and writes what the model sees of it.
     fn prepare(&self, image: Image, out: &mut [f32]) -> std::result::Result<(), ImageError> {
-        let preprocess = &self.model.preprocess;
-        // Both sides were u32 when they were parsed.
-        let (width, height) = (preprocess.width as u32, preprocess.height as u32);
-        preprocess.apply(&decode_to_fit(image.encoded()?, self.max_pixels, width, height)?, out);
+        let preprocess = &self.vision.preprocess;
+        let mut geometry = None;
+        let mut fit = |width, height| preprocess.fit(geometry.insert(preprocess.geometry(width, height)));
+        let pixels = decode_to_fit(image.encoded()?, self.max_pixels, &mut fit)?;
+        let geometry = geometry.unwrap_or_else(|| preprocess.geometry(pixels.width, pixels.height));
+        preprocess.apply(&pixels, &geometry, out);
         Ok(())
     }
 }
@@ -140,7 +156,7 @@ pub(crate) fn evaluate(
     let model = engine.models.get(call.model.as_deref().unwrap_or(&options.model))?;
     let value = InferValue::new(call, options, &model)?;
     let output = InferOutput { name: function.name().to_owned(), value: value.clone() };
-    let compute = Compute::new(engine, Arc::clone(&model), options, std::slice::from_ref(&output));
+    let compute = Compute::new(engine, Arc::clone(&model), options, std::slice::from_ref(&output))?;
     let times = ComputeTimes { decode: Time::new(), model: Time::new() };
     let schema = Arc::new(Schema::new(vec![Field::new("image", images.data_type().clone(), true)]));
     let all = RecordBatch::try_new(schema, vec![Arc::clone(images)])?;
@@ -173,7 +189,7 @@ pub(crate) fn evaluate(
             found.push(Some(Row { findings: &findings, image: next }));
             next += 1;
         }
-        parts.push(column(&value, &found, &model)?);
+        parts.push(column(&value, &found, &compute)?);
     }
     let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
     Ok(concat(&parts)?)

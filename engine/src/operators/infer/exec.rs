@@ -82,13 +82,17 @@ impl DisplayAs for InferExec {
         match format {
             DisplayFormatType::TreeRender => {
                 writeln!(f, "model={}", infer.compute.model.name())?;
-                writeln!(f, "backend={}", infer.compute.model.backend_name())
+                writeln!(f, "backend={}", infer.compute.backend.0.name())
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 let image = self.input.schema().field(infer.image).name().clone();
                 let outputs: Vec<String> = infer.outputs.iter().map(ToString::to_string).collect();
-                let (model, backend) = (infer.compute.model.name(), infer.compute.model.backend_name());
-                write!(f, "InferExec: model={model}, backend={backend}, image={image}")?;
+                let (model, (kind, why)) = (infer.compute.model.name(), &infer.compute.backend);
+                write!(f, "InferExec: model={model}, backend={}", kind.name())?;
+                if format == DisplayFormatType::Verbose {
+                    write!(f, " ({why})")?;
+                }
+                write!(f, ", image={image}")?;
                 if let Some(guard) = infer.guard {
                     write!(f, ", guard={}", self.input.schema().field(guard).name())?;
                 }

@@ -8,7 +8,6 @@
 //! Memory is asked for in the order of the rows, when the store has said how much it takes: a row never waits for what a
 //! later one holds.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -22,17 +21,15 @@ use datafusion::common::{human_readable_size, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, UnboundedMemoryPool};
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use url::{Position, Url};
 
 use super::window::{Held, Memory};
 use crate::error::Error;
+use crate::location::{Stores, reason};
 use crate::workers::Workers;
 
 /// Objects that are asked for, and read, at the same time.
@@ -128,7 +125,7 @@ impl Uris {
     fn read(self, rows: &RecordBatch) -> Result<impl Stream<Item = Result<Vec<Image>>> + Send + 'static> {
         let uris: StringArray = cast(rows.column(self.column), &DataType::Utf8)?.as_string::<i32>().clone();
         let wanted: Option<BooleanArray> = self.guard.map(|guard| rows.column(guard).as_boolean().clone());
-        let mut stores = Stores { runtime: Arc::clone(&self.runtime), known: HashMap::new() };
+        let mut stores = Stores::new(Arc::clone(&self.runtime));
         let asked = stream::iter(0..rows.num_rows()).map(move |row| {
             let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.is_valid(row) && wanted.value(row));
             let uri = (is_wanted && uris.is_valid(row)).then(|| uris.value(row).to_owned());
@@ -216,49 +213,6 @@ async fn spawned<T: Send + 'static>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(reason(&error)),
         Err(stopped) => Err(stopped.to_string()),
-    }
-}
-
-/// Without the names of the types that it went through.
-fn reason(error: &object_store::Error) -> String {
-    match error {
-        object_store::Error::NotFound { .. } => "there is no such file".to_owned(),
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            "access is denied".to_owned()
-        }
-        other => other.to_string(),
-    }
-}
-
-/// The object stores of a session, by the beginnings of their URIs.
-struct Stores {
-    runtime: Arc<RuntimeEnv>,
-    known: HashMap<String, Arc<dyn ObjectStore>>,
-}
-
-impl Stores {
-    /// The store of a URI, or of a path of this machine, and where the object is in it.
-    fn find(&mut self, uri: &str) -> std::result::Result<(Arc<dyn ObjectStore>, Path), String> {
-        let (store, path) = match uri.contains("://").then(|| Url::parse(uri)) {
-            Some(Ok(url)) => {
-                let path = Path::from_url_path(url.path()).map_err(|error| error.to_string())?;
-                (format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]), path)
-            }
-            Some(Err(error)) => return Err(format!("it is no URI ({error})")),
-            None => {
-                let absolute = std::path::absolute(uri).map_err(|error| error.to_string())?;
-                let path = Path::from_absolute_path(absolute).map_err(|error| error.to_string())?;
-                ("file://".to_owned(), path)
-            }
-        };
-        if let Some(known) = self.known.get(&store) {
-            return Ok((Arc::clone(known), path));
-        }
-        let no_store = |_| format!("there is no object store for {store}");
-        let url = ObjectStoreUrl::parse(&store).map_err(no_store)?;
-        let found = self.runtime.object_store(&url).map_err(no_store)?;
-        self.known.insert(store, Arc::clone(&found));
-        Ok((found, path))
     }
 }
 

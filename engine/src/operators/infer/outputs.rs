@@ -11,11 +11,11 @@ use datafusion::common::internal_err;
 use datafusion::error::Result;
 
 use super::InferValue;
-use super::compute::Findings;
+use super::compute::{Compute, Findings};
 use crate::error::Error;
 use crate::functions::{Task, label_and_score, value_and_error};
 use crate::kernels::{argmax, largest, scale_to_unit_length, softmax};
-use crate::model::Model;
+use crate::model::Vision;
 
 /// Where to look for what came of a row's image.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +27,8 @@ pub(super) struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// `[classes]`, none for a bad image.
-    fn scores(self, model: &Model) -> Option<&'a [f32]> {
-        Some(slice(&self.findings.tensors.scores, self.position()?, model.labels.len()))
+    fn scores(self, vision: &Vision) -> Option<&'a [f32]> {
+        Some(slice(&self.findings.tensors.scores, self.position()?, vision.labels.len()))
     }
 
     /// `[length]`, none for a bad image.
@@ -54,11 +54,11 @@ fn slice(tensor: &[f32], position: usize, length: usize) -> &[f32] {
 ///
 /// # Errors
 /// When the model gave no number for an image.
-pub(super) fn column(value: &InferValue, rows: &[Option<Row>], model: &Model) -> Result<ArrayRef> {
+pub(super) fn column(value: &InferValue, rows: &[Option<Row>], compute: &Compute) -> Result<ArrayRef> {
     let values = match value.task {
-        Task::Classify => labels(rows, model)?,
-        Task::ClassifyTopk { k } => top_labels(rows, k, model)?,
-        Task::Embed { normalize } => embeddings(rows, normalize, model)?,
+        Task::Classify => labels(rows, compute)?,
+        Task::ClassifyTopk { k } => top_labels(rows, k, compute)?,
+        Task::Embed { normalize } => embeddings(rows, normalize, compute)?,
     };
     if !value.error {
         return Ok(values);
@@ -69,37 +69,39 @@ pub(super) fn column(value: &InferValue, rows: &[Option<Row>], model: &Model) ->
     Ok(Arc::new(StructArray::try_new(fields, vec![values, Arc::new(errors)], Some(present))?))
 }
 
-fn labels(rows: &[Option<Row>], model: &Model) -> Result<ArrayRef> {
-    let label = |row: &Option<Row>| match row.and_then(|row| row.scores(model)) {
+fn labels(rows: &[Option<Row>], compute: &Compute) -> Result<ArrayRef> {
+    let label = |row: &Option<Row>| match row.and_then(|row| row.scores(&compute.vision)) {
         None => Ok(None),
-        Some(scores) => best(scores, model).map(Some),
+        Some(scores) => best(scores, compute).map(Some),
     };
     let labels: StringArray = rows.iter().map(label).collect::<Result<Vec<_>>>()?.into();
     Ok(Arc::new(labels))
 }
 
-fn best<'a>(scores: &[f32], model: &'a Model) -> Result<&'a str> {
+fn best<'a>(scores: &[f32], compute: &'a Compute) -> Result<&'a str> {
     let Some(best) = argmax(scores) else {
         let reason = "it gave no number for an image".to_owned();
-        let (backend, model) = (model.backend_name(), model.name().to_owned());
+        let (backend, model) = (compute.backend.0.name(), compute.model.name().to_owned());
         return Err(Error::Backend { backend, model, reason }.into());
     };
-    Ok(&model.labels[best])
+    Ok(&compute.vision.labels[best])
 }
 
-fn top_labels(rows: &[Option<Row>], k: usize, model: &Model) -> Result<ArrayRef> {
+fn top_labels(rows: &[Option<Row>], k: usize, compute: &Compute) -> Result<ArrayRef> {
     let (mut labels, mut scores, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(rows.len()));
     for row in rows {
-        let Some(logits) = row.and_then(|row| row.scores(model)) else {
+        let Some(logits) = row.and_then(|row| row.scores(&compute.vision)) else {
             lengths.push(0);
             continue;
         };
-        best(logits, model)?;
+        best(logits, compute)?;
         let mut shares = logits.to_vec();
-        softmax(&mut shares);
+        if !compute.vision.is_softmaxed {
+            softmax(&mut shares);
+        }
         let top = largest(&shares, k);
         lengths.push(top.len());
-        labels.extend(top.iter().map(|&class| model.labels[class].as_str()));
+        labels.extend(top.iter().map(|&class| compute.vision.labels[class].as_str()));
         scores.extend(top.iter().map(|&class| shares[class]));
     }
     let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.position().is_some())));
@@ -110,8 +112,8 @@ fn top_labels(rows: &[Option<Row>], k: usize, model: &Model) -> Result<ArrayRef>
     Ok(Arc::new(lists))
 }
 
-fn embeddings(rows: &[Option<Row>], normalize: bool, model: &Model) -> Result<ArrayRef> {
-    let length = model.embedding()?.length;
+fn embeddings(rows: &[Option<Row>], normalize: bool, compute: &Compute) -> Result<ArrayRef> {
+    let length = compute.model.embedding()?.length;
     let Ok(list_size) = i32::try_from(length) else {
         return internal_err!("an embedding of {length} numbers");
     };

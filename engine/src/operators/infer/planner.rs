@@ -52,7 +52,7 @@ impl ExtensionPlanner for InferPlanner {
         let index = |column| logical.schema().index_of_column(column);
         let options = OcelliOptions::of(session.config_options());
         let infer = Infer {
-            compute: Compute::new(&self.engine, model, &options, &node.outputs),
+            compute: Compute::new(&self.engine, model, &options, &node.outputs)?,
             image,
             is_uri: logical.schema().field(image).data_type().is_string(),
             guard: node.guard.as_ref().map(index).transpose()?,

@@ -202,7 +202,7 @@ impl Partition {
     }
 
     fn columns(&self) -> Columns {
-        let tensor = self.infer.compute.model.preprocess.len() * size_of::<f32>();
+        let tensor = self.infer.compute.vision.preprocess.len() * size_of::<f32>();
         match self.input {
             Input::There(_) => Columns { image: self.infer.image, unreadable: None, guard: self.infer.guard, tensor },
             Input::Named(_) => {
@@ -355,7 +355,7 @@ impl Partition {
         self.metrics.bytes_fetched.add(bytes);
         self.budget.count(self.number, images, bad);
         let infer = &self.infer;
-        let outputs = infer.outputs.iter().map(|output| column(&output.value, &rows, &infer.compute.model));
+        let outputs = infer.outputs.iter().map(|output| column(&output.value, &rows, &infer.compute));
         let outputs: Vec<ArrayRef> = outputs.collect::<Result<_>>()?;
         let columns = job.rows.columns()[..self.width].iter().cloned().chain(outputs).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(DataFusionError::from);
@@ -400,12 +400,12 @@ impl Infer {
 
     /// Has the model loaded, on a thread that may wait.
     async fn load(&self) -> Result<()> {
-        let model = &self.compute.model;
-        if model.is_loaded() {
+        let (model, kind) = (&self.compute.model, self.compute.backend.0);
+        if model.is_loaded(kind) {
             return Ok(());
         }
         let model = Arc::clone(model);
-        let loading = tokio::task::spawn_blocking(move || model.load().map(|_| ()));
+        let loading = tokio::task::spawn_blocking(move || model.load(kind).map(|_| ()));
         let loaded = loading.await.map_err(|error| internal_datafusion_err!("loading a model stopped: {error}"))?;
         Ok(loaded?)
     }

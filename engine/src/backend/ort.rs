@@ -1,0 +1,204 @@
+//! [`Ort`]: ONNX Runtime, from the library that this machine has.
+
+mod library;
+
+use std::ffi::CString;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, StringArray};
+use datafusion::arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use ort::AsPointer;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType, TensorRef, ValueType};
+
+use super::{Backend, GraphFile, Input, Output, Tensor};
+use crate::model::Graph;
+use crate::workers::Workers;
+
+pub(crate) use library::library;
+
+/// A graph, loaded once, that any number of workers run at the same time, each on its own thread.
+///
+/// ONNX Runtime starts no threads of its own: the workers are the parallelism, as for everything else. That is also what
+/// gives most images a second.
+pub(crate) struct Ort {
+    session: Session,
+    /// The names of the outputs, behind those of the graph the tensors that were asked for.
+    outputs: Vec<CString>,
+}
+
+impl Ort {
+    pub(super) fn load(file: &GraphFile, graph: &Graph, extra: &[String]) -> Result<Self, String> {
+        let library = library().as_ref().map_err(Clone::clone)?;
+        let words = |error: ort::Error| plain(&error);
+        let builder_words = |error: ort::Error<ort::session::builder::SessionBuilder>| plain(&error);
+        let builder = Session::builder(&library.environment).map_err(words)?;
+        let builder = builder.with_intra_threads(1).map_err(builder_words)?;
+        let builder = builder.with_inter_threads(1).map_err(builder_words)?;
+        // Differing batch sizes make plans that are not used again.
+        let mut builder = builder.with_memory_pattern(false).map_err(builder_words)?;
+        for (name, bytes) in &file.external {
+            let bytes: Arc<[u8]> = bytes.as_slice().into();
+            builder = builder.with_external_initializer_file_in_memory(name, bytes).map_err(builder_words)?;
+        }
+        let session = match extra {
+            [] => builder.commit_from_memory(&file.graph),
+            extra => builder.commit_from_memory(&with_outputs(&file.graph, extra)),
+        };
+        let names = graph.outputs.iter().map(|output| &output.name).chain(extra);
+        let outputs = names.map(|name| CString::new(name.as_str()).map_err(|error| error.to_string()));
+        Ok(Self { session: session.map_err(words)?, outputs: outputs.collect::<Result<_, _>>()? })
+    }
+}
+
+/// The same graph with some of its inner tensors as outputs, too.
+///
+/// Fields of a message that come again are merged (Protocol Buffers, "Last One Wins"), so they are written behind the file:
+/// `ModelProto.graph = 7`, `GraphProto.output = 12`, `ValueInfoProto.name = 1`.
+fn with_outputs(file: &[u8], extra: &[String]) -> Vec<u8> {
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        const LENGTH_DELIMITED: u8 = 2;
+        let mut bytes = vec![number << 3 | LENGTH_DELIMITED];
+        let mut length = content.len();
+        while length >= 0x80 {
+            bytes.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        bytes.extend_from_slice(content);
+        bytes
+    }
+    let outputs: Vec<u8> = extra.iter().flat_map(|name| field(12, &field(1, name.as_bytes()))).collect();
+    [file, &field(7, &outputs)].concat()
+}
+
+impl Backend for Ort {
+    fn run(&self, inputs: &[Input], outputs: &[Output], _: &Workers) -> Result<Vec<Tensor>, String> {
+        let values = inputs.iter().map(|input| value(&input.tensor)).collect::<Result<Vec<_>, _>>()?;
+        let names = inputs.iter().map(|input| CString::new(input.name.as_str()).map_err(|error| error.to_string()));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let wanted = outputs.iter().map(|output| match output {
+            Output::Number(number) => self.outputs.get(*number),
+            Output::Named(name) => self.outputs.iter().find(|output| output.as_bytes() == name.as_bytes()),
+        });
+        let wanted = wanted.collect::<Option<Vec<_>>>().ok_or("it was loaded for other outputs")?;
+        let results = run(&self.session, &names, &values, &wanted)?;
+        results.iter().map(tensor).collect()
+    }
+}
+
+/// `OrtApi::Run`, which ONNX Runtime documents to be safe from several threads at once; `ort` offers it to one at a time, because
+/// some accelerators are not. These sessions have the CPU alone.
+fn run(
+    session: &Session,
+    names: &[CString],
+    values: &[SessionInputValue],
+    outputs: &[&CString],
+) -> Result<Vec<DynValue>, String> {
+    let names: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+    let values: Vec<*const ort::sys::OrtValue> = values.iter().map(|value| value.ptr()).collect();
+    let wanted: Vec<_> = outputs.iter().map(|name| name.as_ptr()).collect();
+    let mut results: Vec<*mut ort::sys::OrtValue> = vec![ptr::null_mut(); wanted.len()];
+    // SAFETY: the session and the values live until this returns; the lengths are those of the arrays; the names end in NUL.
+    let status = unsafe {
+        (ort::api().Run)(
+            session.inner().ptr().cast_mut(),
+            ptr::null(),
+            names.as_ptr(),
+            values.as_ptr(),
+            values.len(),
+            wanted.as_ptr(),
+            wanted.len(),
+            results.as_mut_ptr(),
+        )
+    };
+    // SAFETY: the status is what the call returned, and is not used again.
+    unsafe { ort::Error::result_from_status(status) }.map_err(|error| plain(&error))?;
+    let results = results.into_iter().map(|result| NonNull::new(result).ok_or("an output is missing".to_owned()));
+    // SAFETY: each value is a new one that nobody else has, made by this session's allocator.
+    results.map(|result| Ok(unsafe { DynValue::from_ptr(result?, Some(session.allocator())) })).collect()
+}
+
+/// ONNX Runtime's words without what it says of itself.
+fn plain<T>(error: &ort::Error<T>) -> String {
+    error.message().trim().to_owned()
+}
+
+/// A view of a tensor, without a copy but for text and truth values.
+fn value(tensor: &Tensor) -> Result<SessionInputValue<'_>, String> {
+    fn view<T>(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>>
+    where
+        T: ArrowPrimitiveType,
+        T::Native: PrimitiveTensorElementType + std::fmt::Debug,
+    {
+        let numbers: &[T::Native] = tensor.values.as_primitive::<T>().values();
+        Ok(TensorRef::from_array_view((tensor.shape.as_slice(), numbers))?.into())
+    }
+    let value = match tensor.values.data_type() {
+        DataType::Float16 => view::<Float16Type>(tensor),
+        DataType::Float32 => view::<Float32Type>(tensor),
+        DataType::Float64 => view::<Float64Type>(tensor),
+        DataType::Int8 => view::<Int8Type>(tensor),
+        DataType::Int16 => view::<Int16Type>(tensor),
+        DataType::Int32 => view::<Int32Type>(tensor),
+        DataType::Int64 => view::<Int64Type>(tensor),
+        DataType::UInt8 => view::<UInt8Type>(tensor),
+        DataType::UInt16 => view::<UInt16Type>(tensor),
+        DataType::UInt32 => view::<UInt32Type>(tensor),
+        DataType::UInt64 => view::<UInt64Type>(tensor),
+        DataType::Boolean => {
+            let truths: Vec<bool> = tensor.values.as_boolean().values().iter().collect();
+            ort::value::Tensor::from_array((tensor.shape.clone(), truths)).map(SessionInputValue::from)
+        }
+        DataType::Utf8 => {
+            let texts = tensor.values.as_string::<i32>().iter();
+            let texts: Vec<String> = texts.map(|text| text.unwrap_or_default().to_owned()).collect();
+            ort::value::Tensor::from_string_array((tensor.shape.clone(), texts.as_slice())).map(SessionInputValue::from)
+        }
+        other => return Err(format!("it does not take values of type {other}")),
+    };
+    value.map_err(|error| plain(&error))
+}
+
+/// A copy.
+fn tensor(value: &DynValue) -> Result<Tensor, String> {
+    fn numbers<T>(value: &DynValue) -> ort::Result<(&Shape, ArrayRef)>
+    where
+        T: ArrowPrimitiveType,
+        T::Native: PrimitiveTensorElementType,
+    {
+        let (shape, numbers) = value.try_extract_tensor::<T::Native>()?;
+        Ok((shape, Arc::new(PrimitiveArray::<T>::from_iter_values(numbers.iter().copied()))))
+    }
+    let ValueType::Tensor { ty, .. } = value.dtype() else {
+        return Err("it gives something else than a tensor".to_owned());
+    };
+    let copied = match ty {
+        TensorElementType::Float16 => numbers::<Float16Type>(value),
+        TensorElementType::Float32 => numbers::<Float32Type>(value),
+        TensorElementType::Float64 => numbers::<Float64Type>(value),
+        TensorElementType::Int8 => numbers::<Int8Type>(value),
+        TensorElementType::Int16 => numbers::<Int16Type>(value),
+        TensorElementType::Int32 => numbers::<Int32Type>(value),
+        TensorElementType::Int64 => numbers::<Int64Type>(value),
+        TensorElementType::Uint8 => numbers::<UInt8Type>(value),
+        TensorElementType::Uint16 => numbers::<UInt16Type>(value),
+        TensorElementType::Uint32 => numbers::<UInt32Type>(value),
+        TensorElementType::Uint64 => numbers::<UInt64Type>(value),
+        TensorElementType::Bool => value.try_extract_tensor::<bool>().map(|(shape, truths)| {
+            let truths: ArrayRef = Arc::new(BooleanArray::from(truths.to_vec()));
+            (shape, truths)
+        }),
+        TensorElementType::String => value.try_extract_strings().map(|(shape, texts)| {
+            let texts: ArrayRef = Arc::new(StringArray::from(texts));
+            (shape, texts)
+        }),
+        other => return Err(format!("it gives values of type {other}")),
+    };
+    let (shape, values) = copied.map_err(|error| plain(&error))?;
+    Ok(Tensor { shape: shape.iter().map(|&length| usize::try_from(length).unwrap_or(0)).collect(), values })
+}

@@ -1,0 +1,117 @@
+//! [`Model::create`]: from a location to a model that works, or one sentence.
+
+use std::sync::{Arc, OnceLock};
+
+use super::folder::ModelFolder;
+use super::vision::{Embedding, Vision, looks_at_pictures, preprocess};
+use super::{Graph, Loaded, Model, ModelOptions, digest, extra, weights_hash};
+use crate::backend::{BackendChoice, GraphFile, Kind, Output};
+use crate::error::Error;
+use crate::location::Stores;
+use crate::workers::Workers;
+
+impl Model {
+    /// Reads, loads and tries the model at a location.
+    ///
+    /// # Errors
+    /// One sentence that names the file, or what of it does not fit.
+    pub(crate) async fn create(
+        name: &str,
+        location: &str,
+        options: ModelOptions,
+        session: BackendChoice,
+        mut stores: Stores,
+        workers: Arc<Workers>,
+    ) -> Result<Self, Error> {
+        let refuse =
+            |reason: String| Error::CreateModel { model: name.to_owned(), location: location.to_owned(), reason };
+        let folder = ModelFolder::read(location, options.labels.as_deref(), &mut stores).await.map_err(refuse)?;
+        let (name, location) = (name.to_owned(), location.to_owned());
+        let (model_name, model_location) = (name.clone(), location.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            Self::from_folder(model_name, model_location, folder, &options, session, &workers)
+        });
+        let refuse = |reason: String| Error::CreateModel { model: name.clone(), location: location.clone(), reason };
+        made.await.unwrap_or_else(|_| Err("loading it panicked".to_owned())).map_err(refuse)
+    }
+
+    fn from_folder(
+        name: String,
+        location: String,
+        folder: ModelFolder,
+        options: &ModelOptions,
+        session: BackendChoice,
+        workers: &Workers,
+    ) -> Result<Self, String> {
+        let decided = options.backend.unwrap_or(session).decide()?;
+        let (labels, recipe) = (folder.labels()?, folder.recipe()?);
+        let graph = folder.graph;
+        let pictures = looks_at_pictures(&graph);
+        let tensor = options.embedding.clone().or_else(|| graph.features.clone().filter(|_| pictures.is_ok()));
+        if let Some(unknown) = tensor.as_ref().filter(|tensor| !graph.tensors.contains(*tensor)) {
+            return Err(format!("embedding: it has no tensor '{unknown}'"));
+        }
+        let mut vision = match pictures {
+            Err(reason) if options.changes_recipe() || labels.is_some() => return Err(reason),
+            Err(reason) => Err(reason),
+            Ok(input) => {
+                let (preprocess, preprocess_origin) = preprocess(input, recipe, options)?;
+                let (labels, labels_origin) = labels.unwrap_or_default();
+                let is_softmaxed = graph.ends_in_softmax;
+                Ok(Vision { preprocess, labels, is_softmaxed, embedding: None, preprocess_origin, labels_origin })
+            }
+        };
+        let weights = weights_hash(&folder.file);
+        let loaded = load(folder.file, graph, decided.0, tensor.as_deref())?;
+        if let Ok(vision) = &mut vision {
+            loaded.try_out(vision, tensor, workers)?;
+        }
+        let cells = [OnceLock::new(), OnceLock::new()];
+        let _ = cells[decided.0 as usize].set(Ok(loaded));
+        let digest = OnceLock::from(digest(weights, vision.as_ref().ok()));
+        let vision = vision.map(Arc::new);
+        Ok(Self { name, location, file: &[], vision, digest, decided: Some(decided), loaded: cells })
+    }
+}
+
+/// With a word about the other backend when this one does not take it.
+fn load(file: GraphFile, graph: Graph, kind: Kind, tensor: Option<&str>) -> Result<Loaded, String> {
+    let refuse = |reason: String| {
+        let other = match kind {
+            Kind::Ort => Kind::Rten,
+            Kind::Rten => Kind::Ort,
+        };
+        format!(
+            "backend {} cannot load it: {reason}; OPTIONS ('backend' '{}') tries the other",
+            kind.name(),
+            other.name()
+        )
+    };
+    let backend = kind.load(file, &graph, &extra(&graph, tensor)).map_err(refuse)?;
+    Ok(Loaded { graph, backend })
+}
+
+impl Loaded {
+    /// Runs one black picture: what comes out says how many classes there are, and how long the embedding is.
+    fn try_out(&self, vision: &mut Vision, tensor: Option<String>, workers: &Workers) -> Result<(), String> {
+        let mut outputs = vec![Output::Number(0)];
+        outputs.extend(tensor.as_deref().map(Output::Named));
+        let black = vec![0.0; vision.preprocess.len()];
+        let results = self.run_images(vision, black, 1, &outputs, workers);
+        let results = results.map_err(|reason| format!("it does not run on a picture: {reason}"))?;
+        let classes = results.first().map_or(0, Vec::len);
+        if classes == 0 {
+            return Err("it gives nothing for a picture".to_owned());
+        }
+        if vision.labels.is_empty() {
+            vision.labels = (0..classes).map(|class| class.to_string()).collect();
+            "assumed: the numbers of the classes".clone_into(&mut vision.labels_origin);
+        } else if vision.labels.len() != classes {
+            let (count, origin) = (vision.labels.len(), &vision.labels_origin);
+            return Err(format!("{origin} has {count} labels, and it gives {classes} scores for a picture"));
+        }
+        vision.embedding =
+            tensor.zip(results.get(1)).map(|(tensor, result)| Embedding { tensor, length: result.len() });
+        Ok(())
+    }
+}

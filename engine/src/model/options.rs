@@ -1,0 +1,193 @@
+//! [`ModelOptions`]: what `OPTIONS (…)` says in `CREATE MODEL`.
+
+use ocelli_udf::image::Filter;
+
+use super::preprocess::{Channels, Crop, Layout, Recipe, Resize, Rounding};
+use crate::backend::BackendChoice;
+
+/// Each wins over what the files say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct ModelOptions {
+    pub(crate) backend: Option<BackendChoice>,
+    /// A file of labels, a line each.
+    pub(crate) labels: Option<String>,
+    /// The tensor that `embed` gives.
+    pub(crate) embedding: Option<String>,
+    pub(crate) layout: Option<Layout>,
+    size: Option<Resize>,
+    /// `Some(None)` for no crop.
+    crop: Option<Option<Crop>>,
+    resample: Option<Filter>,
+    rescale_factor: Option<f64>,
+    mean: Option<[f32; 3]>,
+    std: Option<[f32; 3]>,
+    channels: Option<Channels>,
+}
+
+/// The names of the options, for messages.
+const NAMES: &str =
+    "backend, channels, crop, device, embedding, labels, layout, mean, rescale_factor, resample, size, std";
+
+impl ModelOptions {
+    /// # Errors
+    /// One sentence for an option that does not exist, or a value that it does not take.
+    pub(crate) fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
+        let mut options = Self::default();
+        for (key, value) in pairs {
+            let value = value.trim();
+            match key.to_ascii_lowercase().as_str() {
+                "backend" => options.backend = Some(BackendChoice::parse(value)?),
+                "device" => device(value)?,
+                "labels" => options.labels = Some(value.to_owned()),
+                "embedding" => options.embedding = Some(value.to_owned()),
+                "size" => options.size = Some(size(value)?),
+                "crop" => options.crop = Some(crop(value)?),
+                "resample" => options.resample = Some(resample(value)?),
+                "rescale_factor" => options.rescale_factor = Some(number(key, value)?),
+                "mean" => options.mean = Some(triple(key, value)?),
+                "std" => options.std = Some(triple(key, value)?),
+                "channels" => {
+                    options.channels = Some(one_of(key, value, ["rgb", "bgr"], [Channels::Rgb, Channels::Bgr])?)
+                }
+                "layout" => options.layout = Some(one_of(key, value, ["nchw", "nhwc"], [Layout::Nchw, Layout::Nhwc])?),
+                _ => return Err(format!("option '{key}' does not exist; the options are {NAMES}")),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether any of them is about pixels.
+    pub(crate) fn changes_recipe(&self) -> bool {
+        *self
+            != Self {
+                backend: self.backend,
+                labels: self.labels.clone(),
+                embedding: self.embedding.clone(),
+                ..Self::default()
+            }
+    }
+
+    /// A recipe with what they say instead.
+    pub(crate) fn applied_to(&self, recipe: Recipe) -> Recipe {
+        Recipe {
+            resize: self.size.unwrap_or(recipe.resize),
+            filter: self.resample.unwrap_or(recipe.filter),
+            crop: self.crop.unwrap_or(recipe.crop),
+            rescale: self.rescale_factor.unwrap_or(recipe.rescale),
+            mean: self.mean.unwrap_or(recipe.mean),
+            std: self.std.unwrap_or(recipe.std),
+            channels: self.channels.unwrap_or(recipe.channels),
+            layout: self.layout.unwrap_or(recipe.layout),
+        }
+    }
+}
+
+fn device(value: &str) -> Result<(), String> {
+    match value.to_ascii_lowercase().as_str() {
+        "auto" | "cpu" => Ok(()),
+        "gpu" => Err("device 'gpu' is not there yet: models run on the CPU; 'auto' and 'cpu' do".to_owned()),
+        _ => Err(format!("device must be 'auto' or 'cpu', got '{value}'")),
+    }
+}
+
+fn size(value: &str) -> Result<Resize, String> {
+    match (value, sides(value)) {
+        ("none", _) => Ok(Resize::None),
+        (_, Some((edge, None))) => Ok(Resize::ShortestEdge(edge)),
+        (_, Some((width, Some(height)))) => Ok(Resize::Exact(width, height)),
+        _ => Err(format!(
+            "size must be '256' for the shortest edge, '256x256' for width and height, or 'none', got '{value}'"
+        )),
+    }
+}
+
+fn crop(value: &str) -> Result<Option<Crop>, String> {
+    match (value, sides(value)) {
+        ("none", _) => Ok(None),
+        (_, Some((width, height))) => {
+            Ok(Some(Crop { width, height: height.unwrap_or(width), rounding: Rounding::Even }))
+        }
+        _ => Err(format!("crop must be '224', '224x224' for width and height, or 'none', got '{value}'")),
+    }
+}
+
+/// `224` or `640x480`.
+fn sides(value: &str) -> Option<(u32, Option<u32>)> {
+    match value.split_once('x') {
+        None => Some((value.parse().ok()?, None)),
+        Some((width, height)) => Some((width.trim().parse().ok()?, Some(height.trim().parse().ok()?))),
+    }
+}
+
+fn resample(value: &str) -> Result<Filter, String> {
+    let names: Vec<&str> = Filter::NAMED.iter().map(|(name, _)| *name).collect();
+    Filter::from_name(value).ok_or_else(|| format!("resample must be one of {}, got '{value}'", names.join(", ")))
+}
+
+fn number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T, String> {
+    value.trim().parse().map_err(|_| format!("{key} must be a number, got '{value}'"))
+}
+
+/// `0.485, 0.456, 0.406`, or one number for all three.
+fn triple(key: &str, value: &str) -> Result<[f32; 3], String> {
+    let numbers: Result<Vec<f32>, String> = value.split(',').map(|part| number(key, part)).collect();
+    match numbers.as_deref() {
+        Ok([all]) => Ok([*all; 3]),
+        Ok([a, b, c]) => Ok([*a, *b, *c]),
+        _ => Err(format!("{key} must be three numbers, as in '0.5, 0.5, 0.5', got '{value}'")),
+    }
+}
+
+fn one_of<T: Copy>(key: &str, value: &str, names: [&str; 2], values: [T; 2]) -> Result<T, String> {
+    let position = names.iter().position(|name| name.eq_ignore_ascii_case(value));
+    let [first, second] = names;
+    position.map(|at| values[at]).ok_or_else(|| format!("{key} must be '{first}' or '{second}', got '{value}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_win_over_a_recipe() {
+        let options = ModelOptions::parse([
+            ("SIZE", "232"),
+            ("crop", "192x160"),
+            ("resample", "Bicubic"),
+            ("mean", "104,117,123"),
+            ("std", "1"),
+            ("rescale_factor", "1"),
+            ("channels", "BGR"),
+            ("layout", "nhwc"),
+        ]);
+        assert_eq!(
+            options.unwrap().applied_to(Recipe::imagenet(224, 224)).to_string(),
+            "resize shortest edge 232 (bicubic), crop 192 x 160, - (104, 117, 123), BGR, NHWC"
+        );
+        assert!(!ModelOptions::parse([("backend", "rten"), ("device", "auto")]).unwrap().changes_recipe());
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for (key, value, problem) in [
+            ("bakend", "rten", "option 'bakend' does not exist; the options are backend, channels"),
+            ("backend", "tract", "backend must be 'auto', 'ort' or 'rten', got 'tract'"),
+            ("device", "gpu", "device 'gpu' is not there yet"),
+            ("device", "tpu", "device must be 'auto' or 'cpu', got 'tpu'"),
+            ("size", "large", "size must be '256' for the shortest edge"),
+            ("crop", "1x2x3", "crop must be '224'"),
+            (
+                "resample",
+                "cubic",
+                "resample must be one of nearest, box, bilinear, hamming, bicubic, lanczos, got 'cubic'",
+            ),
+            ("mean", "1,2", "mean must be three numbers"),
+            ("std", "a", "std must be three numbers"),
+            ("rescale_factor", "half", "rescale_factor must be a number, got 'half'"),
+            ("layout", "hwc", "layout must be 'nchw' or 'nhwc', got 'hwc'"),
+        ] {
+            let error = ModelOptions::parse([(key, value)]).unwrap_err();
+            assert!(error.starts_with(problem), "{error}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! [`Vision`]: how a model looks at pictures, and what it says of them.
+
+use super::graph::{Dim, Element, Graph, TensorInfo};
+use super::options::ModelOptions;
+use super::preprocess::{Layout, Preprocess, Recipe};
+
+/// Everything between a picture and what a user sees of a model.
+#[derive(Debug, Clone)]
+pub(crate) struct Vision {
+    pub(crate) preprocess: Preprocess,
+    /// One name for each class, in the order of the model's scores.
+    pub(crate) labels: Vec<String>,
+    /// Whether its scores are probabilities.
+    pub(crate) is_softmaxed: bool,
+    pub(crate) embedding: Option<Embedding>,
+    /// Where the preprocessing comes from.
+    pub(crate) preprocess_origin: String,
+    /// Where the labels come from.
+    pub(crate) labels_origin: String,
+}
+
+/// The tensor before the last layer.
+#[derive(Debug, Clone)]
+pub(crate) struct Embedding {
+    /// Its name in the graph.
+    pub(crate) tensor: String,
+    /// Numbers an image.
+    pub(crate) length: usize,
+}
+
+/// Whether a graph looks at pictures.
+///
+/// # Errors
+/// Why it does not.
+pub(super) fn looks_at_pictures(graph: &Graph) -> Result<&TensorInfo, String> {
+    let [input] = graph.inputs.as_slice() else {
+        return Err(format!("it has {} inputs", graph.inputs.len()));
+    };
+    let is_image = input.dims.len() == 4
+        && matches!(input.element, Element::F32 | Element::F16 | Element::U8)
+        && [1, 3].into_iter().any(|axis| matches!(input.dims[axis], Dim::Fixed(3) | Dim::Named(_) | Dim::Unknown));
+    if !is_image {
+        return Err(format!("its input is {input}, and not [images, 3, height, width] or [images, height, width, 3]"));
+    }
+    Ok(input)
+}
+
+/// The recipe for a graph, from its files or what its input tells, with a user's changes.
+///
+/// # Errors
+/// One sentence when the result does not fit the graph.
+pub(super) fn preprocess(
+    input: &TensorInfo,
+    known: Option<(Recipe, String)>,
+    options: &ModelOptions,
+) -> Result<(Preprocess, String), String> {
+    let layout = options.layout.unwrap_or(match (&input.dims[1], &input.dims[3]) {
+        (Dim::Fixed(3), _) => Layout::Nchw,
+        (_, Dim::Fixed(3)) => Layout::Nhwc,
+        _ => Layout::Nchw,
+    });
+    let (height, width) = match layout {
+        Layout::Nchw => (&input.dims[2], &input.dims[3]),
+        Layout::Nhwc => (&input.dims[1], &input.dims[2]),
+    };
+    let fixed = |dim: &Dim| match dim {
+        Dim::Fixed(length) => u32::try_from(*length).ok(),
+        _ => None,
+    };
+    let (recipe, mut origin) = known.unwrap_or_else(|| {
+        const USUAL: u32 = 224;
+        let sides = (fixed(width).unwrap_or(USUAL), fixed(height).unwrap_or(USUAL));
+        let recipe = Recipe::imagenet(sides.0, sides.1);
+        match input.element {
+            // Whoever takes bytes scales them inside.
+            Element::U8 => (recipe.unscaled(), "assumed: ImageNet's resize and crop, pixels as they are".to_owned()),
+            _ => (recipe, "assumed: ImageNet's".to_owned()),
+        }
+    });
+    let recipe = options.applied_to(Recipe { layout, ..recipe });
+    if options.changes_recipe() {
+        origin = format!("OPTIONS, then {origin}");
+    }
+    let preprocess = Preprocess::new(recipe).map_err(|reason| format!("preprocessing ({origin}): {reason}"))?;
+    let ours = [preprocess.width, preprocess.height];
+    let theirs = [fixed(width), fixed(height)];
+    if ours.iter().zip(theirs).any(|(ours, theirs)| theirs.is_some_and(|theirs| theirs as usize != *ours)) {
+        let [width, height] = ours;
+        return Err(format!(
+            "preprocessing ({origin}) makes pictures of {width} x {height} pixels, and its input is {input}; \
+             OPTIONS ('size' …, 'crop' …) changes that"
+        ));
+    }
+    Ok((preprocess, origin))
+}
