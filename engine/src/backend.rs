@@ -101,6 +101,14 @@ impl Kind {
     }
 }
 
+/// The library of ONNX Runtime that models run on: its version and where it is.
+///
+/// # Errors
+/// Why there is none, for a sentence.
+pub fn onnx_runtime() -> Result<String, String> {
+    ort::library().as_ref().map(ToString::to_string).map_err(Clone::clone)
+}
+
 /// What a user says about the backend: `'auto'`, or the name of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

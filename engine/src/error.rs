@@ -112,6 +112,15 @@ pub enum Error {
         function: &'static str,
     },
 
+    /// `predict` was called with other columns than its model takes.
+    #[error("predict by model '{model}': {problem}")]
+    Prediction {
+        /// The model's name.
+        model: String,
+        /// What does not fit.
+        problem: String,
+    },
+
     /// A call stands where it cannot be planned.
     #[error("{function} cannot be used here: {reason}")]
     Misplaced {

@@ -22,6 +22,7 @@
 mod infer_call;
 mod infer_function;
 mod infer_udf;
+mod predict;
 
 use std::sync::{Arc, LazyLock};
 
@@ -36,6 +37,7 @@ pub(crate) use infer_function::InferFunction;
 
 use crate::engine::Engine;
 use infer_udf::InferUdf;
+use predict::Predict;
 
 /// Every function of a new Ocelli session that DataFusion does not have, those of [`ocelli_udf`] last.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
@@ -45,7 +47,8 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
 /// [`all`], with the models of a session.
 pub(crate) fn of(engine: &Engine, model: &str) -> Vec<Arc<ScalarUDF>> {
     let udf = |function| Arc::new(InferUdf::new(function, engine.clone(), model).into());
-    InferFunction::ALL.into_iter().map(udf).chain(ocelli_udf::all()).collect()
+    let predict = Arc::new(Predict::new(engine.clone()).into());
+    InferFunction::ALL.into_iter().map(udf).chain([predict]).chain(ocelli_udf::all()).collect()
 }
 
 /// Those that expressions are made of, before there is a session: a session takes its own models for them.
@@ -53,7 +56,8 @@ static INFER: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     // The tests of the bundled model read the same files; a broken one would leave these functions out.
     let Ok(engine) = Engine::bundled(1) else { return Vec::new() };
     let udf = |function| Arc::new(InferUdf::sessionless(function, engine.clone()).into());
-    InferFunction::ALL.into_iter().map(udf).collect()
+    let predict = Arc::new(Predict::new(engine.clone()).into());
+    InferFunction::ALL.into_iter().map(udf).chain([predict]).collect()
 });
 
 fn call(function: InferFunction, arguments: Vec<Expr>) -> Expr {

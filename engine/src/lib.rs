@@ -43,7 +43,7 @@ mod sql;
 mod system;
 mod workers;
 
-pub use backend::BackendChoice;
+pub use backend::{BackendChoice, onnx_runtime};
 pub use error::{Error, explain};
 pub use ocelli_udf::image::ImageError;
 pub use options::{OcelliOptions, OnError};

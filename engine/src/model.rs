@@ -23,7 +23,7 @@ use crate::backend::{Backend, BackendChoice, Bytes, GraphFile, Input, Kind, Outp
 use crate::error::Error;
 use crate::workers::Workers;
 
-pub(crate) use graph::{Graph, omits_kernel_shape};
+pub(crate) use graph::{Dim, Graph, TensorInfo, omits_kernel_shape};
 pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;

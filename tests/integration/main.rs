@@ -1,8 +1,9 @@
 //! The tests that look at more than one crate, as one program: `cargo test -p ocelli-tests --test integration [name]`.
 //!
-//! What a machine lacks is reported as ignored, with the reason; `OCELLI_REQUIRE=gpu,data` makes failures of that.
+//! What a machine lacks is reported as ignored, with the reason; `OCELLI_REQUIRE=gpu,ort,data` makes failures of that.
 
 mod accuracy;
+mod conformance;
 mod decode;
 mod functions;
 mod gemm;
@@ -24,6 +25,7 @@ fn main() {
     std::env::set_current_dir("..").expect("the repository is there");
     let mut trials = Vec::new();
     trials.extend(accuracy::trials());
+    trials.extend(conformance::trials());
     trials.extend(decode::trials());
     trials.extend(functions::trials());
     trials.extend(gemm::trials());
