@@ -30,7 +30,7 @@ use datafusion::logical_expr::{Expr, ScalarUDF};
 use datafusion::prelude::lit;
 use datafusion::scalar::ScalarValue;
 
-pub use ocelli_udf::expr_fn::{image_format, image_height, image_width};
+pub use ocelli_udf::expr_fn::*;
 
 pub(crate) use infer_call::{InferCall, Task, label_and_score, value_and_error};
 pub(crate) use infer_function::InferFunction;
@@ -88,6 +88,12 @@ pub fn classify_topk(image: Expr, k: usize) -> Expr {
 /// The vector before the last layer of the session's model.
 pub fn embed(image: Expr) -> Expr {
     call(InferFunction::Embed, vec![image])
+}
+
+/// Any model on columns, one for each of its inputs, or numbers for the one that it has.
+pub fn predict(model: &str, columns: Vec<Expr>) -> Expr {
+    let udf = INFER.iter().find(|udf| udf.inner().is::<Predict>());
+    udf.expect("the bundled model can be read").call([vec![lit(model)], columns].concat())
 }
 
 /// [`classify`], NULL for an image that cannot be decoded.

@@ -82,7 +82,10 @@ async fn agrees(case: &Case, backend: &str) -> Result<(), Box<dyn Error>> {
             "FLOAT" => "CAST((i * 37 % 101) / 101.0 - 0.5 AS FLOAT)".to_owned(),
             other => format!("CAST(i * 37 % 101 AS {other})"),
         };
-        format!("array_agg({value} ORDER BY i) FILTER (WHERE i / {length} = row AND i < {length} * {}) AS c{number}", case.rows)
+        format!(
+            "array_agg({value} ORDER BY i) FILTER (WHERE i / {length} = row AND i < {length} * {}) AS c{number}",
+            case.rows
+        )
     });
     let columns: Vec<String> = columns.collect();
     let names: Vec<String> = (0..columns.len()).map(|number| format!("c{number}")).collect();
@@ -111,7 +114,8 @@ async fn agrees(case: &Case, backend: &str) -> Result<(), Box<dyn Error>> {
         let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(worst <= case.tolerance * largest, "{name}: {worst} of {largest}: {ours:?}, {theirs:?}");
         if theirs.len() == 3 * case.rows {
-            let best = |scores: &[f64]| scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
+            let best =
+                |scores: &[f64]| scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
             let classes = |scores: &[f64]| scores.chunks(3).map(best).collect::<Vec<_>>();
             assert_eq!(classes(&ours), classes(&theirs), "the best classes");
         }

@@ -1,4 +1,4 @@
-//! FUNCTIONS.md says what the functions' own documentation says: `cargo test -p ocelli-tests --test integration functions`.
+//! docs/functions.md says what the functions' own documentation says: `cargo test -p ocelli-tests --test integration functions`.
 //!
 //! `OCELLI_COMPLETE=1` writes the file instead of comparing it.
 
@@ -44,12 +44,12 @@ fn reference() -> Result<(), Box<dyn Error>> {
         }
     }
     if std::env::var_os("OCELLI_COMPLETE").is_some() {
-        fs::write("FUNCTIONS.md", &page)?;
+        fs::write("docs/functions.md", &page)?;
     }
-    let written = fs::read_to_string("FUNCTIONS.md").unwrap_or_default();
+    let written = fs::read_to_string("docs/functions.md").unwrap_or_default();
     assert!(
         written == page,
-        "FUNCTIONS.md is not up to date; OCELLI_COMPLETE=1 cargo test -p ocelli-tests --test integration functions"
+        "docs/functions.md is not up to date; OCELLI_COMPLETE=1 cargo test -p ocelli-tests --test integration functions"
     );
     Ok(())
 }

@@ -7,12 +7,16 @@ use std::panic::{UnwindSafe, catch_unwind};
 
 mod column;
 mod decode;
+mod encode;
+mod hash;
 mod header;
 mod resize;
 mod shrink;
 
 pub use column::{ImageColumn, is_image_type};
 pub use decode::{decode, decode_to_fit, decoded_bytes};
+pub use encode::encode;
+pub use hash::{dhash, phash};
 pub use header::{Header, probe};
 pub use resize::{Filter, Region, resize, resize_region};
 

@@ -23,15 +23,39 @@ use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
 
+mod decoded;
 mod function;
+mod hamming_distance;
 pub mod image;
+mod image_crop;
+mod image_decode;
+mod image_encode;
 mod image_format;
+mod image_function;
+mod image_hash;
 mod image_height;
+mod image_resize;
+mod image_to_tensor;
 mod image_width;
+mod vector_function;
 
 /// Every function of this crate, in the order of their names.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![image_format::udf(), image_height::udf(), image_width::udf()]
+    vec![
+        vector_function::cosine_similarity(),
+        vector_function::dot(),
+        hamming_distance::udf(),
+        image_crop::udf(),
+        image_decode::udf(),
+        image_encode::udf(),
+        image_format::udf(),
+        image_hash::udf(),
+        image_height::udf(),
+        image_resize::udf(),
+        image_to_tensor::udf(),
+        image_width::udf(),
+        vector_function::l2_distance(),
+    ]
 }
 
 /// Adds [every function](all) to a session, replacing functions of the same name.
@@ -43,12 +67,50 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
 }
 
 /// The functions as DataFrame expressions, e.g. `image_width(col("image"))`.
+///
+/// Arguments that have defaults in SQL are left out here; `udf().call(…)` of a registered function takes them all.
 pub mod expr_fn {
     use datafusion::logical_expr::Expr;
+    use datafusion::prelude::lit;
+
+    /// The cosine of the angle between two vectors.
+    pub fn cosine_similarity(a: Expr, b: Expr) -> Expr {
+        crate::vector_function::cosine_similarity().call(vec![a, b])
+    }
+
+    /// The sum of the products of two vectors' numbers.
+    pub fn dot(a: Expr, b: Expr) -> Expr {
+        crate::vector_function::dot().call(vec![a, b])
+    }
+
+    /// How many bits of two hashes differ.
+    pub fn hamming_distance(a: Expr, b: Expr) -> Expr {
+        crate::hamming_distance::udf().call(vec![a, b])
+    }
+
+    /// The part of an image that starts at `(x, y)`, decoded.
+    pub fn image_crop(image: Expr, x: u32, y: u32, width: u32, height: u32) -> Expr {
+        crate::image_crop::udf().call(vec![image, lit(x), lit(y), lit(width), lit(height)])
+    }
+
+    /// The pixels of an encoded image: `STRUCT<width, height, channels, data>`.
+    pub fn image_decode(image: Expr) -> Expr {
+        crate::image_decode::udf().call(vec![image])
+    }
+
+    /// A file of an image's pixels, in a format such as `"jpeg"`.
+    pub fn image_encode(image: Expr, format: &str) -> Expr {
+        crate::image_encode::udf().call(vec![image, lit(format)])
+    }
 
     /// The file format of an encoded image, e.g. `'jpeg'`; NULL when it is none that can be read.
     pub fn image_format(image: Expr) -> Expr {
         crate::image_format::udf().call(vec![image])
+    }
+
+    /// The perceptual hash of an image.
+    pub fn image_hash(image: Expr) -> Expr {
+        crate::image_hash::udf().call(vec![image])
     }
 
     /// The height in pixels of an encoded image, as displayed.
@@ -56,9 +118,24 @@ pub mod expr_fn {
         crate::image_height::udf().call(vec![image])
     }
 
+    /// An image in another size, decoded.
+    pub fn image_resize(image: Expr, width: u32, height: u32) -> Expr {
+        crate::image_resize::udf().call(vec![image, lit(width), lit(height)])
+    }
+
+    /// The pixels of an image as numbers from 0 to 1, one channel after the other.
+    pub fn image_to_tensor(image: Expr) -> Expr {
+        crate::image_to_tensor::udf().call(vec![image])
+    }
+
     /// The width in pixels of an encoded image, as displayed.
     pub fn image_width(image: Expr) -> Expr {
         crate::image_width::udf().call(vec![image])
+    }
+
+    /// The Euclidean distance of two vectors.
+    pub fn l2_distance(a: Expr, b: Expr) -> Expr {
+        crate::vector_function::l2_distance().call(vec![a, b])
     }
 }
 

@@ -120,7 +120,7 @@ impl ScalarUDFImpl for Predict {
             Documentation::builder(section, description, SYNTAX)
                 .with_argument("model", "The name of a model, a constant")
                 .with_argument("column", "Values for an input of the model, in the order of its inputs")
-                .with_sql_example("SELECT predict('resnet20-cifar10', make_array(…)) FROM …")
+                .with_sql_example("SELECT predict('resnet20-cifar10', array_repeat(0.5, 3072))")
                 .build()
         });
         Some(&DOCUMENTATION)
@@ -164,7 +164,8 @@ fn place(graph: &Graph, types: &[&DataType]) -> Result<Placement, String> {
             value = item.data_type();
         }
         let is_text = |data_type: &DataType| data_type.is_string();
-        let is_number = |data_type: &DataType| data_type.is_numeric() || matches!(data_type, DataType::Boolean | DataType::Null);
+        let is_number =
+            |data_type: &DataType| data_type.is_numeric() || matches!(data_type, DataType::Boolean | DataType::Null);
         if !(is_text(value) && is_text(&wanted) || is_number(value) && is_number(&wanted)) {
             return Err(format!("its input is {input}, got a column of type {data_type}"));
         }
@@ -218,9 +219,15 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
     if present.true_count() == 0 {
         return Ok(new_null_array(&wanted, rows));
     }
-    let columns: Vec<ArrayRef> = columns.iter().map(|column| filter(column, &present)).collect::<Result<_, _>>().map_err(words)?;
+    let columns: Vec<ArrayRef> =
+        columns.iter().map(|column| filter(column, &present)).collect::<Result<_, _>>().map_err(words)?;
     let inputs = match placement {
-        Placement::Each => graph.inputs.iter().zip(&columns).map(|(input, column)| tensor(input, column)).collect::<Result<Vec<_>, _>>()?,
+        Placement::Each => graph
+            .inputs
+            .iter()
+            .zip(&columns)
+            .map(|(input, column)| tensor(input, column))
+            .collect::<Result<Vec<_>, _>>()?,
         Placement::Beside => vec![beside(&graph.inputs[0], &columns)?],
     };
     let count = present.true_count();
@@ -235,7 +242,10 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
             Ok(Input { name: info.name.clone(), tensor: part })
         });
         let results = loaded.backend.run(&inputs.collect::<Result<Vec<_>, String>>()?, &outputs, &engine.workers)?;
-        let kept = results.into_iter().zip(&graph.outputs).map(|(result, info)| keep(result, info, rows, batch.unwrap_or(rows)));
+        let kept = results
+            .into_iter()
+            .zip(&graph.outputs)
+            .map(|(result, info)| keep(result, info, rows, batch.unwrap_or(rows)));
         kept.collect::<Result<Vec<ArrayRef>, String>>()
     };
     let starts: Vec<usize> = (0..count).step_by(size).collect();
@@ -254,10 +264,12 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
     };
     // Back to where the rows were.
     let mut next = 0;
-    let places = present.iter().map(|is_present| (is_present == Some(true)).then(|| {
-        next += 1;
-        next - 1
-    }));
+    let places = present.iter().map(|is_present| {
+        (is_present == Some(true)).then(|| {
+            next += 1;
+            next - 1
+        })
+    });
     take(&values, &UInt32Array::from_iter(places), None).map_err(words)
 }
 
@@ -275,7 +287,7 @@ fn tensor(info: &TensorInfo, column: &ArrayRef) -> Result<Tensor, String> {
     let rest = info.dims.get(1..).unwrap_or_default();
     let fixed: usize = rest.iter().map(|dim| if let Dim::Fixed(length) = dim { *length } else { 1 }).product();
     let open = rest.iter().filter(|dim| !matches!(dim, Dim::Fixed(_))).count();
-    if fixed == 0 || length % fixed != 0 || (open == 0 && length != fixed) || (open > 1 && length != fixed) {
+    if fixed == 0 || !length.is_multiple_of(fixed) || (open == 0 && length != fixed) || (open > 1 && length != fixed) {
         return Err(format!("its input is {info}, got {length} values in a row"));
     }
     let mut left = length / fixed;
@@ -299,7 +311,10 @@ fn flattened(lists: &ArrayRef) -> Result<ArrayRef, String> {
     let lists = lists.as_list::<i32>();
     let lengths: Vec<usize> = lists.offsets().lengths().collect();
     if let Some(row) = lengths.iter().position(|length| *length != lengths[0]) {
-        return Err(format!("the lists of a batch have {} values and {}; they must be equally long", lengths[0], lengths[row]));
+        return Err(format!(
+            "the lists of a batch have {} values and {}; they must be equally long",
+            lengths[0], lengths[row]
+        ));
     }
     let first = lists.value_offsets().first().copied().unwrap_or(0) as usize;
     Ok(lists.values().slice(first, lengths.iter().sum()))
@@ -310,7 +325,8 @@ fn beside(info: &TensorInfo, columns: &[ArrayRef]) -> Result<Tensor, String> {
     let words = |error: datafusion::arrow::error::ArrowError| error.to_string();
     let columns: Vec<ArrayRef> = columns.iter().map(|column| as_element(info, column)).collect::<Result<_, _>>()?;
     let rows = columns.first().map_or(0, |column| column.len());
-    let places: Vec<(usize, usize)> = (0..rows).flat_map(|row| (0..columns.len()).map(move |column| (column, row))).collect();
+    let places: Vec<(usize, usize)> =
+        (0..rows).flat_map(|row| (0..columns.len()).map(move |column| (column, row))).collect();
     let columns: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
     Ok(Tensor { shape: vec![rows, columns.len()], values: interleave(&columns, &places).map_err(words)? })
 }

@@ -1,13 +1,15 @@
 //! [`fill_gaps`]: `embed(image, normalize => true)` leaves out the arguments before it.
 
 use std::ops::ControlFlow;
+use std::sync::{Arc, LazyLock};
 
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Value, VisitMut, visit_expressions_mut,
 };
 
-use crate::functions::InferFunction;
+use crate::functions;
 
 /// Puts the named arguments of our functions in their places, with NULL for those left out between them.
 ///
@@ -29,10 +31,10 @@ fn fill(node: &mut impl VisitMut) {
     let _: ControlFlow<()> = visit_expressions_mut(node, |expr| {
         if let Expr::Function(function) = expr
             && let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice()
-            && let Some(function_named) =
-                InferFunction::ALL.iter().find(|known| known.name().eq_ignore_ascii_case(&name.value))
+            && let Some((_, parameters)) =
+                parameters().iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value))
             && let FunctionArguments::List(list) = &mut function.args
-            && let Some(placed) = placed(&list.args, function_named.parameters())
+            && let Some(placed) = placed(&list.args, parameters)
         {
             list.args = placed;
         }
@@ -40,8 +42,19 @@ fn fill(node: &mut impl VisitMut) {
     });
 }
 
+/// The names of our functions' arguments, where they have names.
+fn parameters() -> &'static [(String, Vec<String>)] {
+    static PARAMETERS: LazyLock<Vec<(String, Vec<String>)>> = LazyLock::new(|| {
+        let named = |function: Arc<ScalarUDF>| {
+            Some((function.name().to_owned(), function.signature().parameter_names.clone()?))
+        };
+        functions::all().into_iter().filter_map(named).collect()
+    });
+    &PARAMETERS
+}
+
 /// The arguments by position; `None` to leave the call, and what is wrong with it, to DataFusion.
-fn placed(args: &[FunctionArg], parameters: &[&str]) -> Option<Vec<FunctionArg>> {
+fn placed(args: &[FunctionArg], parameters: &[String]) -> Option<Vec<FunctionArg>> {
     let mut placed: Vec<Option<FunctionArgExpr>> = Vec::new();
     let mut has_names = false;
     for arg in args {
@@ -82,6 +95,7 @@ mod tests {
     fn what_is_left_out_is_null() {
         for (call, same) in [
             ("embed(image, normalize => true)", "embed(image, NULL, true)"),
+            ("image_resize(image, resample => 'box', height => h)", "image_resize(image, NULL, h, 'box')"),
             ("Classify_TopK(model => 'm', image => x, on_error => 'struct')", "Classify_TopK(x, NULL, 'm', 'struct')"),
             (
                 "upper(classify(image, on_error => 'struct')['value'])",

@@ -1,0 +1,22 @@
+//! The pictures that look most like one: `cargo run -p ocelli-examples --example nearest_neighbours`
+
+use datafusion::prelude::*;
+use ocelli::Ocelli;
+use ocelli::functions::{cosine_similarity, embed};
+
+#[tokio::main]
+async fn main() -> datafusion::error::Result<()> {
+    let ocelli = Ocelli::builder().build()?;
+    let photos = ocelli.context().read_parquet("examples/data/photos.parquet", ParquetReadOptions::default()).await?;
+    // Each picture goes through the model once, and is a vector from then on.
+    let vectors = photos.select(vec![col("uri"), embed(col("image")).alias("vector")])?.cache().await?;
+    let wanted = vectors.clone().filter(col("uri").eq(lit("photos/fire-truck.jpg")))?;
+    let wanted = wanted.select(vec![col("vector").alias("wanted")])?;
+    let others = vectors.filter(col("uri").not_eq(lit("photos/fire-truck.jpg")))?;
+    let neighbours = others
+        .join(wanted, JoinType::Inner, &[], &[], None)?
+        .select(vec![col("uri"), cosine_similarity(col("vector"), col("wanted")).alias("similarity")])?
+        .sort(vec![col("similarity").sort(false, false)])?
+        .limit(0, Some(5))?;
+    neighbours.show().await
+}

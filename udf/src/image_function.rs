@@ -1,0 +1,285 @@
+//! [`ImageFunction`]: what the functions of pixels share, which is everything but the arithmetic.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, UInt32Type};
+use datafusion::common::{exec_err, internal_err, plan_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::scalar::ScalarValue;
+
+use crate::decoded::{Decoded, is_decoded_type};
+use crate::image::{ImageColumn, Rgb, decode, is_image_type};
+
+/// A function of one image, encoded or decoded, and some constants or columns.
+#[derive(Debug)]
+pub(crate) struct ImageFunction {
+    name: &'static str,
+    syntax: &'static str,
+    parameters: &'static [Parameter],
+    return_type: DataType,
+    run: fn(&Call) -> Result<ArrayRef>,
+    signature: Signature,
+    documentation: Documentation,
+}
+
+/// An argument behind the image. Each may be left out, or be NULL, which is the same.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) kind: ParameterKind,
+}
+
+/// What an argument is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParameterKind {
+    /// A whole number, a column or a constant.
+    Whole,
+    /// One of these texts, a constant.
+    OneOf(&'static [&'static str]),
+}
+
+/// Of every function, behind its own.
+const ON_ERROR: Parameter = Parameter {
+    name: "on_error",
+    about: "What a bad image does, a constant: 'raise' an error, or give 'null'; 'raise' when it is left out",
+    kind: ParameterKind::OneOf(&["raise", "null"]),
+};
+
+impl ImageFunction {
+    /// `run` does the arithmetic; `example` is a whole query.
+    pub(crate) fn udf(
+        (name, syntax): (&'static str, &'static str),
+        parameters: &'static [Parameter],
+        return_type: DataType,
+        run: fn(&Call) -> Result<ArrayRef>,
+        description: &str,
+        example: &str,
+    ) -> Arc<ScalarUDF> {
+        let section = DocSection { label: "Images", ..Default::default() };
+        let about = "An encoded image: Binary, LargeBinary or BinaryView; or a decoded one, as image_decode gives it";
+        let document = Documentation::builder(section, description, syntax).with_argument("image", about);
+        let all = || parameters.iter().chain([&ON_ERROR]);
+        let document =
+            all().fold(document, |document, parameter| document.with_argument(parameter.name, parameter.about));
+        let names: Vec<&str> = ["image"].into_iter().chain(all().map(|parameter| parameter.name)).collect();
+        // Types are judged in `return_field_from_args`, where an error keeps its own words.
+        let signature = Signature::user_defined(Volatility::Immutable).with_parameter_names(names);
+        let signature = signature.unwrap_or_else(|_| Signature::user_defined(Volatility::Immutable));
+        let documentation = document.with_sql_example(example).build();
+        Arc::new(Self { name, syntax, parameters, return_type, run, signature, documentation }.into())
+    }
+
+    fn parameter(&self, number: usize) -> Option<&Parameter> {
+        self.parameters.iter().chain([&ON_ERROR]).nth(number)
+    }
+}
+
+impl ScalarUDFImpl for ImageFunction {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(arg_types.to_vec())
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        internal_err!("{} is typed by return_field_from_args", self.name)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let Some((image, rest)) = args.arg_fields.split_first() else {
+            return plan_err!("{} takes an image: {}", self.name, self.syntax);
+        };
+        let image = image.data_type();
+        if !is_image_type(image) && !is_decoded_type(image) {
+            return plan_err!(
+                "{} takes an encoded image (Binary, LargeBinary or BinaryView) or a decoded one, got {image}",
+                self.name
+            );
+        }
+        for (number, field) in rest.iter().enumerate() {
+            let Some(parameter) = self.parameter(number) else {
+                return plan_err!(
+                    "{} takes {} arguments at most: {}",
+                    self.name,
+                    self.parameters.len() + 2,
+                    self.syntax
+                );
+            };
+            let (name, actual) = (parameter.name, field.data_type());
+            match (parameter.kind, args.scalar_arguments.get(number + 1).copied().flatten()) {
+                (_, Some(value)) if value.is_null() => {}
+                (ParameterKind::Whole, _) if actual.is_integer() => {}
+                (ParameterKind::Whole, _) => {
+                    return plan_err!("{}: {name} must be a whole number, got {actual}", self.name);
+                }
+                (ParameterKind::OneOf(known), value) => {
+                    let text = value.and_then(|value| value.try_as_str().flatten());
+                    if !text.is_some_and(|text| known.iter().any(|known| known.eq_ignore_ascii_case(text))) {
+                        let got = value.map_or("a column".to_owned(), ToString::to_string);
+                        return plan_err!("{}: {name} must be one of {}, got {got}", self.name, known.join(", "));
+                    }
+                }
+            }
+        }
+        Ok(Arc::new(Field::new(self.name, self.return_type.clone(), true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let is_scalar = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        let rows = if is_scalar { 1 } else { args.number_rows };
+        let Some((image, rest)) = args.args.split_first() else {
+            return internal_err!("{} was planned without an image", self.name);
+        };
+        let values = rest.iter().enumerate().map(|(number, value)| {
+            let Some(parameter) = self.parameter(number) else { return internal_err!("an argument too many") };
+            Value::new(parameter, value, rows)
+        });
+        let options = args.config_options.entries();
+        let limit = options.iter().find(|entry| entry.key == "ocelli.max_image_pixels");
+        let call = Call {
+            name: self.name,
+            image: image.to_array(rows)?,
+            values: values.collect::<Result<_>>()?,
+            on_error: self.parameters.len(),
+            max_pixels: limit.and_then(|entry| entry.value.as_ref()?.parse().ok()).unwrap_or(MAX_PIXELS),
+        };
+        let result = (self.run)(&call)?;
+        Ok(match is_scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
+        })
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+}
+
+/// Each name is one function.
+impl PartialEq for ImageFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for ImageFunction {}
+
+impl Hash for ImageFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+/// Larger images are bad ones, in a session without `ocelli.max_image_pixels`.
+const MAX_PIXELS: u64 = 64_000_000;
+
+/// A batch of rows.
+pub(crate) struct Call {
+    name: &'static str,
+    image: ArrayRef,
+    values: Vec<Value>,
+    /// The number of that argument.
+    on_error: usize,
+    max_pixels: u64,
+}
+
+/// What an argument is for a batch.
+enum Value {
+    Whole(UInt32Array),
+    Text(Option<String>),
+}
+
+impl Value {
+    fn new(parameter: &Parameter, value: &ColumnarValue, rows: usize) -> Result<Self> {
+        Ok(match (parameter.kind, value) {
+            (ParameterKind::Whole, value) => {
+                let strict = CastOptions { safe: false, ..Default::default() };
+                match cast_with_options(&value.to_array(rows)?, &DataType::UInt32, &strict) {
+                    Ok(numbers) => Self::Whole(numbers.as_primitive::<UInt32Type>().clone()),
+                    Err(_) => return exec_err!("{} must be a whole number of 0 or more", parameter.name),
+                }
+            }
+            (ParameterKind::OneOf(_), ColumnarValue::Scalar(value)) => {
+                Self::Text(value.try_as_str().flatten().map(str::to_lowercase))
+            }
+            (ParameterKind::OneOf(_), ColumnarValue::Array(_)) => {
+                return internal_err!("{} was planned as a constant", parameter.name);
+            }
+        })
+    }
+}
+
+impl Call {
+    /// Whether a size is one that memory is given for.
+    pub(crate) fn is_allowed(&self, width: u32, height: u32) -> std::result::Result<(), String> {
+        match (u64::from(width) * u64::from(height), self.max_pixels) {
+            (0, _) => Err(format!("{width} x {height} are no pixels")),
+            (pixels, limit) if pixels > limit => {
+                Err(format!("{width} x {height} pixels are more than the limit of {limit} (ocelli.max_image_pixels)"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A number for a row; `None` where it is left out.
+    pub(crate) fn whole(&self, number: usize, row: usize) -> Option<u32> {
+        match self.values.get(number)? {
+            Value::Whole(numbers) => numbers.is_valid(row).then(|| numbers.value(row)),
+            Value::Text(_) => None,
+        }
+    }
+
+    /// A text in lower case; `None` where it is left out.
+    pub(crate) fn text(&self, number: usize) -> Option<&str> {
+        match self.values.get(number)? {
+            Value::Text(text) => text.as_deref(),
+            Value::Whole(_) => None,
+        }
+    }
+
+    /// Applies `one` to the pixels of each row; NULL in, NULL out.
+    ///
+    /// # Errors
+    /// For a bad image, with its row, unless it is to be NULL; and what `one` says, which is always an error.
+    pub(crate) fn map<T>(&self, one: impl Fn(usize, Rgb) -> std::result::Result<T, String>) -> Result<Vec<Option<T>>> {
+        let is_null = self.text(self.on_error) == Some("null");
+        let decoded = Decoded::new(&self.image);
+        let encoded = ImageColumn::new(&self.image);
+        let pixels = |row: usize| match (&decoded, &encoded) {
+            (Some(decoded), _) => decoded.get(row),
+            (None, Some(encoded)) => {
+                let decoded = encoded.get(row).map(|bytes| decode(bytes, self.max_pixels)).transpose();
+                decoded.map_err(|error| error.to_string())
+            }
+            (None, None) => Ok(None),
+        };
+        let values = (0..self.image.len()).map(|row| match pixels(row) {
+            Ok(None) => Ok(None),
+            Ok(Some(pixels)) => match one(row, pixels) {
+                Ok(value) => Ok(Some(value)),
+                Err(reason) => exec_err!("{} (row {} of a batch): {reason}", self.name, row + 1),
+            },
+            Err(_) if is_null => Ok(None),
+            Err(reason) => exec_err!(
+                "{} cannot read an image (row {} of a batch): {reason}; on_error => 'null' gives NULL for it",
+                self.name,
+                row + 1
+            ),
+        });
+        values.collect()
+    }
+}
