@@ -11,7 +11,8 @@ fn ocelli(args: &[&str]) -> Command {
     for variable in ["OCELLI_FORMAT", "OCELLI_THREADS", "OCELLI_MEMORY_LIMIT"] {
         command.env_remove(variable);
     }
-    command.stdin(Stdio::null());
+    // The backend that is on every machine.
+    command.env("OCELLI_ORT_LIB", "").stdin(Stdio::null());
     command
 }
 
@@ -83,6 +84,16 @@ fn explain_shows_the_operator() {
     let lines: Vec<&str> = plan.lines().collect();
     assert_eq!((lines[0], lines[4]), ("logical_plan", "physical_plan"));
     assert!(lines[6].starts_with("    InferExec: model=resnet20-cifar10, backend=rten, image=image"), "{plan}");
+    let plan = rows(&["-q", "EXPLAIN VERBOSE SELECT classify(image) FROM 'examples/data/photos.parquet'"]);
+    assert!(plan.contains("backend=rten (OCELLI_ORT_LIB is empty: ONNX Runtime is not used)"), "{plan}");
+}
+
+#[test]
+fn a_library_that_is_none_is_named() {
+    let mut command = ocelli(&["-q", "SET ocelli.backend = 'ort'; SELECT classify(image) FROM 'examples/data/photos.parquet'"]);
+    let output = command.env("OCELLI_ORT_LIB", "README.md").output().expect("the program runs");
+    let message = stderr(&output);
+    assert!(message.contains("model 'resnet20-cifar10' cannot be used: README.md (OCELLI_ORT_LIB) cannot be used as"), "{message}");
 }
 
 #[test]
