@@ -4,6 +4,8 @@
     --ours CMD        what runs as CMD MODEL_FOLDER PARQUET OUT_CSV in place of `cargo run … --example job`
     --rounds N        how often each system has its turn; the table shows the median (3)
 
+Beside PyTorch there is ONNX Runtime, in a plain loop, in Daft's and DuckDB's functions, and in ours, which runs rten, too.
+
 The file has a column `image`; MODEL_FOLDER is one that `models.py` wrote. The packages are those of requirements.txt.
 
 Every system is a process of its own, run in the repository root, which loads the model, classifies one batch to warm up, and
@@ -25,6 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+import onnxruntime
 import psutil
 
 HERE = Path(__file__).resolve().parent
@@ -43,6 +46,7 @@ class System:
     version: str
     command: list[str]
     least_agreement: float = LEAST_SHARED
+    environment: dict[str, str] = field(default_factory=dict)
     rates: list[float] = field(default_factory=list)
     peak: int = 0
     labels: list[str] = field(default_factory=list)
@@ -55,6 +59,9 @@ def script(name: str, package: str) -> System:
 
 def systems(ours: str | None) -> list[System]:
     manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    ocelli = f"ocelli {manifest['workspace']['package']['version']}"
+    # The library of the Python package, so that both run the same.
+    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.*"))
     command = shlex.split(ours) if ours else ["cargo", "run", *JOB, "--"]
     return [
         script("pytorch", "torch"),
@@ -62,7 +69,11 @@ def systems(ours: str | None) -> list[System]:
         script("dask-torch", "dask"),
         script("daft-torch", "daft"),
         script("duckdb-torch", "duckdb"),
-        System("ours", f"ocelli {manifest['workspace']['package']['version']}", command, LEAST_OURS),
+        script("ort-loop", "onnxruntime"),
+        script("daft-ort", "daft"),
+        script("duckdb-ort", "duckdb"),
+        System("ours-rten", ocelli, command, LEAST_OURS, {"OCELLI_ORT_LIB": ""}),
+        System("ours-ort", ocelli, command, LEAST_OURS, {"OCELLI_ORT_LIB": str(library)}),
     ]
 
 
@@ -72,7 +83,7 @@ def run(system: System, model: Path, parquet: Path):
             [*system.command, str(model), str(parquet), out.name],
             cwd=ROOT,
             # A measurement sends no usage reports.
-            env=os.environ | {"DO_NOT_TRACK": "1"},
+            env=os.environ | {"DO_NOT_TRACK": "1"} | system.environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -129,7 +140,7 @@ def main():
     if unknown := set(arguments.only or []) - {system.name for system in (reference, *others)}:
         sys.exit(f"no system is called '{unknown.pop()}'; there are {', '.join(s.name for s in (reference, *others))}")
     chosen = [reference, *(system for system in others if not arguments.only or system.name in arguments.only)]
-    if not arguments.ours and chosen[-1].name == "ours":
+    if not arguments.ours and any(system.name.startswith("ours") for system in chosen):
         # The compiler's memory is not ours.
         subprocess.run(["cargo", "build", *JOB], cwd=ROOT, check=True)
     for _ in range(arguments.rounds):

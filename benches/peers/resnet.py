@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pyarrow.parquet as pq
 import torch
 from PIL import Image, ImageOps
@@ -35,6 +36,7 @@ class Resnet:
         return torch.from_numpy(((pixels / 255 - self.mean) / self.std).transpose(2, 0, 1))
 
     def top1(self, batch: torch.Tensor) -> list[int]:
+        """The best class of each picture."""
         # Here, and not once for all, because the mode holds for one thread, and a system may call from any.
         with torch.inference_mode():
             return self.model(batch).argmax(1).tolist()
@@ -44,10 +46,38 @@ class Resnet:
         return [label for batch in batches for label in self.top1(torch.stack([self.prepare(jpeg) for jpeg in batch]))]
 
 
-def measure(job: Callable[[Resnet, str], Iterable[int]], layout: torch.memory_format = torch.contiguous_format):
+class OrtResnet(Resnet):
+    """The same pictures, and the same weights in ONNX Runtime."""
+
+    def __init__(self, folder: Path, layout: torch.memory_format):
+        super().__init__(folder, layout)
+        self.folder = folder
+        self.load()
+
+    def load(self):
+        self.session = onnxruntime.InferenceSession(self.folder / "model.onnx", providers=["CPUExecutionProvider"])
+        self.input = self.session.get_inputs()[0].name
+
+    # Daft sends its functions to where they run, and a session cannot be sent.
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "session"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self.load()
+
+    def top1(self, batch: torch.Tensor) -> list[int]:
+        return self.session.run(None, {self.input: batch.numpy()})[0].argmax(1).tolist()
+
+
+def measure(
+    job: Callable[[Resnet, str], Iterable[int]],
+    layout: torch.memory_format = torch.contiguous_format,
+    kind: type[Resnet] = Resnet,
+):
     """Times the job on the file of the command line: with reading it, without loading the model and one batch to warm up."""
     folder, parquet, out = sys.argv[1:]
-    resnet = Resnet(Path(folder), layout)
+    resnet = kind(Path(folder), layout)
     resnet.classify(next(pq.ParquetFile(parquet).iter_batches(BATCH, columns=["image"]))["image"].to_pylist())
     start = time.perf_counter()
     classes = list(job(resnet, parquet))
