@@ -138,6 +138,8 @@ fn query<'a>(
 ) -> Result<impl FnMut() + use<'a>, Failure> {
     let ocelli = Ocelli::builder().build()?;
     let model = model.to_str().ok_or("the folder of the model is no text")?;
+    // The same backend as the bare model's.
+    runtime.block_on(ocelli.sql("SET ocelli.backend = 'rten'"))?;
     runtime.block_on(ocelli.register_model("bench", model))?;
     // Equal bytes would be run once: each copy gets a number, behind the end of the picture.
     let repeated = pictures.iter().cycle().take(pictures.len() * repeats).enumerate();

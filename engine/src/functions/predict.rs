@@ -203,7 +203,7 @@ fn data_type(graph: &Graph) -> Result<DataType, String> {
 }
 
 /// Numbers that a pass takes on, about.
-const PASS: usize = 1 << 18;
+const PASS: usize = 1 << 21;
 /// Rows that a pass takes on at most: enough passes for all workers.
 const PASS_ROWS: usize = 256;
 
