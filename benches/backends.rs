@@ -34,7 +34,9 @@ fn main() -> Result<(), Failure> {
     let (models, library) = match (std::env::var("OCELLI_BENCH_MODELS"), std::env::var("OCELLI_ORT_LIB")) {
         (Ok(models), Ok(library)) => (models, library),
         _ => {
-            println!("OCELLI_BENCH_MODELS and OCELLI_ORT_LIB say what is to be measured; see the first lines of this bench");
+            println!(
+                "OCELLI_BENCH_MODELS and OCELLI_ORT_LIB say what is to be measured; see the first lines of this bench"
+            );
             return Ok(());
         }
     };

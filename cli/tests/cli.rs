@@ -90,10 +90,14 @@ fn explain_shows_the_operator() {
 
 #[test]
 fn a_library_that_is_none_is_named() {
-    let mut command = ocelli(&["-q", "SET ocelli.backend = 'ort'; SELECT classify(image) FROM 'examples/data/photos.parquet'"]);
+    let mut command =
+        ocelli(&["-q", "SET ocelli.backend = 'ort'; SELECT classify(image) FROM 'examples/data/photos.parquet'"]);
     let output = command.env("OCELLI_ORT_LIB", "README.md").output().expect("the program runs");
     let message = stderr(&output);
-    assert!(message.contains("model 'resnet20-cifar10' cannot be used: README.md (OCELLI_ORT_LIB) cannot be used as"), "{message}");
+    assert!(
+        message.contains("model 'resnet20-cifar10' cannot be used: README.md (OCELLI_ORT_LIB) cannot be used as"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -90,12 +90,6 @@ pub fn embed(image: Expr) -> Expr {
     call(InferFunction::Embed, vec![image])
 }
 
-/// Any model on columns, one for each of its inputs, or numbers for the one that it has.
-pub fn predict(model: &str, columns: Vec<Expr>) -> Expr {
-    let udf = INFER.iter().find(|udf| udf.inner().is::<Predict>());
-    udf.expect("the bundled model can be read").call([vec![lit(model)], columns].concat())
-}
-
 /// [`classify`], NULL for an image that cannot be decoded.
 pub fn try_classify(image: Expr) -> Expr {
     call(InferFunction::TryClassify, vec![image])

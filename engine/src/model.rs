@@ -23,6 +23,8 @@ use crate::backend::{Backend, BackendChoice, Bytes, GraphFile, Input, Kind, Outp
 use crate::error::Error;
 use crate::workers::Workers;
 
+#[cfg(test)]
+pub(crate) use graph::Element;
 pub(crate) use graph::{Dim, Graph, TensorInfo, omits_kernel_shape};
 pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;

@@ -79,7 +79,8 @@ impl TableProvider for ModelsTable {
         let mut labels = Vec::new();
         for model in &models {
             let graph = model.graph()?;
-            let backend = model.backend(choice)?.0;
+            let backend =
+                model.backend(choice).map_or_else(|error| error.to_string(), |(kind, _)| kind.name().to_owned());
             let row = [
                 model.name(),
                 model.digest(),
@@ -87,7 +88,7 @@ impl TableProvider for ModelsTable {
                 &graph.shown_inputs(),
                 &graph.shown_outputs(),
                 "cpu",
-                backend.name(),
+                &backend,
                 model.location(),
             ];
             texts.iter_mut().zip(row).for_each(|(column, text)| column.push(text.to_owned()));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use rten::ThreadPool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// A pool of CPU threads, started when it is first used.
 ///
@@ -15,6 +15,8 @@ pub(crate) struct Workers {
     threads: usize,
     /// One for each job that a worker has or is to have next, over all queries.
     slots: Arc<Semaphore>,
+    /// Told of each that is given back.
+    done: Arc<Notify>,
     pool: OnceLock<Arc<ThreadPool>>,
 }
 
@@ -22,7 +24,7 @@ impl Workers {
     pub(crate) fn new(threads: usize) -> Self {
         let threads = threads.max(1);
         // One that waits, so that no worker does.
-        Self { threads, slots: Arc::new(Semaphore::new(threads + 1)), pool: OnceLock::new() }
+        Self { threads, slots: Arc::new(Semaphore::new(threads + 1)), done: Arc::default(), pool: OnceLock::new() }
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -36,7 +38,10 @@ impl Workers {
 
     /// A place in the queue, when there is one.
     pub(crate) fn slot(&self) -> Option<Slot> {
-        Arc::clone(&self.slots).try_acquire_owned().ok().map(Slot)
+        Arc::clone(&self.slots)
+            .try_acquire_owned()
+            .ok()
+            .map(|permit| Slot { permit: Some(permit), done: Arc::clone(&self.done) })
     }
 
     /// Whether some job is in the queue or at work.
@@ -45,15 +50,21 @@ impl Workers {
     }
 
     /// Waits until a place in the queue is free.
+    ///
+    /// Whoever waits takes none: a query that nobody reads from would keep it from others.
     pub(crate) async fn any_slot(&self) {
-        // The semaphore is never closed.
-        let _ = self.slots.acquire().await;
+        let done = self.done.notified();
+        if self.slots.available_permits() == 0 {
+            done.await;
+        }
     }
 
-    /// Waits until a job that is in the queue or at work is done.
+    /// Waits until a job that is in the queue or at work is done, if there is one.
     pub(crate) async fn any_done(&self) {
-        let one_more = (self.slots.available_permits() + 1).min(self.threads + 1);
-        let _ = self.slots.acquire_many(u32::try_from(one_more).unwrap_or(u32::MAX)).await;
+        let done = self.done.notified();
+        if self.is_busy() {
+            done.await;
+        }
     }
 
     /// Queues a job and returns at once. The job must not panic.
@@ -70,4 +81,14 @@ impl Workers {
 
 /// A place in the queue of the workers. Who has one gives it back by dropping it.
 #[derive(Debug)]
-pub(crate) struct Slot(#[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);
+pub(crate) struct Slot {
+    permit: Option<OwnedSemaphorePermit>,
+    done: Arc<Notify>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.done.notify_waiters();
+    }
+}

@@ -8,6 +8,7 @@ mod decode;
 mod functions;
 mod gemm;
 mod infer;
+mod models;
 mod mutations;
 mod random_queries;
 mod requirement;
@@ -30,6 +31,7 @@ fn main() {
     trials.extend(functions::trials());
     trials.extend(gemm::trials());
     trials.extend(infer::trials());
+    trials.extend(models::trials());
     trials.extend(mutations::trials());
     trials.extend(random_queries::trials());
     trials.extend(resize::trials());

@@ -6,6 +6,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryViewBuilder, Stru
 use datafusion::arrow::buffer::{Buffer, NullBuffer};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, UInt32Type};
+use datafusion::common::exec_err;
 use datafusion::error::Result;
 
 use crate::image::{ImageColumn, Rgb, is_image_type};
@@ -57,8 +58,8 @@ impl Decoded {
         let (false, Some(data)) = (self.structs.is_null(row), ImageColumn::new(&self.data)) else { return Ok(None) };
         let Some(data) = data.get(row) else { return Ok(None) };
         let [width, height, channels] = [0, 1, 2].map(|at| self.numbers[at].value(row));
-        let length = u64::from(width) * u64::from(height) * 3;
-        if channels != 3 || length == 0 || data.len() as u64 != length {
+        let length = u128::from(width) * u128::from(height) * 3;
+        if channels != 3 || length == 0 || data.len() as u128 != length {
             return Err(format!(
                 "its data has {} bytes, {width} x {height} pixels of 3 channels have {length}; channels is {channels}",
                 data.len()
@@ -81,8 +82,9 @@ pub(crate) fn decoded_array(images: Vec<Option<Rgb>>) -> Result<ArrayRef> {
         match image {
             None => data.append_value([]),
             Some(Rgb { width, height, data: pixels }) => {
-                // The limit of pixels keeps it far below.
-                let length = u32::try_from(u64::from(width) * u64::from(height) * 3).unwrap_or(u32::MAX);
+                let Ok(length) = u32::try_from(pixels.len()) else {
+                    return exec_err!("an image of {width} x {height} pixels is too large for a column of images");
+                };
                 let block = data.append_block(Buffer::from_vec(pixels));
                 data.try_append_view(block, 0, length)?;
             }

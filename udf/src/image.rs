@@ -58,6 +58,15 @@ pub enum ImageError {
         start: String,
     },
 
+    /// Scaled for a model, it would have an endless edge.
+    #[error("it is so long and narrow that it would have {width} x {height} pixels for the model")]
+    Elongated {
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+
     /// The file stops before its pixels do.
     #[error("the {format} file is truncated")]
     Truncated {

@@ -17,7 +17,7 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
             decoded_type(),
             run,
             "The pixels of an image as it is displayed, a `STRUCT<width, height, channels, data>`: `data` holds rows from the top, \
-             three bytes a pixel, red, green and blue. Functions that take an image take this, too, and need not decode it again.",
+             three bytes a pixel, red, green and blue. The functions that change, write and compare images take this, too, and need not decode it again.",
             "SELECT uri, image_decode(image)['width'] FROM 'examples/data/photos.parquet'",
         )
     });

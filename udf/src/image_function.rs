@@ -49,7 +49,7 @@ pub(crate) enum ParameterKind {
 /// Of every function, behind its own.
 const ON_ERROR: Parameter = Parameter {
     name: "on_error",
-    about: "What a bad image does, a constant: 'raise' an error, or give 'null'; 'raise' when it is left out",
+    about: "What a bad image does, a constant: 'raise' an error, or give 'null'; `ocelli.on_error` when it is left out",
     kind: ParameterKind::OneOf(&["raise", "null"]),
 };
 
@@ -146,17 +146,20 @@ impl ScalarUDFImpl for ImageFunction {
         };
         let values = rest.iter().enumerate().map(|(number, value)| {
             let Some(parameter) = self.parameter(number) else { return internal_err!("an argument too many") };
-            Value::new(parameter, value, rows)
+            Value::new(self.name, parameter, value, rows)
         });
         let options = args.config_options.entries();
-        let limit = options.iter().find(|entry| entry.key == "ocelli.max_image_pixels");
-        let call = Call {
+        let option = |name: &str| options.iter().find(|entry| entry.key == name)?.value.as_deref();
+        let mut call = Call {
             name: self.name,
             image: image.to_array(rows)?,
             values: values.collect::<Result<_>>()?,
-            on_error: self.parameters.len(),
-            max_pixels: limit.and_then(|entry| entry.value.as_ref()?.parse().ok()).unwrap_or(MAX_PIXELS),
+            bad_is_null: option("ocelli.on_error") == Some("null"),
+            max_pixels: option("ocelli.max_image_pixels").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_PIXELS),
         };
+        if let Some(on_error) = call.text(self.parameters.len()) {
+            call.bad_is_null = on_error == "null";
+        }
         let result = (self.run)(&call)?;
         Ok(match is_scalar {
             true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
@@ -192,8 +195,8 @@ pub(crate) struct Call {
     name: &'static str,
     image: ArrayRef,
     values: Vec<Value>,
-    /// The number of that argument.
-    on_error: usize,
+    /// A bad image is NULL.
+    bad_is_null: bool,
     max_pixels: u64,
 }
 
@@ -204,13 +207,19 @@ enum Value {
 }
 
 impl Value {
-    fn new(parameter: &Parameter, value: &ColumnarValue, rows: usize) -> Result<Self> {
+    fn new(function: &str, parameter: &Parameter, value: &ColumnarValue, rows: usize) -> Result<Self> {
         Ok(match (parameter.kind, value) {
             (ParameterKind::Whole, value) => {
                 let strict = CastOptions { safe: false, ..Default::default() };
                 match cast_with_options(&value.to_array(rows)?, &DataType::UInt32, &strict) {
                     Ok(numbers) => Self::Whole(numbers.as_primitive::<UInt32Type>().clone()),
-                    Err(_) => return exec_err!("{} must be a whole number of 0 or more", parameter.name),
+                    Err(_) => {
+                        let got = match value {
+                            ColumnarValue::Scalar(value) => format!(", got {value}"),
+                            ColumnarValue::Array(_) => String::new(),
+                        };
+                        return exec_err!("{function}: {} must be a whole number of 0 or more{got}", parameter.name);
+                    }
                 }
             }
             (ParameterKind::OneOf(_), ColumnarValue::Scalar(value)) => {
@@ -256,7 +265,6 @@ impl Call {
     /// # Errors
     /// For a bad image, with its row, unless it is to be NULL; and what `one` says, which is always an error.
     pub(crate) fn map<T>(&self, one: impl Fn(usize, Rgb) -> std::result::Result<T, String>) -> Result<Vec<Option<T>>> {
-        let is_null = self.text(self.on_error) == Some("null");
         let decoded = Decoded::new(&self.image);
         let encoded = ImageColumn::new(&self.image);
         let pixels = |row: usize| match (&decoded, &encoded) {
@@ -273,7 +281,7 @@ impl Call {
                 Ok(value) => Ok(Some(value)),
                 Err(reason) => exec_err!("{} (row {} of a batch): {reason}", self.name, row + 1),
             },
-            Err(_) if is_null => Ok(None),
+            Err(_) if self.bad_is_null => Ok(None),
             Err(reason) => exec_err!(
                 "{} cannot read an image (row {} of a batch): {reason}; on_error => 'null' gives NULL for it",
                 self.name,

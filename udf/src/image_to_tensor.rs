@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{ArrayRef, Float32Builder, ListBuilder};
 use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::exec_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 
@@ -43,6 +44,14 @@ fn run(call: &Call) -> Result<ArrayRef> {
             false => pixels.data.iter().map(scaled).collect::<Vec<f32>>(),
         })
     })?;
+    let total: usize = images.iter().flatten().map(Vec::len).sum();
+    if i32::try_from(total).is_err() {
+        return exec_err!(
+            "image_to_tensor: the {} images of a batch have {total} numbers, more than a column holds; resize them, or SET \
+             datafusion.execution.batch_size to less",
+            images.len()
+        );
+    }
     let mut lists = ListBuilder::new(Float32Builder::new()).with_field(item());
     for image in images {
         match image {

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use datafusion::arrow::array::{ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Float32Type};
-use datafusion::error::Result;
+use datafusion::common::exec_datafusion_err;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::functions_nested::cosine_distance::cosine_distance_udf;
 use datafusion::functions_nested::distance::array_distance_udf;
 use datafusion::functions_nested::inner_product::inner_product_udf;
@@ -67,6 +68,15 @@ pub(crate) fn l2_distance() -> Arc<ScalarUDF> {
     Arc::clone(&UDF)
 }
 
+impl VectorFunction {
+    /// An error of the function behind it, as its own.
+    fn named(&self, error: &DataFusionError) -> DataFusionError {
+        let text = error.message();
+        let said = text.strip_prefix(self.inner.name()).unwrap_or(&text).trim_start_matches(' ');
+        exec_datafusion_err!("{}: {said}", self.name)
+    }
+}
+
 impl ScalarUDFImpl for VectorFunction {
     fn name(&self) -> &str {
         self.name
@@ -89,7 +99,8 @@ impl ScalarUDFImpl for VectorFunction {
         let rows = args.number_rows;
         let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let return_field = Arc::new(Field::new(self.inner.name(), self.inner.return_type(&types)?, true));
-        let inner = self.inner.invoke_with_args(ScalarFunctionArgs { return_field, ..args })?.to_array(rows)?;
+        let inner = self.inner.invoke_with_args(ScalarFunctionArgs { return_field, ..args });
+        let inner = inner.map_err(|error| self.named(&error))?.to_array(rows)?;
         let numbers = cast(&inner, &DataType::Float32)?;
         let numbers: ArrayRef = Arc::new(numbers.as_primitive::<Float32Type>().unary::<_, Float32Type>(self.last));
         Ok(ColumnarValue::Array(numbers))

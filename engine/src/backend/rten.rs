@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
 use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Int8Type, Int32Type, UInt8Type};
 use rten::{Model, ModelOptions, RunOptions, Value, ValueOrView};
 use rten_onnx::onnx::{AttributeProto, AttributeType, ModelProto, TensorProto};
@@ -105,7 +105,9 @@ fn widened(values: &ArrayRef) -> Result<ArrayRef, String> {
         DataType::Boolean | DataType::Int32 | DataType::Int64 => DataType::Int32,
         other => return Err(format!("it does not take values of type {other}")),
     };
-    cast(values, &to).map_err(|error| error.to_string())
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(values, &to, &strict)
+        .map_err(|_| "a number does not fit into the 32 bits that rten has".to_owned())
 }
 
 fn view<'a>(shape: &[usize], values: &'a ArrayRef) -> Result<ValueOrView<'a>, String> {

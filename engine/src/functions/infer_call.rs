@@ -48,7 +48,10 @@ impl Task {
     /// # Errors
     /// When the model cannot do it.
     pub(crate) fn data_type(self, model: &Model) -> Result<DataType, Error> {
-        model.vision()?;
+        if model.vision()?.labels.is_empty() && !matches!(self, Self::Embed { .. }) {
+            let reason = "it has no classes, embed takes it".to_owned();
+            return Err(Error::Model { model: model.name().to_owned(), reason });
+        }
         Ok(match self {
             Self::Classify => DataType::Utf8,
             Self::ClassifyTopk { .. } => {

@@ -5,28 +5,30 @@
 //! 1  [2, 3]
 //! ```
 
+mod tensors;
+
 use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeListArray, ListArray, StructArray, UInt32Array, new_null_array,
-};
-use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::compute::{cast, concat, filter, interleave, is_not_null, take};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, StructArray, UInt32Array, new_null_array};
+use datafusion::arrow::compute::{and, concat, filter, is_not_null, take};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{ScalarValue, internal_err};
-use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, DocSection, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 use rayon::prelude::*;
 
-use crate::backend::{Input, Output, Tensor};
+use crate::backend::{Input, Output};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::model::{Dim, Graph, Loaded, Model, TensorInfo};
 use crate::options::OcelliOptions;
+use tensors::{beside, is_list, keep, part, tensor};
 
 const NAME: &str = "predict";
 const SYNTAX: &str = "predict('model', column, …)";
@@ -36,26 +38,35 @@ const SYNTAX: &str = "predict('model', column, …)";
 pub(super) struct Predict {
     signature: Signature,
     engine: Engine,
+    /// The model that the name meant when the query was planned: a query keeps it, whatever becomes of the name.
+    bound: Option<Arc<Model>>,
 }
 
 impl Predict {
     pub(super) fn new(engine: Engine) -> Self {
         // The model behind a name may change between queries.
-        Self { signature: Signature::user_defined(Volatility::Stable), engine }
+        Self { signature: Signature::user_defined(Volatility::Stable), engine, bound: None }
     }
 
     /// The model of a constant.
     fn model(&self, name: Option<&ScalarValue>) -> Result<Arc<Model>, Error> {
+        if let Some(model) = &self.bound {
+            return Ok(Arc::clone(model));
+        }
         let problem = "the model's name must be written as text, in quotes, and come first".to_owned();
         let name = name.and_then(|name| name.try_as_str().flatten());
         self.engine.models.get(name.ok_or(Error::Arguments { syntax: SYNTAX, problem })?)
     }
 }
 
-/// Each session has one.
+/// Each session has one, and one more for each model.
 impl PartialEq for Predict {
-    fn eq(&self, _: &Self) -> bool {
-        true
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.bound, &other.bound) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
     }
 }
 
@@ -102,12 +113,21 @@ impl ScalarUDFImpl for Predict {
             columns.iter().map(|column| column.to_array(args.number_rows)).collect::<Result<_>>()?;
         let kind = model.backend(OcelliOptions::of(&args.config_options).backend)?.0;
         let refuse = |problem| Error::Prediction { model: model.name().to_owned(), problem };
-        let values = predict(&self.engine, model.load(kind)?, &columns, args.number_rows).map_err(refuse)?;
+        let loaded = model.load(kind)?;
+        // The backends are other people's code.
+        let run = AssertUnwindSafe(|| predict(&self.engine, loaded, &columns, args.number_rows));
+        let values = catch_unwind(run).unwrap_or_else(|_| Err("it panicked".to_owned())).map_err(refuse)?;
         Ok(ColumnarValue::Array(values))
     }
 
-    fn with_updated_config(&self, _: &ConfigOptions) -> Option<datafusion::logical_expr::ScalarUDF> {
-        None
+    /// The call with its model in place of the model's name.
+    fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let (None, Some(Expr::Literal(name, _))) = (&self.bound, args.first()) else {
+            return Ok(ExprSimplifyResult::Original(args));
+        };
+        let bound = Some(self.model(Some(name))?);
+        let udf = ScalarUDF::from(Self { signature: self.signature.clone(), engine: self.engine.clone(), bound });
+        Ok(ExprSimplifyResult::Simplified(udf.call(args)))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -214,7 +234,7 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
     let words = |error: datafusion::arrow::error::ArrowError| error.to_string();
     let mut present = BooleanArray::from(vec![true; rows]);
     for column in columns {
-        present = datafusion::arrow::compute::and(&present, &is_not_null(column).map_err(words)?).map_err(words)?;
+        present = and(&present, &is_not_null(column).map_err(words)?).map_err(words)?;
     }
     if present.true_count() == 0 {
         return Ok(new_null_array(&wanted, rows));
@@ -233,7 +253,10 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
     let count = present.true_count();
     let a_row = inputs.iter().map(|tensor| tensor.values.len() / count).sum::<usize>().max(1);
     let batch = graph.inputs.iter().find_map(TensorInfo::fixed_batch);
-    let size = batch.unwrap_or((PASS / a_row).clamp(1, PASS_ROWS));
+    // Equal parts, as many for each worker.
+    let threads = engine.workers.threads();
+    let most = (PASS / a_row).clamp(1, PASS_ROWS);
+    let size = batch.unwrap_or(count.div_ceil(count.div_ceil(most).next_multiple_of(threads)));
     let outputs: Vec<Output> = (0..graph.outputs.len()).map(Output::Number).collect();
     let pass = |first: usize| {
         let rows = size.min(count - first);
@@ -257,8 +280,7 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
     let mut joined: Vec<ArrayRef> = joined.collect::<Result<_, _>>()?;
     let values: ArrayRef = match &wanted {
         DataType::Struct(fields) if graph.outputs.len() > 1 => {
-            let fields: Fields = fields.clone();
-            Arc::new(StructArray::try_new(fields, joined, None).map_err(words)?)
+            Arc::new(StructArray::try_new(fields.clone(), joined, None).map_err(words)?)
         }
         _ => joined.swap_remove(0),
     };
@@ -271,124 +293,4 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
         })
     });
     take(&values, &UInt32Array::from_iter(places), None).map_err(words)
-}
-
-/// A column as the values of an input.
-fn tensor(info: &TensorInfo, column: &ArrayRef) -> Result<Tensor, String> {
-    let rows = column.len();
-    let mut values = Arc::clone(column);
-    while is_list(values.data_type()) {
-        values = flattened(&values)?;
-    }
-    if values.null_count() > 0 {
-        return Err(format!("there is a NULL in a list for input '{}'", info.name));
-    }
-    let length = values.len() / rows.max(1);
-    let rest = info.dims.get(1..).unwrap_or_default();
-    let fixed: usize = rest.iter().map(|dim| if let Dim::Fixed(length) = dim { *length } else { 1 }).product();
-    let open = rest.iter().filter(|dim| !matches!(dim, Dim::Fixed(_))).count();
-    if fixed == 0 || !length.is_multiple_of(fixed) || (open == 0 && length != fixed) || (open > 1 && length != fixed) {
-        return Err(format!("its input is {info}, got {length} values in a row"));
-    }
-    let mut left = length / fixed;
-    let dims = rest.iter().map(|dim| match dim {
-        Dim::Fixed(length) => *length,
-        _ => std::mem::replace(&mut left, 1),
-    });
-    let shape = std::iter::once(rows).chain(dims).collect();
-    Ok(Tensor { shape, values: as_element(info, &values)? })
-}
-
-/// The items of lists that are all of one length.
-fn flattened(lists: &ArrayRef) -> Result<ArrayRef, String> {
-    if let Some(lists) = lists.as_fixed_size_list_opt() {
-        return Ok(lists.values().slice(lists.value_offset(0) as usize, lists.len() * lists.value_length() as usize));
-    }
-    let (DataType::List(item) | DataType::LargeList(item)) = lists.data_type() else {
-        return Err(format!("it does not take values of type {}", lists.data_type()));
-    };
-    let lists = cast(lists, &DataType::List(Arc::clone(item))).map_err(|error| error.to_string())?;
-    let lists = lists.as_list::<i32>();
-    let lengths: Vec<usize> = lists.offsets().lengths().collect();
-    if let Some(row) = lengths.iter().position(|length| *length != lengths[0]) {
-        return Err(format!(
-            "the lists of a batch have {} values and {}; they must be equally long",
-            lengths[0], lengths[row]
-        ));
-    }
-    let first = lists.value_offsets().first().copied().unwrap_or(0) as usize;
-    Ok(lists.values().slice(first, lengths.iter().sum()))
-}
-
-/// Columns of numbers, one beside the other.
-fn beside(info: &TensorInfo, columns: &[ArrayRef]) -> Result<Tensor, String> {
-    let words = |error: datafusion::arrow::error::ArrowError| error.to_string();
-    let columns: Vec<ArrayRef> = columns.iter().map(|column| as_element(info, column)).collect::<Result<_, _>>()?;
-    let rows = columns.first().map_or(0, |column| column.len());
-    let places: Vec<(usize, usize)> =
-        (0..rows).flat_map(|row| (0..columns.len()).map(move |column| (column, row))).collect();
-    let columns: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
-    Ok(Tensor { shape: vec![rows, columns.len()], values: interleave(&columns, &places).map_err(words)? })
-}
-
-fn as_element(info: &TensorInfo, values: &ArrayRef) -> Result<ArrayRef, String> {
-    let wanted = info.element.data_type().unwrap_or(DataType::Float32);
-    let converted = cast(values, &wanted).map_err(|error| error.to_string())?;
-    if converted.null_count() > values.null_count() {
-        return Err(format!("its input is {info}, got a number that does not fit"));
-    }
-    Ok(converted)
-}
-
-/// Some rows of a tensor, filled up to the batch size that the graph wants.
-fn part(tensor: &Tensor, first: usize, rows: usize, batch: usize) -> Result<Tensor, String> {
-    let words = |error: datafusion::arrow::error::ArrowError| error.to_string();
-    let all = tensor.shape[0];
-    let length = tensor.values.len() / all;
-    let mut shape = tensor.shape.clone();
-    shape[0] = batch;
-    let mut values = tensor.values.slice(first * length, rows * length);
-    if rows < batch {
-        // Any values do, so the first ones come again.
-        let indices = UInt32Array::from_iter_values((0..batch * length).map(|at| (at % (rows * length)) as u32));
-        values = take(&values, &indices, None).map_err(words)?;
-    }
-    Ok(Tensor { shape, values })
-}
-
-/// What came of the rows, without what filled the batch up: one value a row, in lists where there are more axes.
-fn keep(result: Tensor, info: &TensorInfo, rows: usize, batch: usize) -> Result<ArrayRef, String> {
-    let words = |error: datafusion::arrow::error::ArrowError| error.to_string();
-    if result.shape.first() != Some(&batch) || result.shape.len() != info.dims.len() {
-        return Err(format!("its output is {info}, and it gave {:?} for {batch} rows", result.shape));
-    }
-    let length = result.values.len() / batch.max(1);
-    let mut values = result.values.slice(0, rows * length);
-    let rest = info.dims.get(1..).unwrap_or_default();
-    if length == 1 && rest.len() < 2 && rest.iter().all(|dim| *dim == Dim::Fixed(1)) {
-        return Ok(values);
-    }
-    for (axis, dim) in rest.iter().enumerate().rev() {
-        let length = result.shape[axis + 1];
-        let item = Arc::new(Field::new_list_field(values.data_type().clone(), false));
-        let count = values.len() / length.max(1);
-        values = match dim {
-            Dim::Fixed(fixed) if *fixed != length => {
-                return Err(format!("its output is {info}, and it gave {:?}", result.shape));
-            }
-            Dim::Fixed(_) => {
-                let length = i32::try_from(length).map_err(|_| "a list is too long".to_owned())?;
-                Arc::new(FixedSizeListArray::try_new(item, length, values, None).map_err(words)?)
-            }
-            _ => {
-                let offsets = OffsetBuffer::from_repeated_length(length, count);
-                Arc::new(ListArray::try_new(item, offsets, values, None).map_err(words)?)
-            }
-        };
-    }
-    Ok(values)
-}
-
-fn is_list(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
 }

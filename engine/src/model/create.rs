@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::folder::ModelFolder;
+use super::graph::TensorInfo;
 use super::vision::{Embedding, Vision, looks_at_pictures, preprocess};
 use super::{Graph, Loaded, Model, ModelOptions, digest, extra, weights_hash};
 use crate::backend::{BackendChoice, GraphFile, Kind, Output};
@@ -23,54 +24,60 @@ impl Model {
         mut stores: Stores,
         workers: Arc<Workers>,
     ) -> Result<Self, Error> {
-        let refuse =
-            |reason: String| Error::CreateModel { model: name.to_owned(), location: location.to_owned(), reason };
-        let folder = ModelFolder::read(location, options.labels.as_deref(), &mut stores).await.map_err(refuse)?;
         let (name, location) = (name.to_owned(), location.to_owned());
-        let (model_name, model_location) = (name.clone(), location.clone());
-        let made = tokio::task::spawn_blocking(move || {
-            Self::from_folder(model_name, model_location, folder, &options, session, &workers)
-        });
         let refuse = |reason: String| Error::CreateModel { model: name.clone(), location: location.clone(), reason };
+        let folder = ModelFolder::read(&location, options.labels.as_deref(), &mut stores).await.map_err(refuse)?;
+        let named = (name.clone(), location.clone());
+        let made = tokio::task::spawn_blocking(move || Self::from_folder(named, folder, &options, session, &workers));
         made.await.unwrap_or_else(|_| Err("loading it panicked".to_owned())).map_err(refuse)
     }
 
     fn from_folder(
-        name: String,
-        location: String,
+        (name, location): (String, String),
         folder: ModelFolder,
         options: &ModelOptions,
         session: BackendChoice,
         workers: &Workers,
     ) -> Result<Self, String> {
         let decided = options.backend.unwrap_or(session).decide()?;
-        let (labels, recipe) = (folder.labels()?, folder.recipe()?);
+        let mut vision = match looks_at_pictures(&folder.graph) {
+            Ok(input) => Ok(Self::vision_of(input, &folder, options)?),
+            // What was said about pictures is not for nothing.
+            Err(reason) if options.are_about_pictures() => return Err(reason),
+            Err(reason) => Err(reason),
+        };
         let graph = folder.graph;
-        let pictures = looks_at_pictures(&graph);
-        let tensor = options.embedding.clone().or_else(|| graph.features.clone().filter(|_| pictures.is_ok()));
-        if let Some(unknown) = tensor.as_ref().filter(|tensor| !graph.tensors.contains(*tensor)) {
+        if let Some(unknown) = options.embedding.as_ref().filter(|tensor| !graph.tensors.contains(*tensor)) {
             return Err(format!("embedding: it has no tensor '{unknown}'"));
         }
-        let mut vision = match pictures {
-            Err(reason) if options.changes_recipe() || labels.is_some() => return Err(reason),
-            Err(reason) => Err(reason),
-            Ok(input) => {
-                let (preprocess, preprocess_origin) = preprocess(input, recipe, options)?;
-                let (labels, labels_origin) = labels.unwrap_or_default();
-                let is_softmaxed = graph.ends_in_softmax;
-                Ok(Vision { preprocess, labels, is_softmaxed, embedding: None, preprocess_origin, labels_origin })
-            }
-        };
+        let found = graph.features.clone().filter(|_| vision.is_ok());
+        let tensor = options.embedding.clone().or(found);
         let weights = weights_hash(&folder.file);
         let loaded = load(folder.file, graph, decided.0, tensor.as_deref())?;
         if let Ok(vision) = &mut vision {
-            loaded.try_out(vision, tensor, workers)?;
+            match (loaded.try_out(vision, tensor, workers), &options.embedding) {
+                // Nobody asked for the tensor that was found, and the backend may have made one of several.
+                (Err(_), None) => loaded.try_out(vision, None, workers)?,
+                (tried, _) => tried?,
+            }
         }
         let cells = [OnceLock::new(), OnceLock::new()];
         let _ = cells[decided.0 as usize].set(Ok(loaded));
         let digest = OnceLock::from(digest(weights, vision.as_ref().ok()));
         let vision = vision.map(Arc::new);
         Ok(Self { name, location, file: &[], vision, digest, decided: Some(decided), loaded: cells })
+    }
+
+    /// How it looks at pictures, as far as the files say.
+    fn vision_of(input: &TensorInfo, folder: &ModelFolder, options: &ModelOptions) -> Result<Vision, String> {
+        let (preprocess, preprocess_origin) = preprocess(input, folder.recipe()?, options)?;
+        let (labels, labels_origin) = match folder.labels()? {
+            Some((labels, origin)) if labels.is_empty() => return Err(format!("{origin} has no labels")),
+            Some((labels, origin)) => (labels, origin),
+            None => (Vec::new(), String::new()),
+        };
+        let is_softmaxed = folder.graph.ends_in_softmax;
+        Ok(Vision { preprocess, labels, is_softmaxed, embedding: None, preprocess_origin, labels_origin })
     }
 }
 
@@ -103,7 +110,9 @@ impl Loaded {
         if classes == 0 {
             return Err("it gives nothing for a picture".to_owned());
         }
-        if vision.labels.is_empty() {
+        if vision.labels.is_empty() && self.graph.outputs.first().is_some_and(|output| output.axes() > 1) {
+            "none: its output is not one score for each class".clone_into(&mut vision.labels_origin);
+        } else if vision.labels.is_empty() {
             vision.labels = (0..classes).map(|class| class.to_string()).collect();
             "assumed: the numbers of the classes".clone_into(&mut vision.labels_origin);
         } else if vision.labels.len() != classes {

@@ -66,9 +66,9 @@ impl ModelFolder {
         let graph_name = shown(location, &path, &graph_path);
         let read = async |path: &Path| {
             let bytes = async { store.get(path).await?.bytes().await };
-            bytes.await.map_err(|error| format!("{}: {}", shown(location, &folder, path), reason(&error)))
+            bytes.await.map_err(|error| reason(&error))
         };
-        let graph_bytes = read(&graph_path).await.map_err(|error| named(&graph_name, error))?;
+        let graph_bytes = read(&graph_path).await.map_err(|reason| format!("{graph_name}: {reason}"))?;
         let graph = Graph::parse(&graph_bytes).map_err(|reason| format!("{graph_name}: {reason}"))?;
         let mut external = Vec::new();
         for name in &graph.external_files {
@@ -76,8 +76,8 @@ impl ModelFolder {
                 return Err(format!("{graph_name}: its weights are in '{name}', outside of its folder"));
             }
             let bytes = read(&join(&folder, name)).await;
-            let bytes =
-                bytes.map_err(|_| format!("{graph_name}: its weights are in '{name}', which is not beside it"))?;
+            let refuse = |reason| format!("{graph_name}: its weights are in '{name}' beside it: {reason}");
+            let bytes = bytes.map_err(refuse)?;
             external.push((name.clone(), Vec::from(bytes)));
         }
         let mut texts = BTreeMap::new();
@@ -129,7 +129,11 @@ impl ModelFolder {
     pub(crate) fn recipe(&self) -> Result<Option<(Recipe, String)>, String> {
         if let Some(text) = self.texts.get(PREPROCESSOR) {
             let recipe = hugging_face::parse(text).map_err(|reason| format!("{PREPROCESSOR}: {reason}"))?;
-            return Ok(Some((recipe, PREPROCESSOR.to_owned())));
+            let origin = match hugging_face::unknown_processor(text) {
+                Some(name) => format!("{PREPROCESSOR}, whose processor '{name}' is not known and read as a plain one"),
+                None => PREPROCESSOR.to_owned(),
+            };
+            return Ok(Some((recipe, origin)));
         }
         let Some(cfg) = self.config()?.and_then(|config| config.pretrained_cfg) else { return Ok(None) };
         let recipe = timm::recipe(&cfg).map_err(|reason| format!("{CONFIG}: pretrained_cfg: {reason}"))?;
@@ -140,10 +144,6 @@ impl ModelFolder {
         let parse = |text: &String| Config::parse(text).map_err(|reason| format!("{CONFIG}: {reason}"));
         self.texts.get(CONFIG).map(parse).transpose()
     }
-}
-
-fn named(name: &str, error: String) -> String {
-    if error.starts_with(name) { error } else { format!("{name}: {error}") }
 }
 
 /// The ONNX file that a location means.

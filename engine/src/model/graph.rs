@@ -17,8 +17,6 @@ pub(crate) struct Graph {
     pub(crate) outputs: Vec<TensorInfo>,
     /// The version of the standard operators.
     pub(crate) opset: i64,
-    /// The operators, `Conv` or `ai.onnx.ml.Scaler`, once each.
-    pub(crate) operators: BTreeSet<String>,
     /// Files beside this one that hold weights.
     pub(crate) external_files: BTreeSet<String>,
     /// Whether the first output has gone through a softmax.
@@ -91,8 +89,6 @@ impl Graph {
         let (Some(_), Some(first)) = (inputs.first(), outputs.first()) else {
             return Err("it has no input or no output".to_owned());
         };
-        let mut operators = BTreeSet::new();
-        add_operators(graph, &mut operators);
         let standard = |set: &&onnx::OperatorSetIdProto| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx"));
         let opset = model.opset_import.iter().find(standard).and_then(|set| set.version).unwrap_or(0);
         let ends_in_softmax = chain(graph, &first.name).any(|node| node.op_type.as_deref() == Some("Softmax"));
@@ -101,17 +97,7 @@ impl Graph {
         let tensors =
             graph.node.iter().flat_map(|node| &node.output).filter(|name| !name.is_empty()).cloned().collect();
         let omits_kernel_shapes = graph.node.iter().any(omits_kernel_shape);
-        Ok(Self {
-            inputs,
-            outputs,
-            opset,
-            operators,
-            external_files,
-            ends_in_softmax,
-            features,
-            tensors,
-            omits_kernel_shapes,
-        })
+        Ok(Self { inputs, outputs, opset, external_files, ends_in_softmax, features, tensors, omits_kernel_shapes })
     }
 
     /// The dimensions of a tensor of the graph, when the file says them.
@@ -158,20 +144,6 @@ fn features(graph: &GraphProto, output: &str, initialized: &HashMap<&str, &Tenso
 pub(crate) fn omits_kernel_shape(node: &NodeProto) -> bool {
     matches!(node.op_type.as_deref(), Some("Conv" | "ConvTranspose"))
         && !node.attribute.iter().any(|attribute| attribute.name.as_deref() == Some("kernel_shape"))
-}
-
-/// Those of branches and loops, too.
-fn add_operators(graph: &GraphProto, operators: &mut BTreeSet<String>) {
-    for node in &graph.node {
-        let op = node.op_type.as_deref().unwrap_or_default();
-        operators.insert(match node.domain.as_deref() {
-            None | Some("" | "ai.onnx") => op.to_owned(),
-            Some(domain) => format!("{domain}.{op}"),
-        });
-        node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()).for_each(|graph| {
-            add_operators(graph, operators);
-        });
-    }
 }
 
 fn external_file(tensor: &TensorProto) -> Option<String> {
@@ -244,12 +216,17 @@ impl Element {
 }
 
 impl TensorInfo {
-    /// Whether the first axis takes any length; its length otherwise.
+    /// The length of the first axis, when it has one.
     pub(crate) fn fixed_batch(&self) -> Option<usize> {
         match self.dims.first() {
             Some(Dim::Fixed(length)) => Some(*length),
             _ => None,
         }
+    }
+
+    /// How many axes behind the first are longer than 1, or may be.
+    pub(crate) fn axes(&self) -> usize {
+        self.dims.iter().skip(1).filter(|dim| **dim != Dim::Fixed(1)).count()
     }
 }
 
@@ -294,7 +271,7 @@ mod tests {
         assert_eq!(shown(&graph.inputs), ["pixel_values float32 [batch, 3, 32, 32]"]);
         assert_eq!(shown(&graph.outputs), ["logits float32 [batch, 10]"]);
         assert_eq!((graph.features.as_deref(), graph.ends_in_softmax), (Some("/ReduceMean_output_0"), false));
-        assert!(graph.operators.contains("Conv") && graph.external_files.is_empty(), "{graph:?}");
+        assert!(graph.external_files.is_empty(), "{graph:?}");
     }
 
     #[test]

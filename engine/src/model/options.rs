@@ -33,8 +33,13 @@ impl ModelOptions {
     /// One sentence for an option that does not exist, or a value that it does not take.
     pub(crate) fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut options = Self::default();
+        let mut seen = Vec::new();
         for (key, value) in pairs {
             let value = value.trim();
+            if seen.contains(&key.to_ascii_lowercase()) {
+                return Err(format!("option '{key}' is there twice"));
+            }
+            seen.push(key.to_ascii_lowercase());
             match key.to_ascii_lowercase().as_str() {
                 "backend" => options.backend = Some(BackendChoice::parse(value)?),
                 "device" => device(value)?,
@@ -65,6 +70,11 @@ impl ModelOptions {
                 embedding: self.embedding.clone(),
                 ..Self::default()
             }
+    }
+
+    /// Whether any of them means nothing where there are no pictures.
+    pub(crate) fn are_about_pictures(&self) -> bool {
+        *self != Self { backend: self.backend, ..Self::default() }
     }
 
     /// A recipe with what they say instead.
@@ -124,13 +134,15 @@ fn resample(value: &str) -> Result<Filter, String> {
     Filter::from_name(value).ok_or_else(|| format!("resample must be one of {}, got '{value}'", names.join(", ")))
 }
 
-fn number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T, String> {
-    value.trim().parse().map_err(|_| format!("{key} must be a number, got '{value}'"))
+fn number(key: &str, value: &str) -> Result<f64, String> {
+    let number = value.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+    number.ok_or_else(|| format!("{key} must be a number, got '{value}'"))
 }
 
 /// `0.485, 0.456, 0.406`, or one number for all three.
 fn triple(key: &str, value: &str) -> Result<[f32; 3], String> {
-    let numbers: Result<Vec<f32>, String> = value.split(',').map(|part| number(key, part)).collect();
+    let numbers: Result<Vec<f32>, String> =
+        value.split(',').map(|part| number(key, part).map(|number| number as f32)).collect();
     match numbers.as_deref() {
         Ok([all]) => Ok([*all; 3]),
         Ok([a, b, c]) => Ok([*a, *b, *c]),
@@ -183,6 +195,7 @@ mod tests {
             ),
             ("mean", "1,2", "mean must be three numbers"),
             ("std", "a", "std must be three numbers"),
+            ("rescale_factor", "inf", "rescale_factor must be a number, got 'inf'"),
             ("rescale_factor", "half", "rescale_factor must be a number, got 'half'"),
             ("layout", "hwc", "layout must be 'nchw' or 'nhwc', got 'hwc'"),
         ] {

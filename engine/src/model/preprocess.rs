@@ -168,6 +168,11 @@ impl Preprocess {
         3 * self.height * self.width
     }
 
+    /// Whether all numbers are whole and from 0 to 255.
+    pub(crate) fn makes_bytes(&self) -> bool {
+        self.table.iter().flatten().all(|value| (0.0..=255.0).contains(value) && value.fract() == 0.0)
+    }
+
     /// The shape of so many prepared pictures.
     pub(crate) fn shape(&self, images: usize) -> [usize; 4] {
         match self.recipe.layout {

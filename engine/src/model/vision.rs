@@ -45,6 +45,9 @@ pub(super) fn looks_at_pictures(graph: &Graph) -> Result<&TensorInfo, String> {
     Ok(input)
 }
 
+/// Numbers in the input of a graph that is not a mistake: a gigabyte.
+const LARGEST_BATCH: usize = 1 << 28;
+
 /// The recipe for a graph, from its files or what its input tells, with a user's changes.
 ///
 /// # Errors
@@ -82,6 +85,15 @@ pub(super) fn preprocess(
         origin = format!("OPTIONS, then {origin}");
     }
     let preprocess = Preprocess::new(recipe).map_err(|reason| format!("preprocessing ({origin}): {reason}"))?;
+    if input.element == Element::U8 && !preprocess.makes_bytes() {
+        return Err(format!(
+            "its input is {input}, bytes, and preprocessing ({origin}) makes other numbers; \
+             OPTIONS ('rescale_factor' '1', 'mean' '0', 'std' '1') leaves pixels as they are"
+        ));
+    }
+    if input.fixed_batch().is_some_and(|batch| batch.saturating_mul(preprocess.len()) > LARGEST_BATCH) {
+        return Err(format!("its input is {input}, more than can be given to it at once"));
+    }
     let ours = [preprocess.width, preprocess.height];
     let theirs = [fixed(width), fixed(height)];
     if ours.iter().zip(theirs).any(|(ours, theirs)| theirs.is_some_and(|theirs| theirs as usize != *ours)) {

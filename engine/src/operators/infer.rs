@@ -10,6 +10,7 @@ mod compute;
 mod error_budget;
 mod exec;
 mod fetch;
+mod memory;
 mod metrics;
 mod outputs;
 mod planner;

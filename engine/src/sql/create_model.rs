@@ -11,7 +11,7 @@ use super::Parsed;
 use super::tokens::{Name, Tokens, quoted};
 use crate::error::Error;
 use crate::location::Stores;
-use crate::model::{Model, ModelOptions};
+use crate::model::{Model, ModelOptions, bundled};
 use crate::options::OcelliOptions;
 use crate::session::Ocelli;
 
@@ -59,6 +59,9 @@ impl CreateModel {
         let (engine, context) = (ocelli.engine(), ocelli.context());
         let Name(name) = self.name;
         let is_there = engine.models.get(&name).is_ok();
+        if name.eq_ignore_ascii_case(bundled::NAME) && self.or_replace {
+            return Err(Error::BundledModel.into());
+        }
         if is_there && self.if_not_exists {
             return context.read_empty();
         }

@@ -7,6 +7,7 @@ use datafusion::prelude::DataFrame;
 
 use super::Parsed;
 use super::tokens::{Name, Tokens};
+use crate::error::Error;
 use crate::session::Ocelli;
 
 /// Forgets a model. Queries that run keep it.
@@ -32,7 +33,7 @@ impl DropModel {
     pub(super) fn run(self, ocelli: &Ocelli) -> Result<DataFrame> {
         let models = &ocelli.engine().models;
         match models.remove(&self.name.0) {
-            Err(_) if self.if_exists => {}
+            Err(Error::UnknownModel { .. }) if self.if_exists => {}
             removed => removed?,
         }
         ocelli.context().read_empty()

@@ -97,7 +97,15 @@ impl Rounding {
     }
 }
 
+/// Pixels on an edge of a scaled picture, of which a crop keeps a part.
+const LONGEST_EDGE: u32 = 1 << 20;
+
 impl Geometry {
+    /// Whether the picture is not so long and narrow that scaling its shorter edge makes the other one endless.
+    pub(crate) fn is_reasonable(&self) -> bool {
+        self.scaled.0.max(self.scaled.1) <= LONGEST_EDGE
+    }
+
     pub(crate) fn new(resize: Resize, crop: Option<Crop>, width: u32, height: u32) -> Self {
         let scaled = resize.scaled(width, height);
         let whole = Region { left: 0, top: 0, width: scaled.0, height: scaled.1 };

@@ -34,7 +34,7 @@ struct File {
 
 /// What a processor does unless its file says otherwise.
 struct Processor {
-    /// The beginning of its name.
+    /// Without `ImageProcessor`.
     name: &'static str,
     /// A `size` that is one number is the shortest edge.
     is_shortest: bool,
@@ -68,14 +68,35 @@ const PROCESSORS: [Processor; 11] = [
     processor("", false, false, Filter::Bilinear),
 ];
 
+/// The processor that a file names, when it is none of these and is read as the plain one.
+pub(crate) fn unknown_processor(text: &str) -> Option<String> {
+    let file: File = serde_json::from_str(text).ok()?;
+    let named = file.image_processor_type.or(file.feature_extractor_type)?;
+    let is_known = PROCESSORS.iter().any(|known| {
+        let rest = named.get(known.name.len()..).unwrap_or_default();
+        let is_base = named.get(..known.name.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.name));
+        let rest = rest.trim_start_matches("V1").trim_start_matches("V2");
+        !known.name.is_empty()
+            && is_base
+            && (rest.starts_with("ImageProcessor") || rest.starts_with("FeatureExtractor"))
+    });
+    (!is_known).then_some(named)
+}
+
 /// # Errors
 /// One sentence when a key is missing or asks for what is not known here.
 pub(crate) fn parse(text: &str) -> Result<Recipe, String> {
     let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let named = file.image_processor_type.as_deref().or(file.feature_extractor_type.as_deref()).unwrap_or_default();
-    let is = |name: &str| named.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    // The one of MobileNets is called V1 and V2; older files end in FeatureExtractor, others in Fast or Pil.
+    let base =
+        named.split_once("ImageProcessor").or(named.split_once("FeatureExtractor")).map_or(named, |(base, _)| base);
+    let base = base.trim_end_matches("V1").trim_end_matches("V2");
     let [.., other] = &PROCESSORS;
-    let known = PROCESSORS.iter().find(|processor| is(processor.name)).unwrap_or(other);
+    let known = PROCESSORS.iter().find(|processor| processor.name.eq_ignore_ascii_case(base)).unwrap_or(other);
+    if known.name.is_empty() && file.crop_pct.is_some() {
+        return Err(format!("crop_pct is there, and how '{named}' takes it is not known"));
+    }
     for (key, value) in [("do_pad", file.do_pad), ("rescale_offset", file.rescale_offset)] {
         if value == Some(true) {
             return Err(format!("{key} is true, only false is known"));

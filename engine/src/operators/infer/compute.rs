@@ -10,6 +10,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
 use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::physical_plan::metrics::Time;
@@ -136,6 +137,10 @@ impl Compute {
         let mut geometry = None;
         let mut fit = |width, height| preprocess.fit(geometry.insert(preprocess.geometry(width, height)));
         let pixels = decode_to_fit(image.encoded()?, self.max_pixels, &mut fit)?;
+        if let Some(geometry) = geometry.filter(|geometry| !geometry.is_reasonable()) {
+            let (width, height) = geometry.scaled;
+            return Err(ImageError::Elongated { width, height });
+        }
         let geometry = geometry.unwrap_or_else(|| preprocess.geometry(pixels.width, pixels.height));
         preprocess.apply(&pixels, &geometry, out);
         Ok(())
@@ -183,7 +188,10 @@ pub(crate) fn evaluate(
                 continue;
             }
             if let (true, Some(Err(source))) = (value.raises(), findings.images.get(next)) {
-                let place = format!("in row {} of its batch", first + row + 1);
+                let place = match all.column(0).data_type().is_string() {
+                    true => format!("'{}'", array_value_to_string(all.column(0), first + row)?),
+                    false => format!("in row {} of its batch", first + row + 1),
+                };
                 return Err(Error::BadImage { place, function: value.task.name(), source: source.clone() }.into());
             }
             found.push(Some(Row { findings: &findings, image: next }));

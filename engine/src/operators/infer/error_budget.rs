@@ -35,6 +35,11 @@ impl ErrorBudget {
         Self { partitions, max_ratio, counts: Mutex::default() }
     }
 
+    /// Of the plan.
+    pub(super) fn partitions(&self) -> usize {
+        self.partitions
+    }
+
     /// A partition starts. The first one of an execution forgets what came before.
     pub(super) fn start(&self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,9 +20,9 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 
 use super::error_budget::ErrorBudget;
+use super::memory::Memory;
 use super::metrics::InferMetrics;
 use super::stream::Infer;
-use super::window::Memory;
 
 /// Runs a model over one column of its input and appends what it says.
 ///

@@ -1,7 +1,7 @@
 //! [`Fetch`]: the images that a column of URIs names, read from their object stores.
 //!
 //! ```text
-//!            get (32 at once)           reserve             read (32 at once)
+//!            get (64 at once)           reserve             read (64 at once)
 //! URIs ─────────────────────▶ sizes ──────────────▶ sizes ───────────────────▶ images, in the order of the rows
 //! ```
 //!
@@ -27,13 +27,13 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::window::{Held, Memory};
+use super::memory::{Held, Memory};
 use crate::error::Error;
 use crate::location::{Stores, reason};
 use crate::workers::Workers;
 
-/// Objects that are asked for, and read, at the same time.
-const CONCURRENCY: usize = 32;
+/// Objects that are asked for at the same time, and that are read, over all partitions.
+const CONCURRENCY: usize = 64;
 /// Of images that are being read, or wait for their turn.
 const AHEAD_KIB: u32 = 16 << 10;
 
@@ -66,6 +66,8 @@ pub(super) struct Uris {
     pub(super) guard: Option<usize>,
     /// Rows that are handed on together, at most.
     pub(super) rows: usize,
+    /// That read at the same time.
+    pub(super) partitions: usize,
 }
 
 /// What came of a row: none for one that wants no image.
@@ -139,8 +141,9 @@ impl Uris {
             }
         });
         let chunk = self.rows;
+        let concurrency = CONCURRENCY.div_ceil(self.partitions);
         let (uris, ahead) = (Arc::new(self), Arc::new(Semaphore::new(AHEAD_KIB as usize)));
-        let sized = asked.buffered(CONCURRENCY).then(move |answer| {
+        let sized = asked.buffered(concurrency).then(move |answer| {
             let (uris, ahead) = (Arc::clone(&uris), Arc::clone(&ahead));
             async move {
                 Ok::<_, DataFusionError>(match answer {
@@ -158,7 +161,7 @@ impl Uris {
             };
             Ok(Some((bytes, room)))
         });
-        Ok(read.try_buffered(CONCURRENCY).ready_chunks(chunk).map(|images| images.into_iter().collect()))
+        Ok(read.try_buffered(concurrency).ready_chunks(chunk).map(|images| images.into_iter().collect()))
     }
 
     /// Waits until there is memory for an image that is not read yet.
@@ -174,10 +177,13 @@ impl Uris {
         // The semaphore is never closed.
         let ahead = ahead.acquire_many_owned(kib).await.ok();
         loop {
-            if let Some(held) = Held::take(&self.memory, bytes) {
+            // What is read ahead leaves half of the memory to those who have something to run.
+            let is_ahead = self.memory.size() > 0;
+            let has_room = !is_ahead || self.memory.leaves_half(bytes);
+            if let Some(held) = has_room.then(|| Held::take(&self.memory, bytes)).flatten() {
                 return Ok(Room { held: Some(held), _ahead: ahead });
             }
-            if self.memory.size() > 0 {
+            if is_ahead {
                 // What this partition has under way gives some back.
                 self.memory.given_back().await;
             } else if self.workers.is_busy() {
@@ -195,7 +201,7 @@ pub(super) fn fetch_now(rows: &RecordBatch, runtime: &Arc<RuntimeEnv>, workers: 
     let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
     let memory = Memory::new(MemoryConsumer::new("images of URIs").register(&pool), pool);
     let (runtime, workers) = (Arc::clone(runtime), Arc::clone(workers));
-    let uris = Uris { runtime, memory, workers, column: 0, guard: None, rows: rows.num_rows().max(1) };
+    let uris = Uris { runtime, memory, workers, column: 0, guard: None, rows: rows.num_rows().max(1), partitions: 1 };
     let read = || -> Result<Vec<Vec<Image>>> {
         // One of its own: the caller's may have this thread alone.
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(uris.read(rows)?.try_collect())
@@ -222,9 +228,8 @@ fn with_images(rows: &RecordBatch, images: Vec<Image>) -> Result<Fetched> {
     let mut all: Option<Held> = None;
     let mut are_held = true;
     for image in images {
-        let (bytes_or_reason, room) = image.map_or((None, Room::default()), |(read, room)| (Some(read), room));
-        match bytes_or_reason {
-            Some(Ok(buffer)) => {
+        match image {
+            Some((Ok(buffer), room)) => {
                 // A view counts in 32 bits.
                 let Ok(length) = u32::try_from(buffer.len()) else {
                     bytes.append_null();
@@ -235,8 +240,12 @@ fn with_images(rows: &RecordBatch, images: Vec<Image>) -> Result<Fetched> {
                 bytes.try_append_view(block, 0, length)?;
                 reasons.append_null();
                 are_held &= room.held.is_some();
+                match (&mut all, room.held) {
+                    (Some(all), Some(held)) => all.join(held),
+                    (all, held) => *all = all.take().or(held),
+                }
             }
-            Some(Err(reason)) => {
+            Some((Err(reason), _)) => {
                 bytes.append_null();
                 reasons.append_value(reason);
             }
@@ -244,10 +253,6 @@ fn with_images(rows: &RecordBatch, images: Vec<Image>) -> Result<Fetched> {
                 bytes.append_null();
                 reasons.append_null();
             }
-        }
-        match (&mut all, room.held) {
-            (Some(all), Some(held)) => all.join(held),
-            (all, held) => *all = all.take().or(held),
         }
     }
     let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();

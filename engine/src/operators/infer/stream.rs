@@ -30,9 +30,10 @@ use super::InferOutput;
 use super::compute::Compute;
 use super::error_budget::ErrorBudget;
 use super::fetch::{Fetch, Fetched, Uris};
+use super::memory::{Held, Memory};
 use super::metrics::InferMetrics;
 use super::outputs::{Row, column};
-use super::window::{Columns, Held, Image, Job, Memory, Recent, Share, Source};
+use super::window::{Columns, Image, Job, Recent, Share, Source};
 use crate::error::Error;
 use crate::workers::Slot;
 
@@ -108,7 +109,7 @@ impl Infer {
         let partition = Partition {
             share: Share { images: self.batch_rows, bytes: SHARE_BYTES },
             width: input.schema().fields().len(),
-            input: self.input(input, &memory, runtime),
+            input: self.input(input, &memory, runtime, budget.partitions()),
             infer: self,
             budget,
             number,
@@ -238,6 +239,10 @@ impl Partition {
         let taken = sources.len();
         let rest = batch.slice(taken, batch.num_rows() - taken);
         self.batch = (rest.num_rows() > 0).then_some(rest);
+        if self.batch.is_none() {
+            // What is left was for images that could not be read after all.
+            self.waiting = None;
+        }
         let job = Arc::new(job);
         self.recent.add(&job);
         let done = self.spawn(&job, slot, working);
@@ -382,7 +387,13 @@ impl Input {
 }
 
 impl Infer {
-    fn input(&self, rows: SendableRecordBatchStream, memory: &Arc<Memory>, runtime: Arc<RuntimeEnv>) -> Input {
+    fn input(
+        &self,
+        rows: SendableRecordBatchStream,
+        memory: &Arc<Memory>,
+        runtime: Arc<RuntimeEnv>,
+        partitions: usize,
+    ) -> Input {
         if !self.is_uri {
             return Input::There(rows);
         }
@@ -394,6 +405,7 @@ impl Infer {
             column: self.image,
             guard: self.guard,
             rows: self.batch_rows * workers.threads(),
+            partitions: partitions.max(1),
         };
         Input::Named(Fetch::new(rows, uris))
     }

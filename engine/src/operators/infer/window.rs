@@ -5,11 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use datafusion::common::{human_readable_size, internal_datafusion_err};
+use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
-use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
 use ocelli_udf::image::{ImageColumn, ImageError, decoded_bytes};
-use tokio::sync::Notify;
 
 use super::compute::Findings;
 
@@ -155,7 +153,7 @@ pub(super) enum Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Its bytes.
+    /// What there is to decode.
     pub(super) fn encoded(self) -> std::result::Result<&'a [u8], ImageError> {
         match self {
             Self::Encoded(bytes) => Ok(bytes),
@@ -163,7 +161,6 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// In bytes.
     fn len(self) -> usize {
         match self {
             Self::Encoded(bytes) => bytes.len(),
@@ -217,77 +214,6 @@ impl Recent {
                     self.0.remove(key);
                 }
             }
-        }
-    }
-}
-
-/// The memory of one partition: a part of the query's.
-pub(super) struct Memory {
-    reservation: MemoryReservation,
-    pool: Arc<dyn MemoryPool>,
-    given_back: Notify,
-}
-
-impl Memory {
-    pub(super) fn new(reservation: MemoryReservation, pool: Arc<dyn MemoryPool>) -> Arc<Self> {
-        Arc::new(Self { reservation, pool, given_back: Notify::new() })
-    }
-
-    /// Bytes that are held.
-    pub(super) fn size(&self) -> usize {
-        self.reservation.size()
-    }
-
-    /// Waits until some was given back since the last call, for one caller.
-    pub(super) async fn given_back(&self) {
-        self.given_back.notified().await;
-    }
-
-    /// Of all queries together.
-    pub(super) fn limit(&self) -> MemoryLimit {
-        self.pool.memory_limit()
-    }
-
-    /// ` of 256.0 MB`, empty when there is no limit.
-    pub(super) fn shown_limit(&self) -> String {
-        match self.limit() {
-            MemoryLimit::Finite(bytes) => format!(" of {}", human_readable_size(bytes)),
-            _ => String::new(),
-        }
-    }
-}
-
-/// A part of it, given back when it is dropped.
-pub(super) struct Held {
-    memory: Arc<Memory>,
-    bytes: usize,
-}
-
-impl Held {
-    /// `None` when the pool has no more.
-    pub(super) fn take(memory: &Arc<Memory>, bytes: usize) -> Option<Self> {
-        memory.reservation.try_grow(bytes).ok()?;
-        Some(Self { memory: Arc::clone(memory), bytes })
-    }
-
-    /// A part of it, to be given back by itself.
-    pub(super) fn split(&mut self, bytes: usize) -> Self {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        Self { memory: Arc::clone(&self.memory), bytes }
-    }
-
-    /// Takes a part back.
-    pub(super) fn join(&mut self, mut part: Self) {
-        self.bytes += std::mem::take(&mut part.bytes);
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.memory.reservation.shrink(self.bytes);
-            self.memory.given_back.notify_one();
         }
     }
 }
