@@ -43,6 +43,8 @@ const EXAMPLES: &str = r#"Examples:
   ocelli "SELECT uri, classify(image) AS label FROM 'photos.parquet'"
   ocelli --format csv -f report.sql > report.csv
   ocelli "DESCRIBE 'photos.parquet'"
+  ocelli "CREATE MODEL pets STORED AS ONNX LOCATION 'models/resnet-50'; SELECT classify(image, model => 'pets') FROM 'photos.parquet'"
+  ocelli doctor      what models run on here
   ocelli "SET ocelli.on_error = 'null'; SELECT classify(image) AS label, count(*) FROM 'photos/*.parquet' GROUP BY label"
 
 Without SQL, statements are read from standard input. Every option of SHOW ALL can be SET."#;

@@ -5,6 +5,7 @@
 
 mod allocator;
 mod args;
+mod doctor;
 mod output;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -97,8 +98,14 @@ fn read(source: Source<'_>) -> Result<String, Stop> {
     }
 }
 
+/// The word, no statement of SQL, that stands for an examination of the machine.
+const DOCTOR: &str = "doctor";
+
 /// Runs the statements in turn, up to the first that fails.
 async fn run(ocelli: &Ocelli, text: &str, args: &Args) -> Result<(), Stop> {
+    if text.trim() == DOCTOR {
+        return doctor::examine(ocelli).await.map_err(Stop::Query);
+    }
     let statements = ocelli.parse(text).map_err(Stop::Query)?;
     let several = statements.len() > 1;
     for (number, statement) in (1..).zip(statements) {

@@ -89,6 +89,18 @@ fn explain_shows_the_operator() {
 }
 
 #[test]
+fn the_doctor_says_what_models_run_on() {
+    let said = rows(&["doctor"]);
+    for line in [
+        "backend ort             OCELLI_ORT_LIB is empty: ONNX Runtime is not used\n",
+        "backend auto            is rten; SET ocelli.backend = 'rten' changes it\n",
+        "check of rten           the bundled model scores a gray picture ",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+}
+
+#[test]
 fn a_library_that_is_none_is_named() {
     let mut command =
         ocelli(&["-q", "SET ocelli.backend = 'ort'; SELECT classify(image) FROM 'examples/data/photos.parquet'"]);

@@ -33,7 +33,7 @@ fn find() -> Result<Library, String> {
             None => {}
             Some(path) if path.is_empty() => return Err(format!("{variable} is empty: ONNX Runtime is not used")),
             // What a person asked for is not replaced by something else.
-            Some(path) => return load(Path::new(&path), variable),
+            Some(path) => return load(Path::new(&path), variable).map_err(|refused| refused.reason),
         }
     }
     let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()));
@@ -41,15 +41,15 @@ fn find() -> Result<Library, String> {
         .into_iter()
         .flat_map(|folder| libraries(&folder))
         .map(|path| (path, "beside the program"))
-        .chain([(PathBuf::from(FILE), "on the loader's path")])
+        .chain([(PathBuf::from(FILE), LOADER)])
         .chain(wheels().into_iter().map(|path| (path, "in the Python environment")));
     let mut reasons = Vec::new();
     for (path, found) in candidates {
         match load(&path, found) {
             Ok(library) => return Ok(library),
             // That there is none on the loader's path is the usual case.
-            Err(_) if found == "on the loader's path" => {}
-            Err(reason) => reasons.push(reason),
+            Err(Refused { is_missing: true, .. }) if found == LOADER => {}
+            Err(Refused { reason, .. }) => reasons.push(reason),
         }
     }
     if reasons.is_empty() {
@@ -59,14 +59,29 @@ fn find() -> Result<Library, String> {
     Err(reasons.join("; "))
 }
 
-fn load(path: &Path, found: &'static str) -> Result<Library, String> {
+/// Where the system looks for libraries.
+const LOADER: &str = "on the loader's path";
+
+/// Why a file is not the library.
+struct Refused {
+    reason: String,
+    /// It could not be opened at all.
+    is_missing: bool,
+}
+
+fn load(path: &Path, found: &'static str) -> Result<Library, Refused> {
     let refuse = |reason: String| {
-        format!("{} ({found}) cannot be used as ONNX Runtime: {}", path.display(), reason.trim_end_matches('.'))
+        let reason = reason.trim_end_matches('.');
+        let reason = format!("{} ({found}) cannot be used as ONNX Runtime: {reason}", path.display());
+        Refused { reason, is_missing: false }
     };
     // A file that is there is meant, whatever the folder it is named from.
     let full = if path.components().count() > 1 { std::path::absolute(path) } else { Ok(path.to_owned()) };
     let builder = ort::init_from(full.map_err(|error| refuse(error.to_string()))?);
-    let builder = builder.map_err(|error| refuse(error.to_string()))?;
+    let builder = builder.map_err(|error| {
+        let is_missing = matches!(error, ort::LoadDynamicError::Dlopen { .. });
+        Refused { is_missing, ..refuse(error.to_string()) }
+    })?;
     let environment = builder.with_name("ocelli").with_telemetry(false).build();
     let environment = environment.map_err(|error| refuse(error.message().to_owned()))?;
     environment.set_log_level(ort::logging::LogLevel::Error);
@@ -158,6 +173,7 @@ mod tests {
     fn what_is_no_library_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let Err(error) = load(file.path(), "OCELLI_ORT_LIB") else { panic!("an empty file is no library") };
+        let error = error.reason;
         assert!(error.contains("(OCELLI_ORT_LIB) cannot be used as ONNX Runtime: "), "{error}");
     }
 }
