@@ -75,6 +75,8 @@ fn bare_loop(model: &str) -> Result<(), Failure> {
     let environment = ort::init_from(library)?.with_telemetry(false).build()?;
     let cores = available_parallelism()?.get();
     let builder = Session::builder(&environment)?.with_intra_threads(cores);
+    // Threads that spin after a run would take the time of whoever is next.
+    let builder = builder.map_err(|error| error.message().to_owned())?.with_intra_op_spinning(false);
     let mut session = builder.map_err(|error| error.message().to_owned())?.commit_from_file(model)?;
     let tensors = tensors(BATCH);
     for line in std::io::stdin().lock().lines() {
