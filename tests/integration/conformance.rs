@@ -2,10 +2,11 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, RecordBatch, UInt8Array};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::arrow::datatypes::{DataType, Field, Float64Type};
 use libtest_mimic::Trial;
 use ocelli::Ocelli;
 
@@ -13,12 +14,17 @@ use crate::requirement::require;
 use crate::trial;
 
 const FOLDER: &str = "tests/data/models";
+/// Where `tests/data/models/make.py --whole` wrote ResNet-18 and -50.
+const WHOLE: &str = "OCELLI_WHOLE_MODELS";
 
-/// A graph, the values that each of its inputs holds for a row (with their type in SQL), rows, and how far from ONNX Runtime
-/// the results may be, of the largest of them.
+/// A graph, how many values each of its inputs holds for a row, rows, and how far from ONNX Runtime the results may be, as a
+/// part of the largest of them.
+#[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
-    inputs: &'static [(usize, &'static str)],
+    inputs: &'static [usize],
+    /// Inputs hold whole numbers from 0 to 255.
+    is_bytes: bool,
     rows: usize,
     tolerance: f64,
 }
@@ -30,10 +36,12 @@ const APPROXIMATED: f64 = 1e-4;
 /// 16-bit floats have 11 binary digits; rten computes them in 32 bits.
 const F16: f64 = 2e-3;
 
-const PIXELS: &[(usize, &str)] = &[(3 * 32 * 32, "FLOAT")];
+const fn case(name: &'static str, inputs: &'static [usize], tolerance: f64) -> Case {
+    Case { name, inputs, is_bytes: false, rows: 2, tolerance }
+}
 
 const fn picture(name: &'static str, tolerance: f64) -> Case {
-    Case { name, inputs: PIXELS, rows: 2, tolerance }
+    case(name, &[3 * 32 * 32], tolerance)
 }
 
 const CASES: [Case; 15] = [
@@ -49,57 +57,49 @@ const CASES: [Case; 15] = [
     Case { rows: 4, ..picture("fixed-four", F32) },
     picture("half", F16),
     picture("external", F32),
-    Case { name: "nhwc-bytes", inputs: &[(3 * 32 * 32, "TINYINT UNSIGNED")], rows: 2, tolerance: F32 },
-    Case { name: "table", inputs: &[(1, "FLOAT"), (1, "FLOAT")], rows: 2, tolerance: APPROXIMATED },
-    Case { name: "features", inputs: &[(3, "FLOAT")], rows: 2, tolerance: APPROXIMATED },
+    Case { is_bytes: true, ..picture("nhwc-bytes", F32) },
+    case("table", &[1, 1], APPROXIMATED),
+    case("features", &[3], APPROXIMATED),
 ];
 
+/// Fifty layers add up what one rounds.
+const LARGE: [Case; 2] =
+    [case("resnet18", &[3 * 224 * 224], APPROXIMATED), case("resnet50", &[3 * 224 * 224], APPROXIMATED)];
+
 pub(crate) fn trials() -> Vec<Trial> {
-    let backends = ["rten", "ort"].into_iter();
-    backends
-        .flat_map(|backend| {
-            CASES.iter().map(move |case| {
-                let name = format!("conformance::{backend}::{}", case.name);
-                let run = move || agrees(case, backend);
-                let missing = if backend == "ort" { ocelli::onnx_runtime().err() } else { None };
-                require("ort", missing, trial(name, run))
-            })
-        })
-        .collect()
+    let mut trials = Vec::new();
+    for backend in ["rten", "ort"] {
+        let missing = if backend == "ort" { ocelli::onnx_runtime().err() } else { None };
+        for case in CASES {
+            let run = trial(format!("conformance::{backend}::{}", case.name), move || agrees(case, FOLDER, backend));
+            trials.push(require("ort", missing.clone(), run));
+        }
+        let folder = std::env::var(WHOLE).unwrap_or_default();
+        let no_folder = folder.is_empty().then(|| format!("{WHOLE} is not set"));
+        for case in LARGE {
+            let folder = folder.clone();
+            let run = trial(format!("conformance::{backend}::{}", case.name), move || agrees(case, &folder, backend));
+            trials.push(require("ort", missing.clone(), require("models", no_folder.clone(), run)));
+        }
+    }
+    trials
 }
 
 #[tokio::main]
-async fn agrees(case: &Case, backend: &str) -> Result<(), Box<dyn Error>> {
+async fn agrees(case: Case, folder: &str, backend: &str) -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().threads(2).build()?;
-    let location = match Path::new(FOLDER).join(case.name).is_dir() {
-        true => format!("{FOLDER}/{}", case.name),
-        false => format!("{FOLDER}/{}.onnx", case.name),
+    let location = match Path::new(folder).join(case.name).is_dir() {
+        true => format!("{folder}/{}", case.name),
+        false => format!("{folder}/{}.onnx", case.name),
     };
     let create = format!("CREATE MODEL m STORED AS ONNX LOCATION '{location}' OPTIONS ('backend' '{backend}')");
     ocelli.sql(&create).await?;
-    let columns = case.inputs.iter().enumerate().map(|(number, (length, sql_type))| {
-        let value = match *sql_type {
-            "FLOAT" => "CAST((i * 37 % 101) / 101.0 - 0.5 AS FLOAT)".to_owned(),
-            other => format!("CAST(i * 37 % 101 AS {other})"),
-        };
-        format!(
-            "array_agg({value} ORDER BY i) FILTER (WHERE i / {length} = row AND i < {length} * {}) AS c{number}",
-            case.rows
-        )
-    });
-    let columns: Vec<String> = columns.collect();
+    let columns = case.inputs.iter().map(|&length| column(case, length)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<String> = (0..columns.len()).map(|number| format!("c{number}")).collect();
-    let longest = case.inputs.iter().map(|(length, _)| length * case.rows).max().unwrap_or(0);
-    let query = format!(
-        "SELECT predict('m', {}) AS p FROM (SELECT row, {} FROM generate_series(0, {}) AS r(row)
-         CROSS JOIN generate_series(0, {}) AS s(i) GROUP BY row) ORDER BY row",
-        names.join(", "),
-        columns.join(", "),
-        case.rows - 1,
-        longest - 1,
-    );
+    ocelli.context().register_batch("inputs", RecordBatch::try_from_iter(names.iter().zip(columns))?)?;
+    let query = format!("SELECT predict('m', {}) AS p FROM inputs", names.join(", "));
     let batches = ocelli.sql(&query).await?.collect().await?;
-    let expected = std::fs::read_to_string(format!("{FOLDER}/{}.expected", case.name))?;
+    let expected = std::fs::read_to_string(format!("{folder}/{}.expected", case.name))?;
     for (number, line) in expected.lines().enumerate() {
         let (name, numbers) = line.split_once(' ').ok_or("a line is empty")?;
         let theirs: Vec<f64> = numbers.split(' ').map(str::parse).collect::<Result<_, _>>()?;
@@ -112,15 +112,23 @@ async fn agrees(case: &Case, backend: &str) -> Result<(), Box<dyn Error>> {
         assert_eq!(ours.len(), theirs.len(), "{name}");
         let largest = theirs.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(worst <= case.tolerance * largest, "{name}: {worst} of {largest}: {ours:?}, {theirs:?}");
-        if theirs.len() == 3 * case.rows {
-            let best =
-                |scores: &[f64]| scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
-            let classes = |scores: &[f64]| scores.chunks(3).map(best).collect::<Vec<_>>();
-            assert_eq!(classes(&ours), classes(&theirs), "the best classes");
-        }
+        assert!(worst <= case.tolerance * largest, "{name}: {worst} of {largest}");
+        let best = |scores: &[f64]| scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
+        let classes = |scores: &[f64]| scores.chunks(theirs.len() / case.rows).map(best).collect::<Vec<_>>();
+        assert_eq!(classes(&ours), classes(&theirs), "the best classes of {name}");
     }
     Ok(())
+}
+
+/// What make.py puts into an input.
+fn column(case: Case, length: usize) -> Result<ArrayRef, Box<dyn Error>> {
+    let numbers = (0..length * case.rows).map(|i| i * 37 % 101);
+    let values: ArrayRef = match case.is_bytes {
+        true => Arc::new(UInt8Array::from_iter_values(numbers.map(|number| number as u8))),
+        false => Arc::new(Float32Array::from_iter_values(numbers.map(|number| (number as f64 / 101.0 - 0.5) as f32))),
+    };
+    let item = Arc::new(Field::new_list_field(values.data_type().clone(), false));
+    Ok(Arc::new(FixedSizeListArray::try_new(item, i32::try_from(length)?, values, None)?))
 }
 
 /// The numbers of lists, or numbers.

@@ -305,6 +305,11 @@ async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
     // The join keeps its side in the plan.
     drop(plan);
     assert_eq!(ocelli.context().runtime_env().memory_pool.reserved(), 0, "all is given back");
+    // Four partitions that read ahead, and leave each other what they need to run.
+    let ocelli = Ocelli::builder().threads(4).memory_limit(1_500_000).build()?;
+    let parts = vec![format!("SELECT classify(file) AS label FROM ({files}) CROSS JOIN generate_series(1, 20)"); 4];
+    let labels = ocelli.sql(&parts.join(" UNION ALL ")).await?.collect().await?;
+    assert_eq!(labels.iter().map(|batch| batch.num_rows()).sum::<usize>(), 880);
     // Too little for the picture, and for the file.
     for limit in [100_000, 20_000] {
         let ocelli = Ocelli::builder().threads(2).memory_limit(limit).build()?;

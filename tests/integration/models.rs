@@ -3,10 +3,14 @@
 use std::error::Error;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use futures::StreamExt;
 use libtest_mimic::Trial;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
 use ocelli::{Ocelli, explain};
+use url::Url;
 
 use crate::trial;
 
@@ -16,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("models::mutated_files_do_no_harm", mutated_files_do_no_harm),
         trial("models::any_text_is_parsed_or_refused", any_text_is_parsed_or_refused),
         trial("models::a_name_is_taken_once", a_name_is_taken_once),
+        trial("models::models_and_images_are_in_object_stores", models_and_images_are_in_object_stores),
         trial("models::running_queries_keep_their_model", running_queries_keep_their_model),
     ]
 }
@@ -140,6 +145,31 @@ async fn a_name_is_taken_once() -> Result<(), Box<dyn Error>> {
     assert!(errors[0].starts_with("model 'm' exists already"), "{errors:?}");
     // Another session has names of its own.
     Ocelli::builder().build()?.sql(&create).await?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn models_and_images_are_in_object_stores() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().threads(2).build()?;
+    let store = Arc::new(InMemory::new());
+    ocelli.context().register_object_store(&Url::parse("memory://bucket")?, Arc::clone(&store) as _);
+    for file in ["onnx/model.onnx", "onnx/model.onnx.data", "config.json", "preprocessor_config.json"] {
+        let bytes = fs::read(format!("{MODELS}/external/{file}"))?;
+        store.put(&format!("models/animals/{file}").into(), bytes.into()).await?;
+    }
+    let photo = fs::read("examples/data/photos/cat.jpg")?;
+    store.put(&"photos/one cat.jpg".into(), photo.into()).await?;
+    ocelli.sql("CREATE MODEL m STORED AS ONNX LOCATION 'memory://bucket/models/animals/'").await?;
+    let labels = ocelli
+        .sql(
+            "SELECT classify(uri, model => 'm') AS label, try_classify(uri || '.old') AS old
+            FROM (VALUES ('memory://bucket/photos/one%20cat.jpg')) AS t(uri)",
+        )
+        .await?
+        .collect()
+        .await?;
+    let shown = datafusion::arrow::util::pretty::pretty_format_batches(&labels)?.to_string();
+    assert!(shown.contains("| ant   |     |"), "{shown}");
     Ok(())
 }
 

@@ -1,10 +1,13 @@
 """Writes tiny models and what ONNX Runtime says of them: python3 tests/data/models/make.py
 
+    --whole FOLDER    ResNet-18 and -50 with seeded weights instead, which are too large for the repository
+
 The committed files are of onnx 1.23.2 and onnxruntime 1.31.1. NAME.onnx is a graph with seeded weights; each of its inputs holds, for
 two rows, ((i * 37) % 101) / 101 - 0.5 at position i (whole numbers: (i * 37) % 101). NAME.expected has a line for each output:
 its name and its numbers.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy
@@ -165,6 +168,36 @@ def features(g, x):
     return g.add("Softmax", g.add("MatMul", x, g.weight(3, 4)), axis=-1)
 
 
+def whole_resnet(blocks, is_deep):
+    """As in torchvision: basic blocks, or bottlenecks."""
+
+    def function(g, x):
+        def unit(x, ins, outs, kernel, **attributes):
+            # Small weights: numbers stay of one size through all layers.
+            return g.norm(g.conv(x, ins, outs, kernel, **attributes), outs)
+
+        x = g.add("Relu", unit(x, 3, 64, 7, strides=[2, 2]))
+        x = g.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+        channels = 64
+        for stage, count in enumerate(blocks):
+            width = 64 << stage
+            outs = width * 4 if is_deep else width
+            for block in range(count):
+                strides = [2, 2] if stage > 0 and block == 0 else [1, 1]
+                if is_deep:
+                    y = g.add("Relu", unit(x, channels, width, 1))
+                    y = g.add("Relu", unit(y, width, width, 3, strides=strides))
+                    y = unit(y, width, outs, 1)
+                else:
+                    y = unit(g.add("Relu", unit(x, channels, width, 3, strides=strides)), width, outs, 3)
+                same = strides == [1, 1] and channels == outs
+                x = g.add("Relu", g.add("Add", y, x if same else unit(x, channels, outs, 1, strides=strides)))
+                channels = outs
+        return g.head(x, channels, 1000)
+
+    return function
+
+
 IMAGE = ["pixels", F32, ["batch", 3, 32, 32]]
 LOGITS = ["logits", F32, ["batch", 3]]
 # name: (function, inputs, outputs, opset)
@@ -194,9 +227,23 @@ MODELS = {
     "unknown": (lambda g, x: g.add("Sparkle", small(g, x), domain="example.com"), [IMAGE], [LOGITS], 17),
 }
 
+LARGE = ([["pixels", F32, ["batch", 3, 224, 224]]], [["logits", F32, ["batch", 1000]]], 17)
+WHOLE = {
+    "resnet18": (whole_resnet([2, 2, 2, 2], is_deep=False), *LARGE),
+    "resnet50": (whole_resnet([3, 4, 6, 3], is_deep=True), *LARGE),
+}
+
 
 def main():
-    for seed, (name, (function, inputs, outputs, opset)) in enumerate(MODELS.items()):
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--whole", type=Path)
+    whole = parser.parse_args().whole
+    write(WHOLE if whole else MODELS, whole or HERE)
+
+
+def write(models, to):
+    to.mkdir(parents=True, exist_ok=True)
+    for seed, (name, (function, inputs, outputs, opset)) in enumerate(models.items()):
         graph = Graph(seed)
         results = function(graph, *[name for name, *_ in inputs])
         results = [results] if isinstance(results, str) else results
@@ -209,10 +256,10 @@ def main():
         proto = helper.make_graph(graph.nodes, name, *infos, graph.weights)
         sets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid("example.com", 1)] if name == "unknown" else [])
         model = helper.make_model(proto, opset_imports=sets, ir_version=min(11, helper.find_min_ir_version_for(sets[:1])))
-        path = HERE / f"{name}.onnx"
+        path = to / f"{name}.onnx"
         if name == "external":
             # The hub's layout: the graph beside its weights, in a folder below the configurations.
-            folder = HERE / name / "onnx"
+            folder = to / name / "onnx"
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / "model.onnx"
             (folder / "model.onnx.data").unlink(missing_ok=True)
@@ -220,7 +267,7 @@ def main():
         save(model, path)
         if name != "unknown":
             checker.check_model(str(path))
-            write_expected(HERE / f"{name}.expected", path)
+            write_expected(to / f"{name}.expected", path)
 
 
 def write_expected(file, path):
