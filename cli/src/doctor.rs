@@ -17,7 +17,7 @@ pub(crate) async fn examine(ocelli: &Ocelli) -> Result<()> {
     line("cores", &available_parallelism().map_or_else(|error| error.to_string(), |cores| cores.to_string()));
     line("GPU", "models do not run on it yet");
     let found = onnx_runtime();
-    line("backend ort", found.as_deref().map_or_else(String::as_str, |found| found));
+    line("backend ort", found.as_deref().unwrap_or_else(String::as_str));
     line("backend rten", "is compiled in");
     let automatic = if found.is_ok() { "ort" } else { "rten" };
     line("backend auto", &format!("is {automatic}; SET ocelli.backend = 'rten' changes it"));

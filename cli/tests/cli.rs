@@ -83,7 +83,11 @@ fn explain_shows_the_operator() {
     let plan = rows(&["-q", "EXPLAIN SELECT classify(image) FROM 'examples/data/photos.parquet'"]);
     let lines: Vec<&str> = plan.lines().collect();
     assert_eq!((lines[0], lines[4]), ("logical_plan", "physical_plan"));
-    assert!(lines[6].starts_with("    InferExec: model=resnet20-cifar10, backend=rten, image=image"), "{plan}");
+    assert!(
+        lines[6]
+            .starts_with("    InferExec: model=resnet20-cifar10, backend=rten (there is no ONNX Runtime), image=image"),
+        "{plan}"
+    );
     let plan = rows(&["-q", "EXPLAIN VERBOSE SELECT classify(image) FROM 'examples/data/photos.parquet'"]);
     assert!(plan.contains("backend=rten (OCELLI_ORT_LIB is empty: ONNX Runtime is not used)"), "{plan}");
 }

@@ -137,16 +137,27 @@ impl BackendChoice {
     ///
     /// # Errors
     /// Why the one that was named is not there.
-    pub(crate) fn decide(self) -> Result<(Kind, String), String> {
+    pub(crate) fn decide(self) -> Result<Decided, String> {
+        let decided = |kind, short: &str, why: String| Ok(Decided { kind, short: short.to_owned(), why });
         if self == Self::Rten {
-            return Ok((Kind::Rten, "it was asked for".to_owned()));
+            return decided(Kind::Rten, "asked for", "it was asked for".to_owned());
         }
         match (self, ort::library()) {
-            (_, Ok(library)) => Ok((Kind::Ort, library.to_string())),
+            (_, Ok(library)) => decided(Kind::Ort, &library.version, library.to_string()),
             (Self::Ort, Err(reason)) => Err(reason.clone()),
-            (_, Err(reason)) => Ok((Kind::Rten, reason.clone())),
+            (_, Err(reason)) => decided(Kind::Rten, "there is no ONNX Runtime", reason.clone()),
         }
     }
+}
+
+/// The backend that was chosen.
+#[derive(Debug, Clone)]
+pub(crate) struct Decided {
+    pub(crate) kind: Kind,
+    /// Why, for a plan.
+    pub(crate) short: String,
+    /// Why, for a sentence.
+    pub(crate) why: String,
 }
 
 impl fmt::Display for BackendChoice {

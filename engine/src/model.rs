@@ -19,7 +19,7 @@ use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, Float32Type};
 use sha2::{Digest, Sha256};
 
-use crate::backend::{Backend, BackendChoice, Bytes, GraphFile, Input, Kind, Output, Tensor};
+use crate::backend::{Backend, BackendChoice, Bytes, Decided, GraphFile, Input, Kind, Output, Tensor};
 use crate::error::Error;
 use crate::workers::Workers;
 
@@ -45,7 +45,7 @@ pub(crate) struct Model {
     vision: Result<Arc<Vision>, String>,
     digest: OnceLock<String>,
     /// The backend that it has been loaded by, and why by that one; the session says when there is none.
-    decided: Option<(Kind, String)>,
+    decided: Option<Decided>,
     loaded: [OnceLock<Result<Loaded, String>>; 2],
 }
 
@@ -115,7 +115,7 @@ impl Model {
     ///
     /// # Errors
     /// When the backend that was named is not there.
-    pub(crate) fn backend(&self, session: BackendChoice) -> Result<(Kind, String), Error> {
+    pub(crate) fn backend(&self, session: BackendChoice) -> Result<Decided, Error> {
         match &self.decided {
             Some(decided) => Ok(decided.clone()),
             None => session.decide().map_err(|reason| self.refused(reason)),

@@ -80,7 +80,7 @@ impl TableProvider for ModelsTable {
         for model in &models {
             let graph = model.graph()?;
             let backend =
-                model.backend(choice).map_or_else(|error| error.to_string(), |(kind, _)| kind.name().to_owned());
+                model.backend(choice).map_or_else(|error| error.to_string(), |decided| decided.kind.name().to_owned());
             let row = [
                 model.name(),
                 model.digest(),

@@ -1,6 +1,13 @@
 //! [`Ort`]: ONNX Runtime, from the library that this machine has.
 
+#[cfg(not(feature = "dynamic-ort"))]
+mod bundled;
+#[cfg(feature = "dynamic-ort")]
+mod dynamic;
 mod library;
+
+#[cfg(not(any(feature = "dynamic-ort", feature = "bundled-ort")))]
+compile_error!("ocelli needs the feature dynamic-ort, which is a default, or bundled-ort");
 
 use std::ffi::CString;
 use std::ptr::{self, NonNull};

@@ -111,7 +111,7 @@ impl ScalarUDFImpl for Predict {
         let model = self.model(Some(name))?;
         let columns: Vec<ArrayRef> =
             columns.iter().map(|column| column.to_array(args.number_rows)).collect::<Result<_>>()?;
-        let kind = model.backend(OcelliOptions::of(&args.config_options).backend)?.0;
+        let kind = model.backend(OcelliOptions::of(&args.config_options).backend)?.kind;
         let refuse = |problem| Error::Prediction { model: model.name().to_owned(), problem };
         let loaded = model.load(kind)?;
         // The backends are other people's code.

@@ -53,7 +53,7 @@ impl Model {
         let found = graph.features.clone().filter(|_| vision.is_ok());
         let tensor = options.embedding.clone().or(found);
         let weights = weights_hash(&folder.file);
-        let loaded = load(folder.file, graph, decided.0, tensor.as_deref())?;
+        let loaded = load(folder.file, graph, decided.kind, tensor.as_deref())?;
         if let Ok(vision) = &mut vision {
             match (loaded.try_out(vision, tensor, workers), &options.embedding) {
                 // Nobody asked for the tensor that was found, and the backend may have made one of several.
@@ -62,7 +62,7 @@ impl Model {
             }
         }
         let cells = [OnceLock::new(), OnceLock::new()];
-        let _ = cells[decided.0 as usize].set(Ok(loaded));
+        let _ = cells[decided.kind as usize].set(Ok(loaded));
         let digest = OnceLock::from(digest(weights, vision.as_ref().ok()));
         let vision = vision.map(Arc::new);
         Ok(Self { name, location, file: &[], vision, digest, decided: Some(decided), loaded: cells })

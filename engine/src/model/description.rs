@@ -12,14 +12,14 @@ impl Model {
     /// When the graph cannot be read, or the backend that was asked for is not there.
     pub(crate) fn description(&self, session: BackendChoice) -> Result<Vec<(&'static str, String)>, Error> {
         let graph = self.graph()?;
-        let (kind, why) = self.backend(session)?;
+        let decided = self.backend(session)?;
         let mut rows = vec![
             ("name", self.name().to_owned()),
             ("location", self.location().to_owned()),
             ("digest", self.digest().to_owned()),
             ("task", self.task().to_owned()),
-            ("backend", kind.name().to_owned()),
-            ("backend is chosen because", why),
+            ("backend", decided.kind.name().to_owned()),
+            ("backend is chosen because", decided.why),
             ("device", "cpu".to_owned()),
             ("opset", graph.opset.to_string()),
         ];

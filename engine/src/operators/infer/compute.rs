@@ -20,7 +20,7 @@ use super::fetch::fetch_now;
 use super::outputs::{Row, column};
 use super::window::{Columns, Image};
 use super::{InferOutput, InferValue};
-use crate::backend::Kind;
+use crate::backend::Decided;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::functions::{InferCall, InferFunction, Task};
@@ -33,8 +33,8 @@ use crate::workers::Workers;
 pub(crate) struct Compute {
     pub(crate) model: Arc<Model>,
     pub(crate) vision: Arc<Vision>,
-    /// What runs it, and why that.
-    pub(crate) backend: (Kind, String),
+    /// What runs it.
+    pub(crate) backend: Decided,
     pub(crate) workers: Arc<Workers>,
     pub(crate) wanted: Wanted,
     /// Larger images are bad ones.
@@ -126,7 +126,7 @@ impl Compute {
         }
         tensor.truncate(good * size);
         let timer = times.model.timer();
-        let tensors = self.model.run(self.backend.0, tensor, good, self.wanted, &self.workers)?;
+        let tensors = self.model.run(self.backend.kind, tensor, good, self.wanted, &self.workers)?;
         timer.done();
         Ok(Findings { images: findings, tensors })
     }

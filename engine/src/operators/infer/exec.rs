@@ -23,6 +23,7 @@ use super::error_budget::ErrorBudget;
 use super::memory::Memory;
 use super::metrics::InferMetrics;
 use super::stream::Infer;
+use crate::backend::Decided;
 
 /// Runs a model over one column of its input and appends what it says.
 ///
@@ -82,17 +83,14 @@ impl DisplayAs for InferExec {
         match format {
             DisplayFormatType::TreeRender => {
                 writeln!(f, "model={}", infer.compute.model.name())?;
-                writeln!(f, "backend={}", infer.compute.backend.0.name())
+                writeln!(f, "backend={}", infer.compute.backend.kind.name())
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 let image = self.input.schema().field(infer.image).name().clone();
                 let outputs: Vec<String> = infer.outputs.iter().map(ToString::to_string).collect();
-                let (model, (kind, why)) = (infer.compute.model.name(), &infer.compute.backend);
-                write!(f, "InferExec: model={model}, backend={}", kind.name())?;
-                if format == DisplayFormatType::Verbose {
-                    write!(f, " ({why})")?;
-                }
-                write!(f, ", image={image}")?;
+                let (model, Decided { kind, short, why }) = (infer.compute.model.name(), &infer.compute.backend);
+                let why = if format == DisplayFormatType::Verbose { why } else { short };
+                write!(f, "InferExec: model={model}, backend={} ({why}), image={image}", kind.name())?;
                 if let Some(guard) = infer.guard {
                     write!(f, ", guard={}", self.input.schema().field(guard).name())?;
                 }

@@ -81,7 +81,7 @@ fn labels(rows: &[Option<Row>], compute: &Compute) -> Result<ArrayRef> {
 fn best<'a>(scores: &[f32], compute: &'a Compute) -> Result<&'a str> {
     let Some(best) = argmax(scores) else {
         let reason = "it gave no number for an image".to_owned();
-        let (backend, model) = (compute.backend.0.name(), compute.model.name().to_owned());
+        let (backend, model) = (compute.backend.kind.name(), compute.model.name().to_owned());
         return Err(Error::Backend { backend, model, reason }.into());
     };
     Ok(&compute.vision.labels[best])

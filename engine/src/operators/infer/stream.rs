@@ -412,7 +412,7 @@ impl Infer {
 
     /// Has the model loaded, on a thread that may wait.
     async fn load(&self) -> Result<()> {
-        let (model, kind) = (&self.compute.model, self.compute.backend.0);
+        let (model, kind) = (&self.compute.model, self.compute.backend.kind);
         if model.is_loaded(kind) {
             return Ok(());
         }
