@@ -95,7 +95,7 @@ impl Kind {
     /// The backend's own words.
     pub(crate) fn load(self, file: GraphFile, graph: &Graph, extra: &[String]) -> Result<Box<dyn Backend>, String> {
         Ok(match self {
-            Self::Ort => Box::new(Ort::load(&file, graph, extra)?),
+            Self::Ort => Box::new(Ort::load(file, graph, extra)?),
             Self::Rten => Box::new(Rten::load(file, graph)?),
         })
     }

@@ -22,7 +22,7 @@ use ort::AsPointer;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType, TensorRef, ValueType};
 
-use super::{Backend, GraphFile, Input, Output, Tensor};
+use super::{Backend, Bytes, GraphFile, Input, Output, Tensor};
 use crate::model::Graph;
 use crate::workers::Workers;
 
@@ -39,7 +39,7 @@ pub(crate) struct Ort {
 }
 
 impl Ort {
-    pub(super) fn load(file: &GraphFile, graph: &Graph, extra: &[String]) -> Result<Self, String> {
+    pub(super) fn load(file: GraphFile, graph: &Graph, extra: &[String]) -> Result<Self, String> {
         let library = library().as_ref().map_err(Clone::clone)?;
         let words = |error: ort::Error| plain(&error);
         let builder_words = |error: ort::Error<ort::session::builder::SessionBuilder>| plain(&error);
@@ -48,13 +48,14 @@ impl Ort {
         let builder = builder.with_inter_threads(1).map_err(builder_words)?;
         // Differing batch sizes make plans that are not used again.
         let mut builder = builder.with_memory_pattern(false).map_err(builder_words)?;
-        for (name, bytes) in &file.external {
-            let bytes: Arc<[u8]> = bytes.as_slice().into();
+        for (name, bytes) in file.external {
+            let bytes: Arc<[u8]> = bytes.into();
             builder = builder.with_external_initializer_file_in_memory(name, bytes).map_err(builder_words)?;
         }
-        let session = match extra {
-            [] => builder.commit_from_memory(&file.graph),
-            extra => builder.commit_from_memory(&with_outputs(&file.graph, extra)),
+        let session = match (extra, file.graph) {
+            ([], bytes) => builder.commit_from_memory(&bytes),
+            (extra, Bytes::Static(bytes)) => builder.commit_from_memory(&with_outputs(bytes.to_vec(), extra)),
+            (extra, Bytes::Owned(bytes)) => builder.commit_from_memory(&with_outputs(bytes, extra)),
         };
         let names = graph.outputs.iter().map(|output| &output.name).chain(extra);
         let outputs = names.map(|name| CString::new(name.as_str()).map_err(|error| error.to_string()));
@@ -66,7 +67,7 @@ impl Ort {
 ///
 /// Fields of a message that come again are merged (Protocol Buffers, "Last One Wins"), so they are written behind the file:
 /// `ModelProto.graph = 7`, `GraphProto.output = 12`, `ValueInfoProto.name = 1`.
-fn with_outputs(file: &[u8], extra: &[String]) -> Vec<u8> {
+fn with_outputs(mut file: Vec<u8>, extra: &[String]) -> Vec<u8> {
     fn field(number: u8, content: &[u8]) -> Vec<u8> {
         const LENGTH_DELIMITED: u8 = 2;
         let mut bytes = vec![number << 3 | LENGTH_DELIMITED];
@@ -80,7 +81,8 @@ fn with_outputs(file: &[u8], extra: &[String]) -> Vec<u8> {
         bytes
     }
     let outputs: Vec<u8> = extra.iter().flat_map(|name| field(12, &field(1, name.as_bytes()))).collect();
-    [file, &field(7, &outputs)].concat()
+    file.extend(field(7, &outputs));
+    file
 }
 
 impl Backend for Ort {
