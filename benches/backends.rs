@@ -2,7 +2,8 @@
 //!
 //! The folder has the models that `peers/models.py` writes; the library of ONNX Runtime is found as in the engine, by
 //! `OCELLI_ORT_LIB` for one. Tensors are in memory, no picture is decoded. The loop is a process of its own, since a process has
-//! ONNX Runtime once, and is what anybody would write: one session with all cores, batches of 16.
+//! ONNX Runtime once, and is what anybody would write: one session with all cores, batches of 16;
+//! but its threads do not spin between runs, which would slow down whoever is measured next.
 
 mod compare;
 

@@ -1,7 +1,8 @@
 //! Peak memory of a query, for more and more rows: `cargo bench -p ocelli-cli --bench memory`
 //!
 //! Each line is `ocelli --memory-limit 256MB` over a Parquet file of photographs; `RSS` is what the operating system saw of the
-//! process at most, the program itself included. The last lines are pictures of 40 megapixels.
+//! process at most, the program itself included. Then come pictures of 40 megapixels, and, when `OCELLI_BENCH_MODELS` is the
+//! folder that `peers/models.py` writes, a model of 100 MB with one worker and with two: its weights are there once.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -30,23 +31,37 @@ fn main() -> Result<(), Failure> {
     for rows in [1_000, 10_000, 50_000] {
         let file = folder.path().join(format!("photos-{rows}.parquet"));
         write(&file, &photos, rows, GROUP)?;
-        report(&format!("{rows} photographs"), &file)?;
+        report(&format!("{rows} photographs"), &[], &count(&file))?;
         std::fs::remove_file(file)?;
     }
     let large = enlarge(&photos[0], 7304, 5476)?;
     for rows in [2, 20] {
         let file = folder.path().join(format!("large-{rows}.parquet"));
         write(&file, std::slice::from_ref(&large), rows, 1)?;
-        report(&format!("{rows} pictures of 40 megapixels"), &file)?;
+        report(&format!("{rows} pictures of 40 megapixels"), &[], &count(&file))?;
+    }
+    let Ok(models) = std::env::var("OCELLI_BENCH_MODELS") else { return Ok(()) };
+    let file = folder.path().join("few.parquet");
+    write(&file, &photos, 100, GROUP)?;
+    for (backend, threads) in [("ort", "1"), ("ort", "2"), ("rten", "1"), ("rten", "2")] {
+        let create = format!(
+            "CREATE MODEL m STORED AS ONNX LOCATION '{models}/resnet50' OPTIONS ('backend' '{backend}'); SET ocelli.model = 'm'"
+        );
+        let what = format!("ResNet-50, {backend}, {threads} threads");
+        report(&what, &["--threads", threads], &format!("{create}; {}", count(&file)))?;
     }
     Ok(())
 }
 
-/// Classifies a file and prints how much memory that took.
-fn report(what: &str, file: &Path) -> Result<(), Failure> {
-    let query = format!("SELECT count(classify(image)) FROM '{}'", file.display());
+fn count(file: &Path) -> String {
+    format!("SELECT count(classify(image)) FROM '{}'", file.display())
+}
+
+/// Runs a query and prints how much memory that took.
+fn report(what: &str, options: &[&str], query: &str) -> Result<(), Failure> {
     let mut ocelli = Command::new(env!("CARGO_BIN_EXE_ocelli"))
-        .args(["--memory-limit", "256MB", "--format", "csv", "-q", &query])
+        .args(["--memory-limit", "256MB", "--format", "csv", "-q", query])
+        .args(options)
         .stdout(Stdio::piped())
         .spawn()?;
     let mut peak = 0;

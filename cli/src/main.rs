@@ -104,7 +104,9 @@ const DOCTOR: &str = "doctor";
 /// Runs the statements in turn, up to the first that fails.
 async fn run(ocelli: &Ocelli, text: &str, args: &Args) -> Result<(), Stop> {
     if text.trim() == DOCTOR {
-        return doctor::examine(ocelli).await.map_err(Stop::Query);
+        let (lines, is_well) = doctor::examine(ocelli).await.map_err(Stop::Query)?;
+        io::stdout().write_all(lines.as_bytes())?;
+        return if is_well { Ok(()) } else { Err(Stop::Usage("not all backends work".to_owned())) };
     }
     let statements = ocelli.parse(text).map_err(Stop::Query)?;
     let several = statements.len() > 1;

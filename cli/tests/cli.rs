@@ -85,7 +85,7 @@ fn explain_shows_the_operator() {
     assert_eq!((lines[0], lines[4]), ("logical_plan", "physical_plan"));
     assert!(
         lines[6]
-            .starts_with("    InferExec: model=resnet20-cifar10, backend=rten (there is no ONNX Runtime), image=image"),
+            .starts_with("    InferExec: model=resnet20-cifar10, backend=rten (ONNX Runtime is not used), image=image"),
         "{plan}"
     );
     let plan = rows(&["-q", "EXPLAIN VERBOSE SELECT classify(image) FROM 'examples/data/photos.parquet'"]);

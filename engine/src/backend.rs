@@ -145,7 +145,7 @@ impl BackendChoice {
         match (self, ort::library()) {
             (_, Ok(library)) => decided(Kind::Ort, &library.version, library.to_string()),
             (Self::Ort, Err(reason)) => Err(reason.clone()),
-            (_, Err(reason)) => decided(Kind::Rten, "there is no ONNX Runtime", reason.clone()),
+            (_, Err(reason)) => decided(Kind::Rten, "ONNX Runtime is not used", reason.clone()),
         }
     }
 }

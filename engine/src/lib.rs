@@ -17,7 +17,7 @@
 //!
 //! - [`Ocelli`] is a session. Its [`sql`](Ocelli::sql) gives a DataFusion `DataFrame`.
 //! - [`functions`] are the same functions for DataFrames.
-//! - [`extend`] adds everything to a session that an application has already.
+//! - [`extend`] adds functions, options, rules and operators to a session that an application has already.
 //! - [`explain`] makes one sentence of any error.
 //! - [`OcelliOptions`] are what `SET ocelli.… = …` sets.
 

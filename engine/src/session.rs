@@ -86,8 +86,7 @@ impl Ocelli {
         let session = OcelliOptions::of(self.context.state().config_options()).backend;
         let (stores, workers) = (Stores::new(self.context.runtime_env()), Arc::clone(&self.engine.workers));
         let model = Model::create(name, location, ModelOptions::default(), session, stores, workers).await?;
-        self.engine.models.register(model);
-        Ok(())
+        Ok(self.engine.models.register(model)?)
     }
 
     pub(crate) fn engine(&self) -> &Engine {

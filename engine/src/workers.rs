@@ -1,5 +1,6 @@
 //! [`Workers`]: the threads that decode images and run models, one set for a whole session.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rten::ThreadPool;
@@ -15,7 +16,9 @@ pub(crate) struct Workers {
     threads: usize,
     /// One for each job that a worker has or is to have next, over all queries.
     slots: Arc<Semaphore>,
-    /// Told of each that is given back.
+    /// Jobs in the queue or at work.
+    jobs: Arc<AtomicUsize>,
+    /// Told of the end of each.
     done: Arc<Notify>,
     pool: OnceLock<Arc<ThreadPool>>,
 }
@@ -24,7 +27,13 @@ impl Workers {
     pub(crate) fn new(threads: usize) -> Self {
         let threads = threads.max(1);
         // One that waits, so that no worker does.
-        Self { threads, slots: Arc::new(Semaphore::new(threads + 1)), done: Arc::default(), pool: OnceLock::new() }
+        Self {
+            threads,
+            slots: Arc::new(Semaphore::new(threads + 1)),
+            jobs: Arc::default(),
+            done: Arc::default(),
+            pool: OnceLock::new(),
+        }
     }
 
     pub(crate) fn threads(&self) -> usize {
@@ -38,15 +47,12 @@ impl Workers {
 
     /// A place in the queue, when there is one.
     pub(crate) fn slot(&self) -> Option<Slot> {
-        Arc::clone(&self.slots)
-            .try_acquire_owned()
-            .ok()
-            .map(|permit| Slot { permit: Some(permit), done: Arc::clone(&self.done) })
+        Arc::clone(&self.slots).try_acquire_owned().ok().map(|permit| Slot { permit: Some(permit), job: None })
     }
 
     /// Whether some job is in the queue or at work.
     pub(crate) fn is_busy(&self) -> bool {
-        self.slots.available_permits() <= self.threads
+        self.jobs.load(Ordering::Acquire) > 0
     }
 
     /// Waits until a place in the queue is free.
@@ -54,7 +60,8 @@ impl Workers {
     /// Whoever waits takes none: a query that nobody reads from would keep it from others.
     pub(crate) async fn any_slot(&self) {
         let done = self.done.notified();
-        if self.slots.available_permits() == 0 {
+        // Without a job, whoever has the slots gives them back at once.
+        if self.slots.available_permits() == 0 && self.is_busy() {
             done.await;
         }
     }
@@ -73,7 +80,9 @@ impl Workers {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub(crate) fn spawn(self: &Arc<Self>, slot: Slot, job: impl FnOnce(Slot) + Send + 'static) {
+    pub(crate) fn spawn(self: &Arc<Self>, mut slot: Slot, job: impl FnOnce(Slot) + Send + 'static) {
+        self.jobs.fetch_add(1, Ordering::AcqRel);
+        slot.job = Some((Arc::clone(&self.jobs), Arc::clone(&self.done)));
         let workers = Arc::clone(self);
         tokio::task::spawn_blocking(move || workers.pool().run(|| job(slot)));
     }
@@ -83,12 +92,16 @@ impl Workers {
 #[derive(Debug)]
 pub(crate) struct Slot {
     permit: Option<OwnedSemaphorePermit>,
-    done: Arc<Notify>,
+    /// Of a job that was queued: where it is counted, and who is told of its end.
+    job: Option<(Arc<AtomicUsize>, Arc<Notify>)>,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         drop(self.permit.take());
-        self.done.notify_waiters();
+        if let Some((jobs, done)) = &self.job {
+            jobs.fetch_sub(1, Ordering::AcqRel);
+            done.notify_waiters();
+        }
     }
 }

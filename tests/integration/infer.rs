@@ -310,6 +310,15 @@ async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
     let parts = vec![format!("SELECT classify(file) AS label FROM ({files}) CROSS JOIN generate_series(1, 20)"); 4];
     let labels = ocelli.sql(&parts.join(" UNION ALL ")).await?.collect().await?;
     assert_eq!(labels.iter().map(|batch| batch.num_rows()).sum::<usize>(), 880);
+    // Where calls stand they read a batch at a time, however much it is: 20 MB here.
+    let ocelli = Ocelli::builder().threads(2).build()?;
+    for set in ["ocelli.lift_infer = false", "ocelli.infer_batch_rows = 400"] {
+        ocelli.sql(&format!("SET {set}")).await?;
+    }
+    let schooner = "SELECT classify('examples/data/photos/' || name) AS label FROM (SELECT 'schooner.png' AS name)";
+    let query = format!("SELECT label FROM ({schooner} CROSS JOIN generate_series(1, 400)) WHERE label = 'ship'");
+    let labels = ocelli.sql(&query).await?.collect().await?;
+    assert_eq!(labels.iter().map(|batch| batch.num_rows()).sum::<usize>(), 400);
     // Too little for the picture, and for the file.
     for limit in [100_000, 20_000] {
         let ocelli = Ocelli::builder().threads(2).memory_limit(limit).build()?;

@@ -25,8 +25,8 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
             DataType::UInt64,
             run,
             "A perceptual hash: the fewer bits differ between those of two images (`hamming_distance`), the more the images look \
-             alike, whatever their sizes and formats. The bits are those of Python's imagehash, `to_hex` shows them as it does; some \
-             differ for JPEGs, whose decoders round differently, and images that are turned by their EXIF orientation.",
+             alike, whatever their sizes and formats. The bits are those of Python's imagehash, which shows them in \
+             hexadecimal (`to_hex`, without zeros in front); some differ for JPEGs, whose decoders round differently, and images that are turned by their EXIF orientation.",
             "SELECT uri, to_hex(image_hash(image)) FROM 'examples/data/photos.parquet'",
         )
     });

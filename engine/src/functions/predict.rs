@@ -183,6 +183,11 @@ fn place(graph: &Graph, types: &[&DataType]) -> Result<Placement, String> {
         while let DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) = value {
             value = item.data_type();
         }
+        if wanted.is_integer() && (value.is_floating() || value.is_decimal()) {
+            return Err(format!(
+                "its input is {input}, got a column of type {data_type}; CAST says how it becomes whole"
+            ));
+        }
         let is_text = |data_type: &DataType| data_type.is_string();
         let is_number =
             |data_type: &DataType| data_type.is_numeric() || matches!(data_type, DataType::Boolean | DataType::Null);
@@ -200,6 +205,10 @@ fn data_type(graph: &Graph) -> Result<DataType, String> {
             return Err(format!("its output is {output}, a type that is not known here"));
         };
         let rest = output.dims.get(1..).unwrap_or_default();
+        let numbers = rest.iter().map(|dim| if let Dim::Fixed(length) = dim { *length } else { 1 });
+        if numbers.fold(1, usize::saturating_mul) > LARGEST {
+            return Err(format!("its output is {output}, more than a row can hold"));
+        }
         if rest.iter().all(|dim| *dim == Dim::Fixed(1)) && rest.len() < 2 {
             return Ok(value);
         }
@@ -224,6 +233,8 @@ fn data_type(graph: &Graph) -> Result<DataType, String> {
 
 /// Numbers that a pass takes on, about.
 const PASS: usize = 1 << 21;
+/// Numbers in one input or one value that are no mistake of a file.
+const LARGEST: usize = 1 << 28;
 /// Rows that a pass takes on at most: enough passes for all workers.
 const PASS_ROWS: usize = 256;
 
@@ -254,6 +265,9 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
     let a_row = inputs.iter().map(|tensor| tensor.values.len() / count).sum::<usize>().max(1);
     let batch = graph.inputs.iter().find_map(TensorInfo::fixed_batch);
     // Equal parts, as many for each worker.
+    if batch.is_some_and(|batch| batch.saturating_mul(a_row) > LARGEST) {
+        return Err(format!("it takes {}, more than can be given to it at once", graph.shown_inputs()));
+    }
     let threads = engine.workers.threads();
     let most = (PASS / a_row).clamp(1, PASS_ROWS);
     let size = batch.unwrap_or(count.div_ceil(count.div_ceil(most).next_multiple_of(threads)));

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::folder::ModelFolder;
+use super::folder::{CONFIG, ModelFolder};
 use super::graph::TensorInfo;
 use super::vision::{Embedding, Vision, looks_at_pictures, preprocess};
 use super::{Graph, Loaded, Model, ModelOptions, digest, extra, weights_hash};
@@ -46,6 +46,7 @@ impl Model {
             Err(reason) if options.are_about_pictures() => return Err(reason),
             Err(reason) => Err(reason),
         };
+        let is_configured = vision.as_ref().is_ok_and(Vision::is_configured);
         let graph = folder.graph;
         if let Some(unknown) = options.embedding.as_ref().filter(|tensor| !graph.tensors.contains(*tensor)) {
             return Err(format!("embedding: it has no tensor '{unknown}'"));
@@ -54,12 +55,20 @@ impl Model {
         let tensor = options.embedding.clone().or(found);
         let weights = weights_hash(&folder.file);
         let loaded = load(folder.file, graph, decided.kind, tensor.as_deref())?;
+        let mut tried = Ok(());
         if let Ok(vision) = &mut vision {
-            match (loaded.try_out(vision, tensor, workers), &options.embedding) {
+            tried = match (loaded.try_out(vision, tensor, workers), &options.embedding) {
                 // Nobody asked for the tensor that was found, and the backend may have made one of several.
-                (Err(_), None) => loaded.try_out(vision, None, workers)?,
-                (tried, _) => tried?,
+                (Err(_), None) => loaded.try_out(vision, None, workers),
+                (tried, _) => tried,
+            };
+        }
+        match tried {
+            // Nothing says that its input of four axes is a picture.
+            Err(reason) if !is_configured && loaded.graph.inputs.iter().all(|input| !input.has_three_channels()) => {
+                vision = Err(reason);
             }
+            tried => tried?,
         }
         let cells = [OnceLock::new(), OnceLock::new()];
         let _ = cells[decided.kind as usize].set(Ok(loaded));
@@ -110,7 +119,10 @@ impl Loaded {
         if classes == 0 {
             return Err("it gives nothing for a picture".to_owned());
         }
-        if vision.labels.is_empty() && self.graph.outputs.first().is_some_and(|output| output.axes() > 1) {
+        let is_scores = self.graph.outputs.first().is_none_or(|output| output.axes() <= 1);
+        // The labels of a configuration may be those of a head that was cut off.
+        if !is_scores && (vision.labels.is_empty() || vision.labels_origin == CONFIG) {
+            vision.labels.clear();
             "none: its output is not one score for each class".clone_into(&mut vision.labels_origin);
         } else if vision.labels.is_empty() {
             vision.labels = (0..classes).map(|class| class.to_string()).collect();

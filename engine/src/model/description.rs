@@ -35,6 +35,7 @@ impl Model {
     /// In the words of the Hugging Face hub.
     pub(crate) fn task(&self) -> &'static str {
         match self.vision() {
+            Ok(vision) if vision.labels.is_empty() => "image-feature-extraction",
             Ok(_) => "image-classification",
             Err(_) => "predict",
         }
@@ -51,8 +52,11 @@ impl Vision {
             ("preprocessing is from", self.preprocess_origin.clone()),
             ("labels", format!("{}: {}{rest}", self.labels.len(), first.join(", "))),
             ("labels are from", self.labels_origin.clone()),
-            ("scores", if self.is_softmaxed { "probabilities" } else { "logits, softmax is added" }.to_owned()),
         ];
+        if !self.labels.is_empty() {
+            let scores = if self.is_softmaxed { "probabilities" } else { "logits, softmax is added" };
+            rows.push(("scores", scores.to_owned()));
+        }
         rows.push(match &self.embedding {
             Some(embedding) => ("embedding", format!("{} [{}]", embedding.tensor, embedding.length)),
             None => ("embedding", "not known; OPTIONS ('embedding' 'tensor') says it".to_owned()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 
 use super::graph::Graph;
@@ -21,7 +21,7 @@ pub(crate) struct ModelFolder {
     labels: Option<(String, String)>,
 }
 
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 const LABELS: &str = "labels.txt";
 /// Larger ones are no configuration.
@@ -88,7 +88,7 @@ impl ModelFolder {
             for folder in folders {
                 let path = join(folder, name);
                 if !texts.contains_key(name)
-                    && let Ok(found) = store.head(&path).await
+                    && let Some(found) = there(&*store, &path).await.map_err(|reason| format!("{name}: {reason}"))?
                 {
                     texts.insert(
                         name,
@@ -146,14 +146,23 @@ impl ModelFolder {
     }
 }
 
+/// An object, when there is one; that it cannot be looked at is an error.
+async fn there(store: &dyn ObjectStore, path: &Path) -> Result<Option<ObjectMeta>, String> {
+    match store.head(path).await {
+        Ok(found) => Ok(Some(found)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(reason(&error)),
+    }
+}
+
 /// The ONNX file that a location means.
 async fn find_graph(store: &dyn ObjectStore, location: &str, path: &Path) -> Result<Path, String> {
-    if !location.ends_with('/') && store.head(path).await.is_ok() {
+    if !location.ends_with('/') && there(store, path).await?.is_some() {
         return Ok(path.clone());
     }
     for name in ["model.onnx", "onnx/model.onnx"] {
         let usual = join(path, name);
-        if store.head(&usual).await.is_ok() {
+        if there(store, &usual).await?.is_some() {
             return Ok(usual);
         }
     }

@@ -224,6 +224,11 @@ impl TensorInfo {
         }
     }
 
+    /// Whether one of its axes is said to be the colours of a picture.
+    pub(crate) fn has_three_channels(&self) -> bool {
+        self.dims.len() == 4 && [1, 3].into_iter().any(|axis| self.dims[axis] == Dim::Fixed(3))
+    }
+
     /// How many axes behind the first are longer than 1, or may be.
     pub(crate) fn axes(&self) -> usize {
         self.dims.iter().skip(1).filter(|dim| **dim != Dim::Fixed(1)).count()

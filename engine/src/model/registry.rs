@@ -18,10 +18,17 @@ impl Models {
     }
 
     /// Adds a model, or puts it in the place of the one that has its name. Queries that run keep that.
-    pub(crate) fn register(&self, model: Model) {
+    ///
+    /// # Errors
+    /// When that is the bundled one.
+    pub(crate) fn register(&self, model: Model) -> Result<(), Error> {
+        if model.name().eq_ignore_ascii_case(bundled::NAME) {
+            return Err(Error::BundledModel);
+        }
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| !known.name().eq_ignore_ascii_case(model.name()));
         all.push(Arc::new(model));
+        Ok(())
     }
 
     /// Adds a model unless its name is taken, and says whether it did.

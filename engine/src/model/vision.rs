@@ -19,6 +19,16 @@ pub(crate) struct Vision {
     pub(crate) labels_origin: String,
 }
 
+impl Vision {
+    /// Whether a file or an option says something about pictures.
+    pub(super) fn is_configured(&self) -> bool {
+        !self.labels.is_empty() || !self.preprocess_origin.starts_with(ASSUMED)
+    }
+}
+
+/// The beginning of an origin that is none.
+const ASSUMED: &str = "assumed: ";
+
 /// The tensor before the last layer.
 #[derive(Debug, Clone)]
 pub(crate) struct Embedding {
@@ -76,8 +86,8 @@ pub(super) fn preprocess(
         let recipe = Recipe::imagenet(sides.0, sides.1);
         match input.element {
             // Whoever takes bytes scales them inside.
-            Element::U8 => (recipe.unscaled(), "assumed: ImageNet's resize and crop, pixels as they are".to_owned()),
-            _ => (recipe, "assumed: ImageNet's".to_owned()),
+            Element::U8 => (recipe.unscaled(), format!("{ASSUMED}ImageNet's resize and crop, pixels as they are")),
+            _ => (recipe, format!("{ASSUMED}ImageNet's")),
         }
     });
     let recipe = options.applied_to(Recipe { layout, ..recipe });

@@ -77,7 +77,7 @@ impl CreateModel {
         let model = Model::create(&name, &self.location, options, session, stores, workers).await?;
         // Another one may have taken the name meanwhile.
         match (self.or_replace, self.if_not_exists) {
-            (true, _) => engine.models.register(model),
+            (true, _) => engine.models.register(model)?,
             (false, if_not_exists) => {
                 if !engine.models.register_new(model) && !if_not_exists {
                     return Err(Error::ModelExists { name }.into());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, ListArray, UInt32Array};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::compute::{cast, interleave, take};
+use datafusion::arrow::compute::{CastOptions, cast, cast_with_options, interleave, take};
 use datafusion::arrow::datatypes::{DataType, Field};
 
 use crate::backend::Tensor;
@@ -80,11 +80,9 @@ pub(super) fn beside(info: &TensorInfo, columns: &[ArrayRef]) -> Result<Tensor, 
 
 fn as_element(info: &TensorInfo, values: &ArrayRef) -> Result<ArrayRef, String> {
     let wanted = info.element.data_type().unwrap_or(DataType::Float32);
-    let converted = cast(values, &wanted).map_err(|error| error.to_string())?;
-    if converted.null_count() > values.null_count() {
-        return Err(format!("its input is {info}, got a number that does not fit"));
-    }
-    Ok(converted)
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(values, &wanted, &strict)
+        .map_err(|_| format!("its input is {info}, got a number that does not fit"))
 }
 
 /// Some rows of a tensor, filled up to the batch size that the graph wants.

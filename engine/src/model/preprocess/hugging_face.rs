@@ -54,7 +54,7 @@ const fn processor(name: &'static str, is_shortest: bool, crops: bool, filter: F
 }
 
 /// Of transformers 5; the last one is for files that name none of them.
-const PROCESSORS: [Processor; 11] = [
+static PROCESSORS: [Processor; 11] = [
     Processor { mean: HALF, std: HALF, ..processor("ConvNext", true, false, Filter::Bicubic) },
     Processor { mean: CLIP_MEAN, std: CLIP_STD, ..processor("CLIP", true, true, Filter::Bicubic) },
     Processor { mean: CLIP_MEAN, std: CLIP_STD, ..processor("Bit", true, true, Filter::Bicubic) },
@@ -68,19 +68,20 @@ const PROCESSORS: [Processor; 11] = [
     processor("", false, false, Filter::Bilinear),
 ];
 
+/// The processor of a name, `ViTImageProcessor` or, in older files, `ViTFeatureExtractor`.
+fn processor_of(named: &str) -> Option<&'static Processor> {
+    let base =
+        named.split_once("ImageProcessor").or(named.split_once("FeatureExtractor")).map_or(named, |(base, _)| base);
+    // That of MobileNets comes in two versions.
+    let base = base.trim_end_matches("V1").trim_end_matches("V2");
+    PROCESSORS.iter().find(|known| !known.name.is_empty() && known.name.eq_ignore_ascii_case(base))
+}
+
 /// The processor that a file names, when it is none of these and is read as the plain one.
 pub(crate) fn unknown_processor(text: &str) -> Option<String> {
     let file: File = serde_json::from_str(text).ok()?;
     let named = file.image_processor_type.or(file.feature_extractor_type)?;
-    let is_known = PROCESSORS.iter().any(|known| {
-        let rest = named.get(known.name.len()..).unwrap_or_default();
-        let is_base = named.get(..known.name.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.name));
-        let rest = rest.trim_start_matches("V1").trim_start_matches("V2");
-        !known.name.is_empty()
-            && is_base
-            && (rest.starts_with("ImageProcessor") || rest.starts_with("FeatureExtractor"))
-    });
-    (!is_known).then_some(named)
+    processor_of(&named).is_none().then_some(named)
 }
 
 /// # Errors
@@ -88,12 +89,8 @@ pub(crate) fn unknown_processor(text: &str) -> Option<String> {
 pub(crate) fn parse(text: &str) -> Result<Recipe, String> {
     let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let named = file.image_processor_type.as_deref().or(file.feature_extractor_type.as_deref()).unwrap_or_default();
-    // The one of MobileNets is called V1 and V2; older files end in FeatureExtractor, others in Fast or Pil.
-    let base =
-        named.split_once("ImageProcessor").or(named.split_once("FeatureExtractor")).map_or(named, |(base, _)| base);
-    let base = base.trim_end_matches("V1").trim_end_matches("V2");
     let [.., other] = &PROCESSORS;
-    let known = PROCESSORS.iter().find(|processor| processor.name.eq_ignore_ascii_case(base)).unwrap_or(other);
+    let known = processor_of(named).unwrap_or(other);
     if known.name.is_empty() && file.crop_pct.is_some() {
         return Err(format!("crop_pct is there, and how '{named}' takes it is not known"));
     }

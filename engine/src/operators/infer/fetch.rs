@@ -68,6 +68,8 @@ pub(super) struct Uris {
     pub(super) rows: usize,
     /// That read at the same time.
     pub(super) partitions: usize,
+    /// Whether what is read counts, and waits for those before it to be handed on.
+    pub(super) is_bounded: bool,
 }
 
 /// What came of a row: none for one that wants no image.
@@ -166,6 +168,9 @@ impl Uris {
 
     /// Waits until there is memory for an image that is not read yet.
     async fn room(&self, uri: &str, size: u64, ahead: Arc<Semaphore>) -> Result<Room> {
+        if !self.is_bounded {
+            return Ok(Room::default());
+        }
         let bytes = usize::try_from(size).unwrap_or(usize::MAX);
         if let MemoryLimit::Finite(limit) = self.memory.limit()
             && bytes > limit
@@ -201,7 +206,16 @@ pub(super) fn fetch_now(rows: &RecordBatch, runtime: &Arc<RuntimeEnv>, workers: 
     let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
     let memory = Memory::new(MemoryConsumer::new("images of URIs").register(&pool), pool);
     let (runtime, workers) = (Arc::clone(runtime), Arc::clone(workers));
-    let uris = Uris { runtime, memory, workers, column: 0, guard: None, rows: rows.num_rows().max(1), partitions: 1 };
+    let uris = Uris {
+        runtime,
+        memory,
+        workers,
+        column: 0,
+        guard: None,
+        rows: rows.num_rows().max(1),
+        partitions: 1,
+        is_bounded: false,
+    };
     let read = || -> Result<Vec<Vec<Image>>> {
         // One of its own: the caller's may have this thread alone.
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(uris.read(rows)?.try_collect())

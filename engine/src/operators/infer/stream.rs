@@ -192,8 +192,12 @@ impl Partition {
                 let threads = self.infer.compute.workers.threads();
                 let parts = rows.div_ceil(self.infer.batch_rows).max(threads.min(rows));
                 self.share = Share { images: rows.div_ceil(parts), bytes: SHARE_BYTES };
+                let bytes = self.columns().bytes(&batch)?;
                 self.waiting = match self.input {
-                    Input::There(_) => Held::take(&self.memory, self.columns().bytes(&batch)?),
+                    // They are there, counted or not; counted, they leave half of the memory to what runs.
+                    Input::There(_) => {
+                        self.memory.leaves_half(bytes).then(|| Held::take(&self.memory, bytes)).flatten()
+                    }
                     Input::Named(_) => held,
                 };
                 self.batch = Some(batch);
@@ -406,6 +410,7 @@ impl Infer {
             guard: self.guard,
             rows: self.batch_rows * workers.threads(),
             partitions: partitions.max(1),
+            is_bounded: true,
         };
         Input::Named(Fetch::new(rows, uris))
     }
