@@ -44,7 +44,7 @@ const fn picture(name: &'static str, tolerance: f64) -> Case {
     case(name, &[3 * 32 * 32], tolerance)
 }
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 16] = [
     picture("resnet", F32),
     picture("mobilenet", F32),
     picture("efficientnet", APPROXIMATED),
@@ -53,6 +53,7 @@ const CASES: [Case; 15] = [
     picture("densenet", F32),
     picture("squeezenet", APPROXIMATED),
     picture("newest", F32),
+    picture("maps", F32),
     Case { rows: 1, ..picture("fixed", F32) },
     Case { rows: 4, ..picture("fixed-four", F32) },
     picture("half", F16),
@@ -131,11 +132,11 @@ fn column(case: Case, length: usize) -> Result<ArrayRef, Box<dyn Error>> {
     Ok(Arc::new(FixedSizeListArray::try_new(item, i32::try_from(length)?, values, None)?))
 }
 
-/// The numbers of lists, or numbers.
+/// The numbers of lists in lists, or numbers.
 fn flat(values: &ArrayRef) -> Result<Vec<f64>, Box<dyn Error>> {
-    let numbers = match values.as_fixed_size_list_opt() {
-        Some(lists) => cast(lists.values(), &DataType::Float64)?,
-        None => cast(values, &DataType::Float64)?,
-    };
-    Ok(numbers.as_primitive::<Float64Type>().values().to_vec())
+    let mut values = Arc::clone(values);
+    while let Some(lists) = values.as_fixed_size_list_opt() {
+        values = Arc::clone(lists.values());
+    }
+    Ok(cast(&values, &DataType::Float64)?.as_primitive::<Float64Type>().values().to_vec())
 }

@@ -142,6 +142,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_that_do_not_fit_are_refused() {
+        let values: ArrayRef = Arc::new(datafusion::arrow::array::Int64Array::from(vec![3_000_000_000]));
+        assert_eq!(widened(&values).unwrap_err(), "a number does not fit into the 32 bits that rten has");
+    }
+
+    #[test]
     fn what_is_no_graph_is_refused() {
         let bundled = include_bytes!("../models/resnet20-cifar10/model.onnx");
         let graph = Graph::parse(bundled).unwrap();

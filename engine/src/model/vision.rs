@@ -115,3 +115,37 @@ pub(super) fn preprocess(
     }
     Ok((preprocess, origin))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(element: Element, dims: [Dim; 4]) -> String {
+        let input = TensorInfo { name: "x".to_owned(), element, dims: dims.into() };
+        preprocess(&input, None, &ModelOptions::default())
+            .map_or_else(|error| error, |(preprocess, _)| preprocess.recipe.to_string())
+    }
+
+    #[test]
+    fn a_graph_says_what_it_takes() {
+        let fixed = Dim::Fixed;
+        assert_eq!(
+            refused(Element::U8, [Dim::Unknown, fixed(8), fixed(16), fixed(3)]),
+            "resize shortest edge 18 (bilinear), crop 16 x 8, RGB, NHWC"
+        );
+        assert!(
+            refused(Element::F32, [Dim::Unknown, fixed(3), Dim::Unknown, Dim::Unknown])
+                .starts_with("resize shortest edge 256"),
+            "ImageNet's where nothing is said"
+        );
+    }
+
+    #[test]
+    fn endless_batches_are_refused() {
+        let dims = [Dim::Fixed(100_000_000), Dim::Fixed(3), Dim::Fixed(224), Dim::Fixed(224)];
+        assert_eq!(
+            refused(Element::F32, dims),
+            "its input is x float32 [100000000, 3, 224, 224], more than can be given to it at once"
+        );
+    }
+}

@@ -223,6 +223,8 @@ MODELS = {
         17,
     ),
     "features": (features, [["x", F32, ["rows", 3]]], [["probabilities", F32, ["rows", 4]]], 17),
+    # What is before a head: no classes.
+    "maps": (lambda g, x: g.conv(x, 3, 4, 5, strides=[8, 8]), [IMAGE], [["maps", F32, ["batch", 4, 4, 4]]], 17),
     # An operator that nobody has.
     "unknown": (lambda g, x: g.add("Sparkle", small(g, x), domain="example.com"), [IMAGE], [LOGITS], 17),
 }

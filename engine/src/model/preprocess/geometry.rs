@@ -149,6 +149,13 @@ mod tests {
     }
 
     #[test]
+    fn endless_edges_are_seen() {
+        let geometry = |width, height| Geometry::new(Resize::ShortestEdge(224), None, width, height);
+        assert!(geometry(6000, 4000).is_reasonable());
+        assert!(!geometry(1, 60_000_000).is_reasonable());
+    }
+
+    #[test]
     fn the_middle_is_where_the_libraries_have_it() {
         // (from, to) -> start: 3 / 2 = 1.5 and 1 / 2 = 0.5 are rounded to even numbers by Python's `round`.
         for (from, to, floor, even) in [(10, 4, 3, 3), (7, 4, 1, 2), (5, 4, 0, 0), (9, 4, 2, 2), (11, 4, 3, 4)] {

@@ -204,6 +204,22 @@ mod tests {
     }
 
     #[test]
+    fn unknown_processors_are_named() {
+        let unknown = |name: &str| unknown_processor(&format!(r#"{{"image_processor_type": "{name}"}}"#));
+        for known in [
+            "ViTImageProcessor",
+            "ViTFeatureExtractor",
+            "MobileNetV1ImageProcessor",
+            "CLIPImageProcessorFast",
+            "siglipImageProcessor",
+        ] {
+            assert_eq!(unknown(known), None);
+        }
+        assert_eq!(unknown("ViTHybridImageProcessor").as_deref(), Some("ViTHybridImageProcessor"));
+        assert_eq!(unknown_processor("{}"), None);
+    }
+
+    #[test]
     fn steps_can_be_left_out() {
         assert_eq!(
             shown(
@@ -222,6 +238,10 @@ mod tests {
             (
                 r#"{"size": {"max_height": 8}}"#,
                 r#"size is {"max_height":8}; a number, shortest_edge, or height and width are known"#,
+            ),
+            (
+                r#"{"image_processor_type": "PoolFormerImageProcessor", "size": {"shortest_edge": 8}, "crop_pct": 0.9}"#,
+                "crop_pct is there, and how 'PoolFormerImageProcessor' takes it is not known",
             ),
             ("[1]", "invalid type: integer `1`, expected a string at line 1 column 2"),
         ] {
