@@ -31,6 +31,9 @@ pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;
 pub(crate) use vision::{Embedding, Vision};
 
+/// Numbers in a tensor that are no mistake of a file: a gigabyte.
+pub(crate) const LARGEST_TENSOR: usize = 1 << 28;
+
 /// A graph, how it wants a picture prepared if it looks at pictures, and what its outputs are called.
 ///
 /// The bundled one is cheap until it is needed: the first query that runs it loads it, once for the whole session. Others are
@@ -47,6 +50,8 @@ pub(crate) struct Model {
     /// The backend that it has been loaded by, and why by that one; the session says when there is none.
     decided: Option<Decided>,
     loaded: [OnceLock<Result<Loaded, String>>; 2],
+    /// Of a file that is compiled in, before it is loaded.
+    parsed: OnceLock<Result<Graph, String>>,
 }
 
 /// A graph in a backend.
@@ -85,12 +90,13 @@ impl Model {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(crate) fn graph(&self) -> Result<Graph, Error> {
-        let loaded = self.loaded.iter().find_map(|loaded| loaded.get()?.as_ref().ok());
-        match loaded {
-            Some(loaded) => Ok(loaded.graph.clone()),
-            None => Graph::parse(self.file).map_err(|reason| self.refused(reason)),
+    pub(crate) fn graph(&self) -> Result<&Graph, Error> {
+        if let Some(loaded) = self.loaded.iter().find_map(|loaded| loaded.get()?.as_ref().ok()) {
+            return Ok(&loaded.graph);
         }
+        // Planning asks many times.
+        let parsed = self.parsed.get_or_init(|| Graph::parse(self.file));
+        parsed.as_ref().map_err(|reason| self.refused(reason.clone()))
     }
 
     fn refused(&self, reason: String) -> Error {

@@ -83,10 +83,15 @@ impl Ocelli {
     /// # Errors
     /// [`Error::CreateModel`](crate::Error::CreateModel) when a file is missing or cannot be used; nothing is registered then.
     pub async fn register_model(&self, name: &str, location: &str) -> Result<()> {
+        let model = self.create_model(name, location, ModelOptions::default()).await?;
+        Ok(self.engine.models.register(model)?)
+    }
+
+    /// A model with this session's backend, from its object stores, that has no name here yet.
+    pub(crate) async fn create_model(&self, name: &str, location: &str, options: ModelOptions) -> Result<Model> {
         let session = OcelliOptions::of(self.context.state().config_options()).backend;
         let (stores, workers) = (Stores::new(self.context.runtime_env()), Arc::clone(&self.engine.workers));
-        let model = Model::create(name, location, ModelOptions::default(), session, stores, workers).await?;
-        Ok(self.engine.models.register(model)?)
+        Ok(Model::create(name, location, options, session, stores, workers).await?)
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -178,7 +183,7 @@ impl OcelliBuilder {
 /// How many operators an out-of-memory message names.
 const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).unwrap();
 
-/// Adds everything of Ocelli to a session that an application builds: functions, options, rules and operators.
+/// Adds functions, options, rules and operators to a session that an application builds, with the bundled model alone.
 ///
 /// The builder's query planner is replaced: DataFusion has one a session. File names as tables are left to the application
 /// (`SessionContext::enable_url_table`).

@@ -26,7 +26,7 @@ use rayon::prelude::*;
 use crate::backend::{Input, Output};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::model::{Dim, Graph, Loaded, Model, TensorInfo};
+use crate::model::{Dim, Graph, LARGEST_TENSOR, Loaded, Model, TensorInfo};
 use crate::options::OcelliOptions;
 use tensors::{beside, is_list, keep, part, tensor};
 
@@ -100,8 +100,8 @@ impl ScalarUDFImpl for Predict {
         let graph = model.graph()?;
         let types: Vec<&DataType> = args.arg_fields[1..].iter().map(|field| field.data_type()).collect();
         let refuse = |problem| Error::Prediction { model: model.name().to_owned(), problem };
-        place(&graph, &types).map_err(refuse)?;
-        Ok(Arc::new(Field::new(NAME, data_type(&graph).map_err(refuse)?, true)))
+        place(graph, &types).map_err(refuse)?;
+        Ok(Arc::new(Field::new(NAME, data_type(graph).map_err(refuse)?, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -206,7 +206,7 @@ fn data_type(graph: &Graph) -> Result<DataType, String> {
         };
         let rest = output.dims.get(1..).unwrap_or_default();
         let numbers = rest.iter().map(|dim| if let Dim::Fixed(length) = dim { *length } else { 1 });
-        if numbers.fold(1, usize::saturating_mul) > LARGEST {
+        if numbers.fold(1, usize::saturating_mul) > LARGEST_TENSOR {
             return Err(format!("its output is {output}, more than a row can hold"));
         }
         if rest.iter().all(|dim| *dim == Dim::Fixed(1)) && rest.len() < 2 {
@@ -233,8 +233,6 @@ fn data_type(graph: &Graph) -> Result<DataType, String> {
 
 /// Numbers that a pass takes on, about.
 const PASS: usize = 1 << 21;
-/// Numbers in one input or one value that are no mistake of a file.
-const LARGEST: usize = 1 << 28;
 /// Rows that a pass takes on at most: enough passes for all workers.
 const PASS_ROWS: usize = 256;
 
@@ -264,10 +262,10 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
     let count = present.true_count();
     let a_row = inputs.iter().map(|tensor| tensor.values.len() / count).sum::<usize>().max(1);
     let batch = graph.inputs.iter().find_map(TensorInfo::fixed_batch);
-    // Equal parts, as many for each worker.
-    if batch.is_some_and(|batch| batch.saturating_mul(a_row) > LARGEST) {
+    if batch.is_some_and(|batch| batch.saturating_mul(a_row) > LARGEST_TENSOR) {
         return Err(format!("it takes {}, more than can be given to it at once", graph.shown_inputs()));
     }
+    // Equal parts, as many for each worker.
     let threads = engine.workers.threads();
     let most = (PASS / a_row).clamp(1, PASS_ROWS);
     let size = batch.unwrap_or(count.div_ceil(count.div_ceil(most).next_multiple_of(threads)));

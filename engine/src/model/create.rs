@@ -74,7 +74,8 @@ impl Model {
         let _ = cells[decided.kind as usize].set(Ok(loaded));
         let digest = OnceLock::from(digest(weights, vision.as_ref().ok()));
         let vision = vision.map(Arc::new);
-        Ok(Self { name, location, file: &[], vision, digest, decided: Some(decided), loaded: cells })
+        let parsed = OnceLock::new();
+        Ok(Self { name, location, file: &[], vision, digest, decided: Some(decided), loaded: cells, parsed })
     }
 
     /// How it looks at pictures, as far as the files say.

@@ -64,21 +64,15 @@ impl ModelFolder {
         let graph_path = find_graph(&*store, location, &path).await?;
         let folder = parent(&graph_path);
         let graph_name = shown(location, &path, &graph_path);
-        let read = async |path: &Path| {
-            let bytes = async { store.get(path).await?.bytes().await };
-            bytes.await.map_err(|error| reason(&error))
-        };
-        let graph_bytes = read(&graph_path).await.map_err(|reason| format!("{graph_name}: {reason}"))?;
+        let graph_bytes = read(&*store, &graph_path).await.map_err(|reason| format!("{graph_name}: {reason}"))?;
         let graph = Graph::parse(&graph_bytes).map_err(|reason| format!("{graph_name}: {reason}"))?;
         let mut external = Vec::new();
         for name in &graph.external_files {
             if name.split('/').any(|part| part == "..") || name.starts_with('/') {
                 return Err(format!("{graph_name}: its weights are in '{name}', outside of its folder"));
             }
-            let bytes = read(&join(&folder, name)).await;
             let refuse = |reason| format!("{graph_name}: its weights are in '{name}' beside it: {reason}");
-            let bytes = bytes.map_err(refuse)?;
-            external.push((name.clone(), Vec::from(bytes)));
+            external.push((name.clone(), read(&*store, &join(&folder, name)).await.map_err(refuse)?));
         }
         let mut texts = BTreeMap::new();
         // The hub keeps ONNX files in a folder of their own, below the configurations.
@@ -101,7 +95,7 @@ impl ModelFolder {
             None => None,
             Some(named) => Some((named.to_owned(), labels_of(named, &*store, &folder, stores).await?)),
         };
-        let file = GraphFile { graph: Bytes::Owned(graph_bytes.into()), external };
+        let file = GraphFile { graph: Bytes::Owned(graph_bytes), external };
         Ok(Self { file, graph, texts, labels })
     }
 
@@ -155,6 +149,11 @@ async fn there(store: &dyn ObjectStore, path: &Path) -> Result<Option<ObjectMeta
     }
 }
 
+async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = async { store.get(path).await?.bytes().await };
+    bytes.await.map(Vec::from).map_err(|error| reason(&error))
+}
+
 /// The ONNX file that a location means.
 async fn find_graph(store: &dyn ObjectStore, location: &str, path: &Path) -> Result<Path, String> {
     if !location.ends_with('/') && there(store, path).await?.is_some() {
@@ -193,7 +192,7 @@ fn is_onnx(path: &Path) -> bool {
 async fn labels_of(named: &str, store: &dyn ObjectStore, folder: &Path, stores: &mut Stores) -> Result<String, String> {
     let refuse = |reason: String| format!("labels '{named}': {reason}");
     let beside = join(folder, named);
-    if let Ok(found) = store.head(&beside).await {
+    if let Some(found) = there(store, &beside).await.map_err(refuse)? {
         return text(store, &beside, found.size).await.map_err(refuse);
     }
     let (store, path) = stores.find(named).map_err(refuse)?;
@@ -205,8 +204,7 @@ async fn text(store: &dyn ObjectStore, path: &Path, size: u64) -> Result<String,
     if size > LARGEST_TEXT {
         return Err(format!("it has {size} bytes, which is too much for a configuration"));
     }
-    let bytes = async { store.get(path).await?.bytes().await }.await.map_err(|error| reason(&error))?;
-    String::from_utf8(bytes.into()).map_err(|_| "it is no text in UTF-8".to_owned())
+    String::from_utf8(read(store, path).await?).map_err(|_| "it is no text in UTF-8".to_owned())
 }
 
 fn parent(path: &Path) -> Path {

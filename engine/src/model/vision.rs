@@ -1,5 +1,6 @@
 //! [`Vision`]: how a model looks at pictures, and what it says of them.
 
+use super::LARGEST_TENSOR;
 use super::graph::{Dim, Element, Graph, TensorInfo};
 use super::options::ModelOptions;
 use super::preprocess::{Layout, Preprocess, Recipe};
@@ -55,9 +56,6 @@ pub(super) fn looks_at_pictures(graph: &Graph) -> Result<&TensorInfo, String> {
     Ok(input)
 }
 
-/// Numbers in the input of a graph that is not a mistake: a gigabyte.
-const LARGEST_BATCH: usize = 1 << 28;
-
 /// The recipe for a graph, from its files or what its input tells, with a user's changes.
 ///
 /// # Errors
@@ -101,7 +99,7 @@ pub(super) fn preprocess(
              OPTIONS ('rescale_factor' '1', 'mean' '0', 'std' '1') leaves pixels as they are"
         ));
     }
-    if input.fixed_batch().is_some_and(|batch| batch.saturating_mul(preprocess.len()) > LARGEST_BATCH) {
+    if input.fixed_batch().is_some_and(|batch| batch.saturating_mul(preprocess.len()) > LARGEST_TENSOR) {
         return Err(format!("its input is {input}, more than can be given to it at once"));
     }
     let ours = [preprocess.width, preprocess.height];
@@ -120,7 +118,7 @@ pub(super) fn preprocess(
 mod tests {
     use super::*;
 
-    fn refused(element: Element, dims: [Dim; 4]) -> String {
+    fn recipe_or_error(element: Element, dims: [Dim; 4]) -> String {
         let input = TensorInfo { name: "x".to_owned(), element, dims: dims.into() };
         preprocess(&input, None, &ModelOptions::default())
             .map_or_else(|error| error, |(preprocess, _)| preprocess.recipe.to_string())
@@ -130,11 +128,11 @@ mod tests {
     fn a_graph_says_what_it_takes() {
         let fixed = Dim::Fixed;
         assert_eq!(
-            refused(Element::U8, [Dim::Unknown, fixed(8), fixed(16), fixed(3)]),
+            recipe_or_error(Element::U8, [Dim::Unknown, fixed(8), fixed(16), fixed(3)]),
             "resize shortest edge 18 (bilinear), crop 16 x 8, RGB, NHWC"
         );
         assert!(
-            refused(Element::F32, [Dim::Unknown, fixed(3), Dim::Unknown, Dim::Unknown])
+            recipe_or_error(Element::F32, [Dim::Unknown, fixed(3), Dim::Unknown, Dim::Unknown])
                 .starts_with("resize shortest edge 256"),
             "ImageNet's where nothing is said"
         );
@@ -144,7 +142,7 @@ mod tests {
     fn endless_batches_are_refused() {
         let dims = [Dim::Fixed(100_000_000), Dim::Fixed(3), Dim::Fixed(224), Dim::Fixed(224)];
         assert_eq!(
-            refused(Element::F32, dims),
+            recipe_or_error(Element::F32, dims),
             "its input is x float32 [100000000, 3, 224, 224], more than can be given to it at once"
         );
     }

@@ -1,7 +1,6 @@
 //! `CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name STORED AS ONNX LOCATION '…' [OPTIONS ('key' 'value', …)]`
 
 use std::fmt;
-use std::sync::Arc;
 
 use datafusion::error::Result;
 use datafusion::prelude::DataFrame;
@@ -10,9 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::Parsed;
 use super::tokens::{Name, Tokens, quoted};
 use crate::error::Error;
-use crate::location::Stores;
-use crate::model::{Model, ModelOptions, bundled};
-use crate::options::OcelliOptions;
+use crate::model::{ModelOptions, bundled};
 use crate::session::Ocelli;
 
 /// Gives a model a name.
@@ -71,10 +68,7 @@ impl CreateModel {
         let refuse = |reason| Error::CreateModel { model: name.clone(), location: self.location.clone(), reason };
         let pairs = self.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let options = ModelOptions::parse(pairs).map_err(refuse)?;
-        let session = OcelliOptions::of(context.state().config_options()).backend;
-        let stores = Stores::new(context.runtime_env());
-        let workers = Arc::clone(&engine.workers);
-        let model = Model::create(&name, &self.location, options, session, stores, workers).await?;
+        let model = ocelli.create_model(&name, &self.location, options).await?;
         // Another one may have taken the name meanwhile.
         match (self.or_replace, self.if_not_exists) {
             (true, _) => engine.models.register(model)?,
