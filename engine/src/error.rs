@@ -130,6 +130,13 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// A sparse product has more of something than 32 bits can number.
+    #[error("a sparse product numbers at most 4,294,967,294 {what}, and here are more; SET ocelli.sparse_matmul = false runs the join")]
+    SparseTooLarge {
+        /// Keys, groups or rows.
+        what: &'static str,
+    },
+
     /// An image cannot be decoded.
     #[error("bad image {place}: {source}{limit}; try_{function}, or SET ocelli.on_error = 'null', gives NULL for it", limit = limit(source))]
     BadImage {

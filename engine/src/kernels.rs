@@ -4,6 +4,7 @@ mod argmax;
 mod largest;
 mod normalize;
 mod softmax;
+pub(crate) mod sparse_matmul;
 mod unit_length;
 
 pub(crate) use argmax::argmax;

@@ -3,6 +3,7 @@
 mod batch_size;
 pub(crate) mod infer;
 mod progress;
+pub(crate) mod sparse_matmul;
 
 use std::sync::Arc;
 
@@ -10,12 +11,13 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, PlanType, StringifiedPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use crate::engine::Engine;
 use crate::progress::OnProgress;
+use crate::rules::refusals;
 
 /// DataFusion's planner, and ours for the nodes that it does not know.
 #[derive(Debug)]
@@ -27,13 +29,35 @@ pub(crate) struct OcelliPlanner {
 impl OcelliPlanner {
     /// One planner a node.
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
-        vec![Arc::new(infer::InferPlanner { engine: self.engine.clone() })]
+        vec![
+            Arc::new(infer::InferPlanner { engine: self.engine.clone() }),
+            Arc::new(sparse_matmul::SparseMatMulPlanner { engine: self.engine.clone() }),
+        ]
     }
+}
+
+/// EXPLAIN VERBOSE with a line for each join that the rule `sparse_matmul` left alone; None for anything else.
+fn explain_refusals(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let LogicalPlan::Explain(explain) = plan else {
+        return Ok(None);
+    };
+    let refusals = if explain.verbose { refusals(&explain.plan)? } else { Vec::new() };
+    if refusals.is_empty() {
+        return Ok(None);
+    }
+    let mut explain = explain.clone();
+    let optimizer_name = "sparse_matmul (left alone)".to_owned();
+    explain.stringified_plans.extend(refusals.into_iter().map(|refusal| {
+        StringifiedPlan::new(PlanType::OptimizedLogicalPlan { optimizer_name: optimizer_name.clone() }, refusal)
+    }));
+    Ok(Some(LogicalPlan::Explain(explain)))
 }
 
 #[async_trait]
 impl QueryPlanner for OcelliPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        let explained = explain_refusals(plan)?;
+        let plan = explained.as_ref().unwrap_or(plan);
         let planner = DefaultPhysicalPlanner::with_extension_planners(self.extension_planners());
         let physical = batch_size::limit(planner.create_physical_plan(plan, session).await?)?;
         Ok(match &self.on_progress {

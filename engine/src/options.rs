@@ -39,6 +39,8 @@ pub struct OcelliOptions {
     pub prune_infer: bool,
     /// Whether one pass of a model serves all parts of a query (`share_infer`).
     pub share_infer: bool,
+    /// Whether joins that multiply matrices run as such (`sparse_matmul`).
+    pub sparse_matmul: bool,
 }
 
 impl Default for OcelliOptions {
@@ -54,6 +56,7 @@ impl Default for OcelliOptions {
             on_error: OnError::Raise,
             prune_infer: true,
             share_infer: true,
+            sparse_matmul: true,
         }
     }
 }
@@ -90,6 +93,7 @@ impl ExtensionOptions for OcelliOptions {
             "max_error_ratio" => self.max_error_ratio = share(key, value)?,
             "prune_infer" => self.prune_infer = truth(key, value)?,
             "share_infer" => self.share_infer = truth(key, value)?,
+            "sparse_matmul" => self.sparse_matmul = truth(key, value)?,
             "infer_batch_rows" => self.infer_batch_rows = whole_number(key, value)?,
             "max_image_pixels" => self.max_image_pixels = whole_number(key, value)?,
             "model" => value.clone_into(&mut self.model),
@@ -135,6 +139,11 @@ impl ExtensionOptions for OcelliOptions {
                 "share_infer",
                 self.share_infer.to_string(),
                 "Whether one pass of a model serves all parts of a query.",
+            ),
+            entry(
+                "sparse_matmul",
+                self.sparse_matmul.to_string(),
+                "Whether joins that multiply sparse matrices run as such products.",
             ),
         ]
     }

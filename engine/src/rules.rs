@@ -7,6 +7,7 @@ mod prune_infer;
 #[cfg(test)]
 mod rule_test;
 mod share_infer;
+mod sparse_matmul;
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use defer_infer::DeferInfer;
 pub(crate) use lift_infer::LiftInfer;
 use prune_infer::PruneInfer;
 use share_infer::ShareInfer;
+use sparse_matmul::SparseMatMulRule;
+pub(crate) use sparse_matmul::refusals;
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 
@@ -40,6 +43,8 @@ pub(crate) fn add_to(rules: &mut Rules, models: Arc<Models>) {
     rules.push(Arc::new(ShareInfer));
     // When limits have become part of sorts.
     rules.push(Arc::new(DeferInfer));
+    // When filters are where they belong and projections are merged; what it leaves is for nobody to rewrite.
+    rules.push(Arc::new(SparseMatMulRule));
 }
 
 #[cfg(test)]
@@ -58,8 +63,8 @@ mod tests {
         let mut rules = Optimizer::new().rules;
         add_to(&mut rules, Arc::new(Models::bundled().unwrap()));
         let (ours, others): (Vec<&str>, Vec<&str>) =
-            names(&rules).into_iter().partition(|name| name.ends_with("_infer"));
-        assert_eq!(ours, ["lift_infer", "lift_infer", "prune_infer", "share_infer", "defer_infer"]);
+            names(&rules).into_iter().partition(|name| name.ends_with("_infer") || *name == "sparse_matmul");
+        assert_eq!(ours, ["lift_infer", "lift_infer", "prune_infer", "share_infer", "defer_infer", "sparse_matmul"]);
         assert_eq!(others, names(&theirs));
         let place = |name: &str| names(&rules).iter().rposition(|found| *found == name);
         assert_eq!(names(&rules)[0], "lift_infer");
@@ -67,5 +72,6 @@ mod tests {
         assert!(place("lift_infer") < place("push_down_filter"), "before filters are pushed");
         assert!(place("push_down_limit") < place("defer_infer"), "after limits are pushed");
         assert!(place("optimize_projections") < place("prune_infer"), "after projections are merged");
+        assert!(place("optimize_projections") < place("sparse_matmul"), "after projections are merged");
     }
 }

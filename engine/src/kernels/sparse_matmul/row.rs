@@ -1,0 +1,146 @@
+//! [`multiply_row`]: a row of the product.
+
+use std::ops::Range;
+
+use super::csr::Csr;
+use super::places::Places;
+use super::ring::Semiring;
+
+/// The values of a [`Csr`], in its order.
+#[derive(Debug, Default)]
+pub(crate) struct Values<T> {
+    /// `[entries]`; without them, each entry is one.
+    pub(crate) numbers: Option<Vec<T>>,
+    /// `[entries]`; without it, none is NULL.
+    pub(crate) valid: Option<Vec<bool>>,
+}
+
+impl<T: Copy> Values<T> {
+    #[inline(always)]
+    pub(crate) fn number(&self, entry: usize, one: T) -> T {
+        self.numbers.as_ref().map_or(one, |numbers| numbers[entry])
+    }
+
+    #[inline(always)]
+    pub(crate) fn nullable(&self, entry: usize, one: T) -> Option<T> {
+        self.valid.as_ref().is_none_or(|valid| valid[entry]).then(|| self.number(entry, one))
+    }
+}
+
+/// What the products of each place have added up to.
+#[derive(Debug, Default)]
+pub(crate) struct Sums<S> {
+    /// `[places]`
+    pub(crate) sums: Vec<S>,
+    /// `[places]`: whether anything but NULL was added. Empty when there are no NULLs.
+    pub(crate) valid: Vec<bool>,
+}
+
+impl<S: Copy> Sums<S> {
+    /// So many places to which nothing was added yet, behind those that there are.
+    pub(crate) fn extend(&mut self, places: usize, zero: S, nullable: bool) {
+        self.sums.resize(self.sums.len() + places, zero);
+        if nullable {
+            self.valid.resize(self.valid.len() + places, false);
+        }
+    }
+}
+
+/// How many products a row is made of.
+pub(crate) fn flops(left: &Csr, right: &Csr, row: usize) -> usize {
+    left.columns()[left.row(row)].iter().map(|&k| right.row(k as usize).len()).sum()
+}
+
+/// `[n] x [n, p] -> [p]`, of which those that are there: the columns of a row of the product, in the order in which they were
+/// met, and for each what its products add up to, behind the rows that are there already.
+///
+/// The places have to have begun with this row. Time: the number of products.
+pub(crate) fn multiply_row<R: Semiring>(
+    ring: R,
+    one: R::Value,
+    (left, left_values): (&Csr, &Values<R::Value>),
+    (right, right_values): (&Csr, &Values<R::Value>),
+    row: usize,
+    places: &mut impl Places,
+    columns: &mut Vec<u32>,
+    sums: &mut Sums<R::Sum>,
+) {
+    let start = columns.len();
+    let nullable = left_values.valid.is_some() || right_values.valid.is_some();
+    let mut next = 0;
+    // A column for the first time has a place, which is behind all others, and a sum of nothing.
+    let mut place = |column: u32, columns: &mut Vec<u32>, sums: &mut Sums<R::Sum>| {
+        let place = places.place(column, next);
+        if place == next {
+            next += 1;
+            columns.push(column);
+            sums.sums.push(R::ZERO);
+            if nullable {
+                sums.valid.push(false);
+            }
+        }
+        start + place as usize
+    };
+    for entry in left.row(row) {
+        let range = right.row(left.columns()[entry] as usize);
+        if nullable {
+            let left = left_values.nullable(entry, one);
+            for other in range {
+                let place = place(right.columns()[other], columns, sums);
+                if let Some(product) = ring.multiply_nullable(left, right_values.nullable(other, one)) {
+                    ring.add(&mut sums.sums[place], product);
+                    sums.valid[place] = true;
+                }
+            }
+            continue;
+        }
+        let left = left_values.number(entry, one);
+        each(right, right_values, range, one, |column, right| {
+            let place = place(column, columns, sums);
+            ring.add(&mut sums.sums[place], ring.multiply(left, right));
+        });
+    }
+}
+
+/// [`multiply_row`] by another ring, for a row whose columns have their places already.
+pub(crate) fn add_row<R: Semiring>(
+    ring: R,
+    one: R::Value,
+    (left, left_values): (&Csr, &Values<R::Value>),
+    (right, right_values): (&Csr, &Values<R::Value>),
+    row: usize,
+    places: &impl Places,
+    start: usize,
+    sums: &mut Sums<R::Sum>,
+) {
+    let nullable = left_values.valid.is_some() || right_values.valid.is_some();
+    for entry in left.row(row) {
+        let range = right.row(left.columns()[entry] as usize);
+        if nullable {
+            let left = left_values.nullable(entry, one);
+            for other in range {
+                let place = start + places.known(right.columns()[other]) as usize;
+                if let Some(product) = ring.multiply_nullable(left, right_values.nullable(other, one)) {
+                    ring.add(&mut sums.sums[place], product);
+                    sums.valid[place] = true;
+                }
+            }
+            continue;
+        }
+        let left = left_values.number(entry, one);
+        each(right, right_values, range, one, |column, right| {
+            let place = start + places.known(column) as usize;
+            ring.add(&mut sums.sums[place], ring.multiply(left, right));
+        });
+    }
+}
+
+/// The columns and values of some entries, none of which is NULL.
+#[inline(always)]
+fn each<T: Copy>(csr: &Csr, values: &Values<T>, range: Range<usize>, one: T, mut visit: impl FnMut(u32, T)) {
+    let columns = &csr.columns()[range.clone()];
+    match &values.numbers {
+        Some(numbers) => columns.iter().zip(&numbers[range]).for_each(|(&column, &value)| visit(column, value)),
+        None => columns.iter().for_each(|&column| visit(column, one)),
+    }
+}

@@ -1,0 +1,302 @@
+//! [`Header`]: what a Matrix Market file says of itself; [`HeaderLines`] reads it.
+
+use super::entries::Entries;
+use super::lines::{Line, Lines, Malformed, integer};
+
+/// How the entries are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A line for each entry that is not zero: its row, its column and its value.
+    Coordinate,
+    /// A line for each value, column by column.
+    Array,
+}
+
+/// What the values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Real,
+    Integer,
+    /// There are none; each entry is 1.
+    Pattern,
+}
+
+/// Which entries follow from others, and are not in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Symmetry {
+    General,
+    /// The entry on the other side of the diagonal is the same.
+    Symmetric,
+    /// It is the negative; the diagonal is zero.
+    Skew,
+}
+
+/// The banner and the size line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) format: Format,
+    pub(crate) field: Field,
+    pub(crate) symmetry: Symmetry,
+    pub(crate) rows: i64,
+    pub(crate) columns: i64,
+    /// Lines of entries.
+    pub(crate) lines: i64,
+}
+
+impl Header {
+    /// How many entries there will be, those on the other side of the diagonal among them, and whether that is certain:
+    /// entries on the diagonal of a symmetric matrix have no other side.
+    pub(crate) fn entries(&self) -> (i64, bool) {
+        let both = self.lines.saturating_mul(2);
+        match (self.symmetry, self.format) {
+            (Symmetry::General, _) => (self.lines, true),
+            (Symmetry::Skew, _) => (both, true),
+            (Symmetry::Symmetric, Format::Array) => (both.saturating_sub(self.rows), true),
+            (Symmetry::Symmetric, Format::Coordinate) => (both, false),
+        }
+    }
+}
+
+/// Reads the lines before the first entry.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderLines {
+    lines: Lines,
+    banner: Option<Banner>,
+}
+
+impl HeaderLines {
+    /// Takes what belongs to the header off these bytes. What is behind it is for the [`Entries`].
+    ///
+    /// # Errors
+    /// Another kind of file, or of matrix.
+    pub(crate) fn push(&mut self, bytes: &mut &[u8]) -> Result<Option<Entries>, Malformed> {
+        while let Some(line) = self.lines.next(bytes)? {
+            let Some(banner) = self.banner else {
+                self.banner = Some(Banner::parse(&line)?);
+                continue;
+            };
+            if !line.is_idle() {
+                let header = banner.sizes(&line)?;
+                return Ok(Some(Entries::new(header, std::mem::take(&mut self.lines))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file has ended, perhaps without a last line end.
+    ///
+    /// # Errors
+    /// When it has no size line.
+    pub(crate) fn finish(&mut self) -> Result<Entries, Malformed> {
+        if self.lines.is_empty() {
+            return Err(Malformed("the file is empty".to_owned()));
+        }
+        let entries = self.push(&mut &b"\n"[..])?;
+        entries.ok_or_else(|| Malformed("the file ends before the line with its size".to_owned()))
+    }
+}
+
+/// The first line.
+#[derive(Debug, Clone, Copy)]
+struct Banner {
+    format: Format,
+    field: Field,
+    symmetry: Symmetry,
+}
+
+const BANNER: &str = "'%%MatrixMarket matrix coordinate|array real|integer|pattern general|symmetric|skew-symmetric'";
+
+impl Banner {
+    fn parse(line: &Line<'_>) -> Result<Self, Malformed> {
+        let other = || line.malformed(BANNER, line.text);
+        let words: Vec<Vec<u8>> = line.words().map(<[u8]>::to_ascii_lowercase).collect();
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let [b"%%matrixmarket", b"matrix", format, field, symmetry] = words.as_slice() else {
+            return Err(other());
+        };
+        let format = match *format {
+            b"coordinate" => Format::Coordinate,
+            b"array" => Format::Array,
+            _ => return Err(other()),
+        };
+        let field = match *field {
+            b"real" | b"double" => Field::Real,
+            // SciPy writes it; what is too large is refused.
+            b"integer" | b"unsigned-integer" => Field::Integer,
+            b"pattern" if format == Format::Array => {
+                return Err(line.malformed("real or integer values in an array", b"pattern"));
+            }
+            b"pattern" => Field::Pattern,
+            b"complex" => {
+                let instead = "write the real and the imaginary part as two files";
+                return Err(line.wrong(format_args!("complex matrices are not read; {instead}")));
+            }
+            _ => return Err(other()),
+        };
+        let symmetry = match *symmetry {
+            b"general" => Symmetry::General,
+            b"symmetric" => Symmetry::Symmetric,
+            b"skew-symmetric" => Symmetry::Skew,
+            b"hermitian" => {
+                return Err(line.wrong("hermitian matrices are not read; one of real numbers is symmetric"));
+            }
+            _ => return Err(other()),
+        };
+        Ok(Self { format, field, symmetry })
+    }
+
+    fn sizes(self, line: &Line<'_>) -> Result<Header, Malformed> {
+        let Self { format, field, symmetry } = self;
+        let numbers: Option<Vec<i64>> = line.words().map(|word| integer(word).filter(|size| *size >= 0)).collect();
+        let (rows, columns, lines) = match (format, numbers.as_deref()) {
+            (Format::Coordinate, Some(&[rows, columns, lines])) => (rows, columns, Some(lines)),
+            (Format::Array, Some(&[rows, columns])) => (rows, columns, values(rows, columns, symmetry)),
+            (Format::Coordinate, _) => return Err(line.malformed(sizes("rows, columns and entries"), line.text)),
+            (Format::Array, _) => return Err(line.malformed(sizes("rows and columns"), line.text)),
+        };
+        if symmetry != Symmetry::General && rows != columns {
+            return Err(line.malformed("as many rows as columns in a symmetric matrix", line.text));
+        }
+        let lines = lines.ok_or_else(|| line.malformed(format_args!("at most {} values", i64::MAX), line.text))?;
+        Ok(Header { format, field, symmetry, rows, columns, lines })
+    }
+}
+
+fn sizes(of: &str) -> String {
+    format!("the numbers of {of}, each from 0 to {}", i64::MAX)
+}
+
+/// How many values an array has in its file.
+fn values(rows: i64, columns: i64, symmetry: Symmetry) -> Option<i64> {
+    let (rows, columns) = (i128::from(rows), i128::from(columns));
+    let values = match symmetry {
+        Symmetry::General => rows * columns,
+        Symmetry::Symmetric => rows * (rows + 1) / 2,
+        Symmetry::Skew => rows * (rows - 1) / 2,
+    };
+    i64::try_from(values).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Header, String> {
+        let (mut header, mut rest) = (HeaderLines::default(), text.as_bytes());
+        let entries = match header.push(&mut rest)? {
+            Some(entries) => entries,
+            None => header.finish()?,
+        };
+        Ok(*entries.header())
+    }
+
+    #[test]
+    fn banners_are_read_in_any_case() {
+        use {Field::*, Format::*, Symmetry::*};
+        for (text, format, field, symmetry, sizes) in [
+            ("%%MatrixMarket matrix coordinate real general\n3 4 5\n", Coordinate, Real, General, (3, 4, 5)),
+            ("%%matrixmarket MATRIX Coordinate Double GENERAL\r\n%\r\n 3\t4 5 ", Coordinate, Real, General, (3, 4, 5)),
+            (
+                "%%MatrixMarket matrix coordinate pattern symmetric\n%a\n\n % b\n3 3 5",
+                Coordinate,
+                Pattern,
+                Symmetric,
+                (3, 3, 5),
+            ),
+            (
+                "%%MatrixMarket matrix coordinate unsigned-integer general\n0 0 0",
+                Coordinate,
+                Integer,
+                General,
+                (0, 0, 0),
+            ),
+            ("%%MatrixMarket matrix array integer general\n3 4\n", Array, Integer, General, (3, 4, 12)),
+            ("%%MatrixMarket matrix array real symmetric\n4 4\n", Array, Real, Symmetric, (4, 4, 10)),
+            ("%%MatrixMarket matrix array real skew-symmetric\n4 4\n", Array, Real, Skew, (4, 4, 6)),
+            ("%%MatrixMarket matrix array real skew-symmetric\n0 0\n", Array, Real, Skew, (0, 0, 0)),
+        ] {
+            let (rows, columns, lines) = sizes;
+            assert_eq!(read(text), Ok(Header { format, field, symmetry, rows, columns, lines }), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_files_and_matrices_are_refused() {
+        for (text, reason) in [
+            ("", "the file is empty"),
+            ("\n", "line 1: expected BANNER, found nothing"),
+            ("row,col\n1,2\n", "line 1: expected BANNER, found 'row,col'"),
+            ("%%MatrixMarket matrix", "line 1: expected BANNER, found '%%MatrixMarket matrix'"),
+            (
+                "%%MatrixMarket matrix coordinate real general really\n",
+                "line 1: expected BANNER, found '%%MatrixMarket matrix coordinate real ge…'",
+            ),
+            (
+                "%%MatrixMarket vector array real general",
+                "line 1: expected BANNER, found '%%MatrixMarket vector array real general'",
+            ),
+            (
+                "%%MatrixMarket matrix csr real general",
+                "line 1: expected BANNER, found '%%MatrixMarket matrix csr real general'",
+            ),
+            (
+                "%%MatrixMarket matrix array bool general",
+                "line 1: expected BANNER, found '%%MatrixMarket matrix array bool general'",
+            ),
+            (
+                "%%MatrixMarket matrix array real upper",
+                "line 1: expected BANNER, found '%%MatrixMarket matrix array real upper'",
+            ),
+            (
+                "%%MatrixMarket matrix coordinate complex hermitian\n1 1 1\n",
+                "line 1: complex matrices are not read; write the real and the imaginary part as two files",
+            ),
+            (
+                "%%MatrixMarket matrix coordinate real hermitian\n1 1 1\n",
+                "line 1: hermitian matrices are not read; one of real numbers is symmetric",
+            ),
+            (
+                "%%MatrixMarket matrix array pattern general\n1 1\n",
+                "line 1: expected real or integer values in an array, found 'pattern'",
+            ),
+            ("%%MatrixMarket matrix array real general\n% only\n", "the file ends before the line with its size"),
+            (
+                "%%MatrixMarket matrix coordinate real general\n%\n3 4\n",
+                "line 3: expected the numbers of rows, columns and entries, each from 0 to 9223372036854775807, \
+                 found '3 4'",
+            ),
+            (
+                "%%MatrixMarket matrix coordinate real general\n3 4 9223372036854775808\n",
+                "line 2: expected the numbers of rows, columns and entries, each from 0 to 9223372036854775807, \
+                 found '3 4 9223372036854775808'",
+            ),
+            (
+                "%%MatrixMarket matrix array real general\n3 -4\n",
+                "line 2: expected the numbers of rows and columns, each from 0 to 9223372036854775807, found '3 -4'",
+            ),
+            (
+                "%%MatrixMarket matrix array real general\n9223372036854775807 3\n",
+                "line 2: expected at most 9223372036854775807 values, found '9223372036854775807 3'",
+            ),
+            (
+                "%%MatrixMarket matrix coordinate real symmetric\n3 4 5\n",
+                "line 2: expected as many rows as columns in a symmetric matrix, found '3 4 5'",
+            ),
+        ] {
+            assert_eq!(read(text), Err(reason.replace("BANNER", BANNER)), "{text}");
+        }
+    }
+
+    #[test]
+    fn entries_are_counted_before_they_are_read() {
+        for (text, entries) in [
+            ("%%MatrixMarket matrix coordinate real general\n9 9 5\n", (5, true)),
+            ("%%MatrixMarket matrix coordinate real symmetric\n9 9 5\n", (10, false)),
+            ("%%MatrixMarket matrix coordinate real skew-symmetric\n9 9 5\n", (10, true)),
+            ("%%MatrixMarket matrix array real symmetric\n9 9\n", (81, true)),
+            ("%%MatrixMarket matrix array real skew-symmetric\n9 9\n", (72, true)),
+        ] {
+            assert_eq!(read(text).unwrap().entries(), entries, "{text}");
+        }
+    }
+}

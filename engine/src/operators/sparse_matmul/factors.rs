@@ -1,0 +1,306 @@
+//! [`Factors`]: the values of one [`Product`] beside the structures of its matrices, whatever their types.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::buffer::NullBuffer;
+use datafusion::error::Result;
+
+use super::product::{Column, Product, Visitor};
+use crate::kernels::sparse_matmul::{
+    Csr, Dense, Hashed, Moving, Order, Places, Semiring, Sums, Targets, Values, add_row, multiply_row, scatter,
+};
+
+/// Reads a column of values from batches, in their order.
+fn read<T: Column>(column: &[ArrayRef]) -> Result<Values<T>> {
+    let rows = column.iter().map(|array| array.len()).sum();
+    let mut numbers = Vec::with_capacity(rows);
+    for array in column {
+        T::read(array, &mut numbers)?;
+    }
+    let valid = column.iter().any(|array| array.null_count() > 0).then(|| {
+        column.iter().flat_map(|array| (0..array.len()).map(|row| array.is_valid(row))).collect()
+    });
+    Ok(Values { numbers: Some(numbers), valid })
+}
+
+/// [`read`], in the order of a structure; ones when there is no column.
+fn read_in_order<T: Column>(column: Option<Vec<ArrayRef>>, order: &Order) -> Result<Values<T>> {
+    let Some(column) = column else {
+        return Ok(Values { numbers: None, valid: None });
+    };
+    let values = read::<T>(&column)?;
+    drop(column);
+    Ok(Values {
+        numbers: values.numbers.map(|numbers| order.apply(&numbers)),
+        valid: values.valid.map(|valid| order.apply(&valid)),
+    })
+}
+
+fn write<S: Column>(sums: Sums<S>, product: &Product) -> Result<ArrayRef> {
+    let nulls = (!sums.valid.is_empty()).then(|| NullBuffer::from(sums.valid)).filter(|nulls| nulls.null_count() > 0);
+    S::write(sums.sums, nulls, &product.output_type)
+}
+
+/// Both factors of a product of two matrices.
+pub(super) trait Factors: Send + Sync {
+    /// A sum for each place of a block of rows.
+    fn block(self: Arc<Self>) -> Box<dyn Block>;
+}
+
+/// The matrices that a row of a product is made of, and which.
+pub(super) struct Row<'a> {
+    pub(super) left: &'a Csr,
+    pub(super) right: &'a Csr,
+    pub(super) row: usize,
+}
+
+/// The sums of some rows of a product.
+pub(super) trait Block: Send {
+    /// Multiplies a row; its columns are found and appended.
+    fn multiply(&mut self, row: &Row<'_>, places: &mut AnyPlaces, columns: &mut Vec<u32>);
+
+    /// Multiplies a row whose columns are known, `columns` of them.
+    fn add(&mut self, row: &Row<'_>, places: &AnyPlaces, columns: usize);
+
+    /// The sums since the last time.
+    fn take(&mut self) -> Result<ArrayRef>;
+}
+
+/// The one of the two that suits the row.
+pub(super) enum AnyPlaces {
+    Dense(Dense),
+    Hashed(Hashed),
+}
+
+impl AnyPlaces {
+    /// [`Places::begin`]
+    pub(super) fn begin(&mut self, columns: usize) {
+        match self {
+            Self::Dense(places) => places.begin(columns),
+            Self::Hashed(places) => places.begin(columns),
+        }
+    }
+}
+
+struct Typed<R: Semiring> {
+    ring: R,
+    product: Product,
+    left: Values<R::Value>,
+    right: Values<R::Value>,
+}
+
+struct TypedBlock<R: Semiring> {
+    factors: Arc<Typed<R>>,
+    sums: Sums<R::Sum>,
+}
+
+/// The factors of a product, each given with the order of its matrix.
+pub(super) fn factors(
+    product: &Product,
+    left: (Option<Vec<ArrayRef>>, &Order),
+    right: (Option<Vec<ArrayRef>>, &Order),
+) -> Result<Arc<dyn Factors>> {
+    struct Make<'a> {
+        product: &'a Product,
+        left: (Option<Vec<ArrayRef>>, &'a Order),
+        right: (Option<Vec<ArrayRef>>, &'a Order),
+    }
+    impl Visitor for Make<'_> {
+        type Output = Result<Arc<dyn Factors>>;
+
+        fn visit<R: Semiring>(self, ring: R) -> Self::Output
+        where
+            R::Value: Column,
+            R::Sum: Column,
+        {
+            let left = read_in_order(self.left.0, self.left.1)?;
+            let right = read_in_order(self.right.0, self.right.1)?;
+            Ok(Arc::new(Typed { ring, product: self.product.clone(), left, right }))
+        }
+    }
+    product.visit(Make { product, left, right })?
+}
+
+impl<R: Semiring> Factors for Typed<R>
+where
+    R::Value: Column,
+    R::Sum: Column,
+{
+    fn block(self: Arc<Self>) -> Box<dyn Block> {
+        Box::new(TypedBlock { factors: self, sums: Sums::default() })
+    }
+}
+
+impl<R: Semiring> Block for TypedBlock<R>
+where
+    R::Value: Column,
+    R::Sum: Column,
+{
+    fn multiply(&mut self, row: &Row<'_>, places: &mut AnyPlaces, columns: &mut Vec<u32>) {
+        let Typed { ring, left, right, .. } = self.factors.as_ref();
+        let (left, right) = ((row.left, left), (row.right, right));
+        match places {
+            AnyPlaces::Dense(places) => {
+                multiply_row(*ring, R::Value::ONE, left, right, row.row, places, columns, &mut self.sums)
+            }
+            AnyPlaces::Hashed(places) => {
+                multiply_row(*ring, R::Value::ONE, left, right, row.row, places, columns, &mut self.sums)
+            }
+        }
+    }
+
+    fn add(&mut self, row: &Row<'_>, places: &AnyPlaces, columns: usize) {
+        let Typed { ring, left, right, .. } = self.factors.as_ref();
+        let start = self.sums.sums.len();
+        self.sums.extend(columns, R::ZERO, left.valid.is_some() || right.valid.is_some());
+        let (left, right) = ((row.left, left), (row.right, right));
+        match places {
+            AnyPlaces::Dense(places) => {
+                add_row(*ring, R::Value::ONE, left, right, row.row, places, start, &mut self.sums)
+            }
+            AnyPlaces::Hashed(places) => {
+                add_row(*ring, R::Value::ONE, left, right, row.row, places, start, &mut self.sums)
+            }
+        }
+    }
+
+    fn take(&mut self) -> Result<ArrayRef> {
+        write(std::mem::take(&mut self.sums), &self.factors.product)
+    }
+}
+
+/// The factor that lies still, of a product with a vector.
+pub(super) trait Still: Send + Sync {
+    /// Sums that nothing was added to.
+    fn target(self: Arc<Self>) -> Box<dyn Target>;
+}
+
+/// The sums of a product with a vector.
+pub(super) trait Target: Send {
+    /// Makes room for so many places.
+    fn resize(&mut self, places: usize);
+
+    /// Adds the products of a batch. Without values, each is one.
+    fn scatter(
+        &mut self,
+        moving: (Moving, &[u32], Option<&ArrayRef>),
+        still: &Csr,
+        targets: Targets<'_>,
+    ) -> Result<()>;
+
+    /// Adds the sums of another one with the same factors, each to the place that is given for it.
+    fn merge(&mut self, other: Box<dyn Target>, places: &[u32]);
+
+    /// Whether something that is no NULL was added.
+    fn valid(&self) -> &[bool];
+
+    /// The sums of these places.
+    fn take(self: Box<Self>, places: &[u32]) -> Result<ArrayRef>;
+
+    fn as_any(self: Box<Self>) -> Box<dyn std::any::Any>;
+
+    /// Bytes of a place.
+    fn width(&self) -> usize;
+}
+
+struct TypedStill<R: Semiring> {
+    ring: R,
+    product: Product,
+    values: Values<R::Value>,
+}
+
+struct TypedTarget<R: Semiring> {
+    still: Arc<TypedStill<R>>,
+    sums: Sums<R::Sum>,
+}
+
+/// The factor of a product that lies still.
+pub(super) fn still(product: &Product, values: Option<Vec<ArrayRef>>, order: &Order) -> Result<Arc<dyn Still>> {
+    struct Make<'a> {
+        product: &'a Product,
+        values: Option<Vec<ArrayRef>>,
+        order: &'a Order,
+    }
+    impl Visitor for Make<'_> {
+        type Output = Result<Arc<dyn Still>>;
+
+        fn visit<R: Semiring>(self, ring: R) -> Self::Output
+        where
+            R::Value: Column,
+            R::Sum: Column,
+        {
+            let values = read_in_order(self.values, self.order)?;
+            Ok(Arc::new(TypedStill { ring, product: self.product.clone(), values }))
+        }
+    }
+    product.visit(Make { product, values, order })?
+}
+
+impl<R: Semiring> Still for TypedStill<R>
+where
+    R::Value: Column,
+    R::Sum: Column,
+{
+    fn target(self: Arc<Self>) -> Box<dyn Target> {
+        Box::new(TypedTarget { still: self, sums: Sums::default() })
+    }
+}
+
+impl<R: Semiring> Target for TypedTarget<R>
+where
+    R::Value: Column,
+    R::Sum: Column,
+{
+    fn resize(&mut self, places: usize) {
+        self.sums.sums.resize(places, R::ZERO);
+        self.sums.valid.resize(places, false);
+    }
+
+    fn scatter(
+        &mut self,
+        (moving, rows, values): (Moving, &[u32], Option<&ArrayRef>),
+        still: &Csr,
+        targets: Targets<'_>,
+    ) -> Result<()> {
+        let values = match values {
+            Some(values) => read(std::slice::from_ref(values))?,
+            None => Values { numbers: None, valid: None },
+        };
+        let TypedStill { ring, values: still_values, .. } = self.still.as_ref();
+        let still = (still, still_values);
+        scatter(*ring, R::Value::ONE, (moving, rows, &values), still, targets, &mut self.sums);
+        Ok(())
+    }
+
+    fn merge(&mut self, other: Box<dyn Target>, places: &[u32]) {
+        let Ok(other) = other.as_any().downcast::<Self>() else {
+            return;
+        };
+        let ring = self.still.ring;
+        for ((&place, &sum), &valid) in places.iter().zip(&other.sums.sums).zip(&other.sums.valid) {
+            if valid {
+                ring.add(&mut self.sums.sums[place as usize], sum);
+                self.sums.valid[place as usize] = true;
+            }
+        }
+    }
+
+    fn valid(&self) -> &[bool] {
+        &self.sums.valid
+    }
+
+    fn take(self: Box<Self>, places: &[u32]) -> Result<ArrayRef> {
+        let sums = places.iter().map(|&place| self.sums.sums[place as usize]).collect();
+        let valid = places.iter().map(|&place| self.sums.valid[place as usize]).collect();
+        write(Sums { sums, valid }, &self.still.product)
+    }
+
+    fn as_any(self: Box<Self>) -> Box<dyn std::any::Any> {
+        self
+    }
+
+    fn width(&self) -> usize {
+        size_of::<R::Sum>() + 1
+    }
+}

@@ -1,0 +1,66 @@
+//! [`SparseMatMulPlanner`] makes a [`SparseMatMulExec`] of a [`SparseMatMulNode`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::internal_err;
+use datafusion::error::Result;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+
+use super::exec::{Method, SparseMatMulExec};
+use super::{SparseMatMul, SparseMatMulNode};
+use crate::engine::Engine;
+use crate::kernels::sparse_matmul::Moving;
+
+/// Chooses what is in memory and what comes by.
+#[derive(Debug)]
+pub(crate) struct SparseMatMulPlanner {
+    pub(crate) engine: Engine,
+}
+
+#[async_trait]
+impl ExtensionPlanner for SparseMatMulPlanner {
+    async fn plan_extension(
+        &self,
+        _planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        _session: &dyn Session,
+        _context: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(node) = node.as_any().downcast_ref::<SparseMatMulNode>() else {
+            return Ok(None);
+        };
+        let [left, right] = physical_inputs else {
+            return internal_err!("SparseMatMul has two inputs");
+        };
+        let inputs = (Arc::clone(left), Arc::clone(right));
+        let method = method(&node.matmul, left, right);
+        let (matmul, workers) = (Arc::new(node.matmul.clone()), Arc::clone(&self.engine.workers));
+        let schema = Arc::clone(node.schema.inner());
+        Ok(Some(Arc::new(SparseMatMulExec::new(inputs, matmul, method, workers, schema))))
+    }
+}
+
+/// When both tables have groups, rows are made; else the larger table comes by, the one with the groups when that is not known.
+fn method(matmul: &SparseMatMul, left: &Arc<dyn ExecutionPlan>, right: &Arc<dyn ExecutionPlan>) -> Method {
+    if matmul.left_groups > 0 && matmul.right_groups > 0 {
+        return Method::Rows;
+    }
+    let moving = match (rows(left), rows(right)) {
+        (Some(left), Some(right)) if left != right => left > right,
+        _ => matmul.left_groups > 0,
+    };
+    Method::Vector(if moving { Moving::Left } else { Moving::Right })
+}
+
+fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
+    statistics.num_rows.get_value().copied()
+}

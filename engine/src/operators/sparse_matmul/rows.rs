@@ -1,0 +1,207 @@
+//! [`Matrices`]: two matrices in memory, and the stream of the rows of their product.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use datafusion::error::Result;
+
+use super::SparseMatMul;
+use super::factors::{AnyPlaces, Block, Factors, Row, factors};
+use super::groups::Groups;
+use super::input::Input;
+use super::keys::Keys;
+use crate::kernels::sparse_matmul::{Csr, Dense, Hashed, flops};
+
+/// What the rows of a product are made of. Rows are claimed by whoever is ready for more, so that all partitions end together.
+pub(super) struct Matrices {
+    /// Groups x keys.
+    left: Csr,
+    /// Keys x groups.
+    right: Csr,
+    left_groups: Groups,
+    right_groups: Groups,
+    factors: Vec<Arc<dyn Factors>>,
+    /// The first entry of the left matrix that nobody has claimed.
+    next: AtomicUsize,
+}
+
+/// Entries of the left matrix that are claimed at a time: enough to make claiming free, few enough to share the last ones.
+const CLAIM: usize = 1024;
+
+/// A matrix of so few columns has places for all of them: half a megabyte, which the cache of a core holds.
+const FEW_COLUMNS: usize = 1 << 17;
+
+/// A row has places for all columns when it makes at least one product for so many of them (SuiteSparse:GraphBLAS, `saxpy3`,
+/// which puts it at 12 to 16).
+const DENSE: usize = 16;
+
+impl Matrices {
+    /// Finds the numbers of all keys and groups and puts the entries in the order of the rows.
+    pub(super) fn new(matmul: &SparseMatMul, left: Input, right: Input) -> Result<Self> {
+        let keys = 0..matmul.keys;
+        let types: Vec<DataType> = right.fields(keys.clone()).iter().map(|field| field.data_type().clone()).collect();
+        let known = Keys::new(right.columns(keys), &types)?;
+        let (left, right) = rayon::join(
+            || Side::new(&left, matmul.keys, matmul.left_groups, &known, true),
+            || Side::new(&right, matmul.keys, matmul.right_groups, &known, false),
+        );
+        let (left, right) = (left?, right?);
+        let factors = matmul.products.iter().map(|product| {
+            let column = |side: &Side<'_>, value: Option<usize>, groups| value.map(|value| side.input.column(matmul.keys + groups + value));
+            factors(
+                product,
+                (column(&left, product.left, matmul.left_groups), &left.order),
+                (column(&right, product.right, matmul.right_groups), &right.order),
+            )
+        });
+        Ok(Self {
+            factors: factors.collect::<Result<_>>()?,
+            left: left.matrix,
+            right: right.matrix,
+            left_groups: left.groups,
+            right_groups: right.groups,
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes for so many rows of each side, beside the rows themselves.
+    pub(super) fn bytes(matmul: &SparseMatMul, rows: usize) -> usize {
+        Csr::bytes(rows, rows) + rows * (2 * size_of::<u32>() + matmul.products.len() * size_of::<u64>())
+    }
+
+    fn claim(&self) -> Option<Range<usize>> {
+        let from = self.next.fetch_add(CLAIM, Ordering::Relaxed);
+        (from < self.left.entries()).then(|| self.left.first_row_at(from)..self.left.first_row_at(from + CLAIM))
+    }
+}
+
+/// One matrix, with the order in which the rows of the input are in it.
+struct Side<'a> {
+    input: &'a Input,
+    matrix: Csr,
+    order: crate::kernels::sparse_matmul::Order,
+    groups: Groups,
+}
+
+impl<'a> Side<'a> {
+    fn new(input: &'a Input, keys: usize, groups: usize, known: &Keys, is_left: bool) -> Result<Self> {
+        if u32::try_from(input.rows).is_err() {
+            return Err(super::too_many("rows of one table"));
+        }
+        let fields: &[FieldRef] = input.fields(keys..keys + groups);
+        let (numbers, found) = rayon::join(
+            || Groups::new(input.columns(keys..keys + groups), fields, input.rows),
+            || {
+                let columns = input.columns(0..keys);
+                let mut found = Vec::with_capacity(input.rows);
+                for batch in 0..columns[0].len() {
+                    let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column[batch])).collect();
+                    known.find(&arrays, &mut found)?;
+                }
+                Ok::<_, datafusion::error::DataFusionError>(found)
+            },
+        );
+        let ((groups, numbers), found) = (numbers?, found?);
+        let (matrix, order) = match is_left {
+            true => Csr::new(&numbers, &found, groups.count()),
+            false => Csr::new(&found, &numbers, known.count()),
+        };
+        Ok(Self { input, matrix, order, groups })
+    }
+}
+
+/// Makes rows of the product, batch by batch.
+pub(super) struct RowsWorker {
+    matrices: Arc<Matrices>,
+    schema: SchemaRef,
+    batch_rows: usize,
+    blocks: Vec<Box<dyn Block>>,
+    /// Made for the first row that wants it.
+    dense: Option<AnyPlaces>,
+    hashed: AnyPlaces,
+    claimed: Range<usize>,
+    /// Of the batch that is being made: the row and the column of each sum.
+    rows: Vec<u32>,
+    columns: Vec<u32>,
+}
+
+impl RowsWorker {
+    pub(super) fn new(matrices: Arc<Matrices>, schema: SchemaRef, batch_rows: usize) -> Self {
+        Self {
+            blocks: matrices.factors.iter().map(|factors| Arc::clone(factors).block()).collect(),
+            matrices,
+            schema,
+            batch_rows,
+            dense: None,
+            hashed: AnyPlaces::Hashed(Hashed::default()),
+            claimed: 0..0,
+            rows: Vec::new(),
+            columns: Vec::new(),
+        }
+    }
+
+    /// The next rows of the product: at least a batch of them, unless they are the last ones.
+    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
+        while self.columns.len() < self.batch_rows {
+            let Some(row) = self.claimed.next() else {
+                match self.matrices.claim() {
+                    Some(claimed) => self.claimed = claimed,
+                    None => break,
+                }
+                continue;
+            };
+            self.multiply(row);
+        }
+        if self.columns.is_empty() {
+            return Ok(None);
+        }
+        let matrices = &self.matrices;
+        let mut columns = matrices.left_groups.take(&self.rows)?;
+        columns.extend(matrices.right_groups.take(&self.columns)?);
+        for block in &mut self.blocks {
+            columns.push(block.take()?);
+        }
+        self.rows.clear();
+        self.columns.clear();
+        Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), columns)?))
+    }
+
+    fn multiply(&mut self, row: usize) {
+        let Matrices { left, right, right_groups, .. } = self.matrices.as_ref();
+        let flops = flops(left, right, row);
+        if flops == 0 {
+            return;
+        }
+        let all = right_groups.count();
+        let places = if all <= FEW_COLUMNS || flops >= all / DENSE {
+            self.dense.get_or_insert_with(|| AnyPlaces::Dense(Dense::new(all)))
+        } else {
+            &mut self.hashed
+        };
+        places.begin(flops.min(all));
+        let start = self.columns.len();
+        let row_of = Row { left, right, row };
+        let mut blocks = self.blocks.iter_mut();
+        if let Some(first) = blocks.next() {
+            first.multiply(&row_of, places, &mut self.columns);
+        }
+        let columns = self.columns.len() - start;
+        for other in blocks {
+            other.add(&row_of, places, columns);
+        }
+        self.rows.resize(self.columns.len(), row as u32);
+    }
+
+    /// Bytes that it holds now.
+    pub(super) fn bytes(&self) -> usize {
+        let places = match &self.dense {
+            Some(_) => self.matrices.right_groups.count() * size_of::<u32>(),
+            None => 0,
+        };
+        // Each sum with its row, its column, and what is made of them.
+        places + self.columns.capacity() * (4 + self.blocks.len()) * size_of::<u64>()
+    }
+}

@@ -1,0 +1,197 @@
+//! [`Resting`]: a product with a vector, or of anything grouped by one table alone.
+//!
+//! One input is in memory, the other comes by. Only the sums stay.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::error::Result;
+
+use super::SparseMatMul;
+use super::factors::{Still, Target, still};
+use super::groups::{Groups, GrowingGroups};
+use super::input::Input;
+use super::keys::Keys;
+use crate::kernels::sparse_matmul::{Csr, Moving, NONE, Targets};
+
+/// The input that is in memory.
+pub(super) struct Resting {
+    matmul: SparseMatMul,
+    moving: Moving,
+    keys: Keys,
+    /// Keys x groups, one group when the other side has them.
+    matrix: Csr,
+    groups: Groups,
+    factors: Vec<Arc<dyn Still>>,
+    /// Whether the sums are for the groups of the input that comes by.
+    groups_move: bool,
+}
+
+impl Resting {
+    pub(super) fn new(matmul: &SparseMatMul, moving: Moving, input: &Input) -> Result<Self> {
+        let (groups, groups_move) = match moving {
+            Moving::Left => (matmul.right_groups, matmul.left_groups > 0),
+            Moving::Right => (matmul.left_groups, matmul.right_groups > 0),
+        };
+        if u32::try_from(input.rows).is_err() {
+            return Err(super::too_many("rows of one table"));
+        }
+        let types: Vec<DataType> =
+            input.fields(0..matmul.keys).iter().map(|field| field.data_type().clone()).collect();
+        let keys = Keys::new(input.columns(0..matmul.keys), &types)?;
+        let columns = input.columns(0..matmul.keys);
+        let mut found = Vec::with_capacity(input.rows);
+        for batch in 0..columns[0].len() {
+            let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column[batch])).collect();
+            keys.find(&arrays, &mut found)?;
+        }
+        let group_columns = matmul.keys..matmul.keys + groups;
+        let (groups_of, numbers) =
+            Groups::new(input.columns(group_columns.clone()), input.fields(group_columns), input.rows)?;
+        let (matrix, order) = Csr::new(&found, &numbers, keys.count());
+        let factors = matmul.products.iter().map(|product| {
+            let value = match moving {
+                Moving::Left => product.right,
+                Moving::Right => product.left,
+            };
+            still(product, value.map(|value| input.column(matmul.keys + groups + value)), &order)
+        });
+        let factors = factors.collect::<Result<_>>()?;
+        Ok(Self { matmul: matmul.clone(), moving, keys, matrix, groups: groups_of, factors, groups_move })
+    }
+
+    /// The first columns of the input that comes by which are values.
+    fn values_from(&self) -> usize {
+        self.matmul.keys
+            + match self.moving {
+                Moving::Left => self.matmul.left_groups,
+                Moving::Right => self.matmul.right_groups,
+            }
+    }
+}
+
+/// The sums over one partition of the input that comes by.
+pub(super) struct VectorWorker {
+    resting: Arc<Resting>,
+    /// Those of the input that comes by, when it has them.
+    groups: Option<GrowingGroups>,
+    targets: Vec<Box<dyn Target>>,
+    /// Groups to which a NULL was added, which are in the result too.
+    met: Vec<bool>,
+    /// Of a batch: the key and the group of each row.
+    keys: Vec<u32>,
+    places: Vec<u32>,
+}
+
+impl VectorWorker {
+    pub(super) fn new(resting: Arc<Resting>, moving: &SchemaRef) -> Result<Self> {
+        let groups = resting.matmul.keys..resting.values_from();
+        let mut worker = Self {
+            groups: resting.groups_move.then(|| GrowingGroups::new(&moving.fields()[groups])).transpose()?,
+            targets: resting.factors.iter().map(|factor| Arc::clone(factor).target()).collect(),
+            met: Vec::new(),
+            keys: Vec::new(),
+            places: Vec::new(),
+            resting,
+        };
+        if worker.groups.is_none() {
+            worker.resize(worker.resting.groups.count());
+        }
+        Ok(worker)
+    }
+
+    fn resize(&mut self, places: usize) {
+        self.targets.iter_mut().for_each(|target| target.resize(places));
+        self.met.resize(places, false);
+    }
+
+    /// Adds what a batch makes.
+    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let resting = Arc::clone(&self.resting);
+        let keys = resting.matmul.keys;
+        self.keys.clear();
+        resting.keys.find(&batch.columns()[..keys], &mut self.keys)?;
+        // What meets nothing makes no group.
+        let meets = |key: &u32| *key != NONE && !resting.matrix.row(*key as usize).is_empty();
+        let met = self.keys.iter().filter(|key| meets(key)).count();
+        if met == 0 {
+            return Ok(());
+        }
+        let mut kept = None;
+        if met < self.keys.len() {
+            let mask: BooleanArray = self.keys.iter().map(|key| Some(meets(key))).collect();
+            kept = Some(filter_record_batch(batch, &mask)?);
+            self.keys.retain(meets);
+        }
+        let batch = kept.as_ref().unwrap_or(batch);
+        let from = resting.values_from();
+        if let Some(groups) = &mut self.groups {
+            groups.intern(&batch.columns()[keys..from], &mut self.places)?;
+            let count = groups.count();
+            self.resize(count);
+        }
+        let targets = if self.groups.is_some() { Targets::Moving(&self.places) } else { Targets::Still };
+        for (product, target) in resting.matmul.products.iter().zip(&mut self.targets) {
+            let value = match resting.moving {
+                Moving::Left => product.left,
+                Moving::Right => product.right,
+            };
+            let values = value.map(|value| batch.column(from + value));
+            target.scatter((resting.moving, &self.keys, values), &resting.matrix, targets)?;
+        }
+        self.meet();
+        Ok(())
+    }
+
+    /// Remembers the groups of this batch, whose sums may all be NULL.
+    fn meet(&mut self) {
+        let matrix = &self.resting.matrix;
+        for (row, &key) in self.keys.iter().enumerate() {
+            match &self.groups {
+                Some(_) => self.met[self.places[row] as usize] = true,
+                None => matrix.row(key as usize).for_each(|entry| self.met[matrix.columns()[entry] as usize] = true),
+            }
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let width: usize = self.targets.iter().map(|target| target.width()).sum();
+        self.groups.as_ref().map_or(0, GrowingGroups::bytes) + self.met.capacity() * (1 + width)
+    }
+
+    /// Adds the sums of another partition.
+    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+        let count = other.met.len();
+        match (&mut self.groups, other.groups) {
+            (Some(groups), Some(others)) => {
+                groups.intern(&others.finish()?, &mut self.places)?;
+                let count = groups.count();
+                self.resize(count);
+            }
+            _ => self.places = (0..count as u32).collect(),
+        }
+        for (mine, others) in self.targets.iter_mut().zip(other.targets) {
+            mine.merge(others, &self.places);
+        }
+        for (&place, &met) in self.places.iter().zip(&other.met) {
+            self.met[place as usize] |= met;
+        }
+        Ok(())
+    }
+
+    /// The groups that were met and their sums: left groups, right groups, products.
+    pub(super) fn finish(self) -> Result<Vec<ArrayRef>> {
+        let places: Vec<u32> = (0..self.met.len() as u32).filter(|place| self.met[*place as usize]).collect();
+        let mut columns = match self.groups {
+            // All that were numbered were met.
+            Some(groups) => groups.finish()?,
+            None => self.resting.groups.take(&places)?,
+        };
+        for target in self.targets {
+            columns.push(target.take(&places)?);
+        }
+        Ok(columns)
+    }
+}
