@@ -16,12 +16,15 @@
 //! A second backend needs a [`Csr`] and the slices beside it: nothing here knows where they are from.
 
 mod csr;
+mod full;
 mod places;
+mod prefetch;
 mod ring;
 mod row;
 mod scatter;
 
 pub(crate) use csr::{Csr, NONE, Order};
+pub(crate) use full::{Full, multiply_full_row};
 pub(crate) use places::{Dense, Hashed, Places};
 pub(crate) use ring::{
     Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times,

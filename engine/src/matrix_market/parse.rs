@@ -9,9 +9,9 @@
 //!                                                                                               0    2   -1.0
 //! ```
 //!
-//! The format is described by NIST: <https://math.nist.gov/MatrixMarket/formats.html>. We differ where readers in use do:
-//! upper and lower case are the same, comments and empty lines may stand anywhere, `double` is `real`, `unsigned-integer`
-//! is `integer`, and a pattern may be skew-symmetric.
+//! The format is described by NIST: <https://math.nist.gov/MatrixMarket/formats.html>. We take more where other readers
+//! do: upper and lower case are the same, comments and empty lines may stand anywhere, `double` is `real`,
+//! `unsigned-integer` is `integer`, and a pattern may be skew-symmetric.
 //!
 //! Here is neither a file nor a table: bytes in, numbers out.
 

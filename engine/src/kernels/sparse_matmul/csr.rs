@@ -1,5 +1,7 @@
 //! [`Csr`]: where the entries of each row are.
 
+use super::prefetch::prefetch;
+
 /// The id of a row or column that is not there.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -68,6 +70,12 @@ impl Csr {
     #[inline]
     pub(crate) fn row(&self, row: usize) -> std::ops::Range<usize> {
         self.offsets[row] as usize..self.offsets[row + 1] as usize
+    }
+
+    /// Has the place of a row on its way.
+    #[inline(always)]
+    pub(crate) fn prefetch_row(&self, row: usize) {
+        prefetch(&self.offsets, row);
     }
 
     /// The columns of all entries.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::csr::Csr;
 use super::places::Places;
+use super::prefetch::prefetch;
 use super::ring::Semiring;
 
 /// The values of a [`Csr`], in its order.
@@ -16,6 +17,13 @@ pub(crate) struct Values<T> {
 }
 
 impl<T: Copy> Values<T> {
+    /// Has the value of an entry on its way.
+    pub(crate) fn prefetch(&self, entry: usize) {
+        if let Some(numbers) = &self.numbers {
+            prefetch(numbers, entry);
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn number(&self, entry: usize, one: T) -> T {
         self.numbers.as_ref().map_or(one, |numbers| numbers[entry])
@@ -37,6 +45,11 @@ pub(crate) struct Sums<S> {
 }
 
 impl<S: Copy> Sums<S> {
+    /// Without places, with room for so many.
+    pub(crate) fn with_capacity(places: usize) -> Self {
+        Self { sums: Vec::with_capacity(places), valid: Vec::new() }
+    }
+
     /// So many places to which nothing was added yet, behind those that there are.
     pub(crate) fn extend(&mut self, places: usize, zero: S, nullable: bool) {
         self.sums.resize(self.sums.len() + places, zero);
@@ -46,9 +59,24 @@ impl<S: Copy> Sums<S> {
     }
 }
 
-/// How many products a row is made of.
-pub(crate) fn flops(left: &Csr, right: &Csr, row: usize) -> usize {
-    left.columns()[left.row(row)].iter().map(|&k| right.row(k as usize).len()).sum()
+/// How many products a row is made of, with the memory that it is made of on its way: each row of B is somewhere else, and
+/// waiting for one after the other is most of the time of a product whose matrices are larger than the cache.
+///
+/// `fetch` is told where each row of B begins, to do the same for its values.
+pub(crate) fn flops(left: &Csr, right: &Csr, row: usize, mut fetch: impl FnMut(usize)) -> usize {
+    /// Entries ahead whose rows of B are looked up soon.
+    const AHEAD: usize = 32;
+    let mut flops = 0;
+    for entry in left.row(row) {
+        if let Some(&ahead) = left.columns().get(entry + AHEAD) {
+            right.prefetch_row(ahead as usize);
+        }
+        let range = right.row(left.columns()[entry] as usize);
+        prefetch(right.columns(), range.start);
+        fetch(range.start);
+        flops += range.len();
+    }
+    flops
 }
 
 /// `[n] x [n, p] -> [p]`, of which those that are there: the columns of a row of the product, in the order in which they were
@@ -137,7 +165,7 @@ pub(crate) fn add_row<R: Semiring>(
 
 /// The columns and values of some entries, none of which is NULL.
 #[inline(always)]
-fn each<T: Copy>(csr: &Csr, values: &Values<T>, range: Range<usize>, one: T, mut visit: impl FnMut(u32, T)) {
+pub(super) fn each<T: Copy>(csr: &Csr, values: &Values<T>, range: Range<usize>, one: T, mut visit: impl FnMut(u32, T)) {
     let columns = &csr.columns()[range.clone()];
     match &values.numbers {
         Some(numbers) => columns.iter().zip(&numbers[range]).for_each(|(&column, &value)| visit(column, value)),

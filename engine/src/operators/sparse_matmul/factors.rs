@@ -8,7 +8,7 @@ use datafusion::error::Result;
 
 use super::product::{Column, Product, Visitor};
 use crate::kernels::sparse_matmul::{
-    Csr, Dense, Hashed, Moving, Order, Places, Semiring, Sums, Targets, Values, add_row, multiply_row, scatter,
+    Csr, Dense, Full, Hashed, Moving, Order, Places, Semiring, Sums, Targets, Values, add_row, multiply_full_row, multiply_row, scatter,
 };
 
 /// Reads a column of values from batches, in their order.
@@ -44,8 +44,14 @@ fn write<S: Column>(sums: Sums<S>, product: &Product) -> Result<ArrayRef> {
 
 /// Both factors of a product of two matrices.
 pub(super) trait Factors: Send + Sync {
-    /// A sum for each place of a block of rows.
-    fn block(self: Arc<Self>) -> Box<dyn Block>;
+    /// A sum for each place of blocks of about so many places.
+    fn block(self: Arc<Self>, places: usize) -> Box<dyn Block>;
+
+    /// Has the value of an entry of the right matrix on its way.
+    fn prefetch(&self, entry: usize);
+
+    /// Whether any value is NULL.
+    fn has_nulls(&self) -> bool;
 }
 
 /// The matrices that a row of a product is made of, and which.
@@ -62,6 +68,10 @@ pub(super) trait Block: Send {
 
     /// Multiplies a row whose columns are known, `columns` of them.
     fn add(&mut self, row: &Row<'_>, places: &AnyPlaces, columns: usize);
+
+    /// Multiplies a row that has most of its columns, of matrices without NULLs; the columns are appended where they are
+    /// wanted.
+    fn multiply_full(&mut self, row: &Row<'_>, width: usize, columns: Option<&mut Vec<u32>>);
 
     /// The sums since the last time.
     fn take(&mut self) -> Result<ArrayRef>;
@@ -93,6 +103,8 @@ struct Typed<R: Semiring> {
 struct TypedBlock<R: Semiring> {
     factors: Arc<Typed<R>>,
     sums: Sums<R::Sum>,
+    full: Full<R::Sum>,
+    places: usize,
 }
 
 /// The factors of a product, each given with the order of its matrix.
@@ -114,9 +126,11 @@ pub(super) fn factors(
             R::Value: Column,
             R::Sum: Column,
         {
-            let left = read_in_order(self.left.0, self.left.1)?;
-            let right = read_in_order(self.right.0, self.right.1)?;
-            Ok(Arc::new(Typed { ring, product: self.product.clone(), left, right }))
+            let (left, right) = rayon::join(
+                || read_in_order(self.left.0, self.left.1),
+                || read_in_order(self.right.0, self.right.1),
+            );
+            Ok(Arc::new(Typed { ring, product: self.product.clone(), left: left?, right: right? }))
         }
     }
     product.visit(Make { product, left, right })?
@@ -127,8 +141,16 @@ where
     R::Value: Column,
     R::Sum: Column,
 {
-    fn block(self: Arc<Self>) -> Box<dyn Block> {
-        Box::new(TypedBlock { factors: self, sums: Sums::default() })
+    fn block(self: Arc<Self>, places: usize) -> Box<dyn Block> {
+        Box::new(TypedBlock { factors: self, sums: Sums::with_capacity(places), full: Full::default(), places })
+    }
+
+    fn prefetch(&self, entry: usize) {
+        self.right.prefetch(entry);
+    }
+
+    fn has_nulls(&self) -> bool {
+        self.left.valid.is_some() || self.right.valid.is_some()
     }
 }
 
@@ -165,8 +187,16 @@ where
         }
     }
 
+    fn multiply_full(&mut self, row: &Row<'_>, width: usize, columns: Option<&mut Vec<u32>>) {
+        let Typed { ring, left, right, .. } = self.factors.as_ref();
+        let (left, right) = ((row.left, left), (row.right, right));
+        let at = (row.row, width);
+        multiply_full_row(*ring, R::Value::ONE, left, right, at, &mut self.full, columns, &mut self.sums);
+    }
+
     fn take(&mut self) -> Result<ArrayRef> {
-        write(std::mem::take(&mut self.sums), &self.factors.product)
+        let sums = std::mem::replace(&mut self.sums, Sums::with_capacity(self.places));
+        write(sums, &self.factors.product)
     }
 }
 

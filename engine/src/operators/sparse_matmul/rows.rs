@@ -38,6 +38,12 @@ const FEW_COLUMNS: usize = 1 << 17;
 /// which puts it at 12 to 16).
 const DENSE: usize = 16;
 
+/// A row has sums for all columns when it makes at least one product for so many of them: they are looked through afterwards.
+const FULL: usize = 16;
+
+/// Sums for so many columns are half a megabyte too.
+const FEW_SUMS: usize = 1 << 16;
+
 impl Matrices {
     /// Finds the numbers of all keys and groups and puts the entries in the order of the rows.
     pub(super) fn new(matmul: &SparseMatMul, left: Input, right: Input) -> Result<Self> {
@@ -123,6 +129,8 @@ pub(super) struct RowsWorker {
     dense: Option<AnyPlaces>,
     hashed: AnyPlaces,
     claimed: Range<usize>,
+    /// The row that is multiplied next, and how many products it has: what it needs is on its way.
+    fetched: Option<(usize, usize)>,
     /// Of the batch that is being made: the row and the column of each sum.
     rows: Vec<u32>,
     columns: Vec<u32>,
@@ -131,13 +139,14 @@ pub(super) struct RowsWorker {
 impl RowsWorker {
     pub(super) fn new(matrices: Arc<Matrices>, schema: SchemaRef, batch_rows: usize) -> Self {
         Self {
-            blocks: matrices.factors.iter().map(|factors| Arc::clone(factors).block()).collect(),
+            blocks: matrices.factors.iter().map(|factors| Arc::clone(factors).block(batch_rows + batch_rows / 8)).collect(),
             matrices,
             schema,
             batch_rows,
             dense: None,
             hashed: AnyPlaces::Hashed(Hashed::default()),
             claimed: 0..0,
+            fetched: None,
             rows: Vec::new(),
             columns: Vec::new(),
         }
@@ -146,14 +155,12 @@ impl RowsWorker {
     /// The next rows of the product: at least a batch of them, unless they are the last ones.
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
         while self.columns.len() < self.batch_rows {
-            let Some(row) = self.claimed.next() else {
-                match self.matrices.claim() {
-                    Some(claimed) => self.claimed = claimed,
-                    None => break,
-                }
-                continue;
-            };
-            self.multiply(row);
+            let next = self.fetch();
+            match std::mem::replace(&mut self.fetched, next) {
+                Some((row, flops)) => self.multiply(row, flops),
+                None if next.is_none() => break,
+                None => {}
+            }
         }
         if self.columns.is_empty() {
             return Ok(None);
@@ -169,13 +176,33 @@ impl RowsWorker {
         Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), columns)?))
     }
 
-    fn multiply(&mut self, row: usize) {
-        let Matrices { left, right, right_groups, .. } = self.matrices.as_ref();
-        let flops = flops(left, right, row);
-        if flops == 0 {
+    /// The next row that has products, with what it needs on its way.
+    fn fetch(&mut self) -> Option<(usize, usize)> {
+        let Matrices { left, right, factors, .. } = self.matrices.as_ref();
+        loop {
+            let Some(row) = self.claimed.next() else {
+                self.claimed = self.matrices.claim()?;
+                continue;
+            };
+            let flops = flops(left, right, row, |entry| factors.iter().for_each(|factors| factors.prefetch(entry)));
+            if flops > 0 {
+                return Some((row, flops));
+            }
+        }
+    }
+
+    fn multiply(&mut self, row: usize, flops: usize) {
+        let Matrices { left, right, right_groups, factors, .. } = self.matrices.as_ref();
+        let all = right_groups.count();
+        let row_of = Row { left, right, row };
+        if flops >= all / FULL && all <= FEW_SUMS && !factors.iter().any(|factors| factors.has_nulls()) {
+            let mut columns = Some(&mut self.columns);
+            for block in &mut self.blocks {
+                block.multiply_full(&row_of, all, columns.take());
+            }
+            self.rows.resize(self.columns.len(), row as u32);
             return;
         }
-        let all = right_groups.count();
         let places = if all <= FEW_COLUMNS || flops >= all / DENSE {
             self.dense.get_or_insert_with(|| AnyPlaces::Dense(Dense::new(all)))
         } else {
@@ -183,7 +210,6 @@ impl RowsWorker {
         };
         places.begin(flops.min(all));
         let start = self.columns.len();
-        let row_of = Row { left, right, row };
         let mut blocks = self.blocks.iter_mut();
         if let Some(first) = blocks.next() {
             first.multiply(&row_of, places, &mut self.columns);

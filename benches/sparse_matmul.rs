@@ -1,0 +1,146 @@
+//! A·A of sparse matrices through SQL, table in, batches out, against the join that it is; and a matrix of a Parquet file
+//! times a vector.
+//!
+//! `cargo bench -p ocelli-benches --bench sparse_matmul [-- rmat14 er100k er1m tiny spmv]`. With `OCELLI_BENCH_MATRICES=<folder>`, the matrices
+//! are `<folder>/<name>.parquet`, which `peers/sparse_matmul.py` writes and multiplies with other systems.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::arrow::array::{Float64Array, Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::MemTable;
+use datafusion::error::Result;
+use datafusion::prelude::ParquetReadOptions;
+use futures::StreamExt;
+use ocelli::Ocelli;
+
+const SQUARE: &str = "SELECT a.row, b.col, SUM(a.value * b.value) AS value
+    FROM m AS a JOIN m AS b ON a.col = b.row GROUP BY a.row, b.col";
+
+/// Rounds of each; the middle one counts.
+const ROUNDS: usize = 3;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
+    for (name, make) in MATRICES {
+        if is_asked(name) {
+            square(name, matrix(name, *make).await?).await?;
+        }
+    }
+    Ok(())
+}
+
+type Entries = Vec<(i64, i64, f64)>;
+
+const MATRICES: &[(&str, fn() -> Entries)] = &[
+    ("tiny", || uniform(10, 50)),
+    ("small", || uniform(1000, 5000)),
+    ("rmat14", || rmat(14, 16)),
+    ("er100k", || uniform(100_000, 1_600_000)),
+    ("er1m", || uniform(1_000_000, 4_000_000)),
+];
+
+/// Erdős–Rényi: every entry anywhere.
+fn uniform(rows: i64, entries: usize) -> Entries {
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..entries).map(|_| (random.i64(0..rows), random.i64(0..rows), random.f64())).collect()
+}
+
+/// Chakrabarti, Zhan, Faloutsos, "R-MAT: a recursive model for graph mining", SDM 2004, with Graph 500's parameters.
+fn rmat(scale: u32, degree: usize) -> Entries {
+    let mut random = fastrand::Rng::with_seed(7);
+    let entry = |random: &mut fastrand::Rng| {
+        let (mut row, mut col) = (0, 0);
+        for _ in 0..scale {
+            let at = random.f64();
+            row = 2 * row + i64::from(at >= 0.76);
+            col = 2 * col + i64::from((0.57..0.76).contains(&at) || at >= 0.95);
+        }
+        (row, col, random.f64())
+    };
+    (0..degree << scale).map(|_| entry(&mut random)).collect()
+}
+
+/// The table in batches of 8192 rows, in two partitions.
+async fn matrix(name: &str, make: fn() -> Entries) -> Result<MemTable> {
+    let field = |name: &str, data_type| Field::new(name, data_type, false);
+    let schema = Arc::new(Schema::new(vec![
+        field("row", DataType::Int64),
+        field("col", DataType::Int64),
+        field("value", DataType::Float64),
+    ]));
+    let file = std::env::var_os("OCELLI_BENCH_MATRICES").map(|folder| Path::new(&folder).join(format!("{name}.parquet")));
+    let batches = match file.filter(|file| file.exists()) {
+        Some(file) => {
+            let context = Ocelli::builder().build()?.context().clone();
+            let file = file.display().to_string();
+            context.read_parquet(file, ParquetReadOptions::default()).await?.collect().await?
+        }
+        None => make()
+            .chunks(8192)
+            .map(|entries| {
+                RecordBatch::try_new(
+                    Arc::clone(&schema),
+                    vec![
+                        Arc::new(entries.iter().map(|entry| entry.0).collect::<Int64Array>()),
+                        Arc::new(entries.iter().map(|entry| entry.1).collect::<Int64Array>()),
+                        Arc::new(entries.iter().map(|entry| entry.2).collect::<Float64Array>()),
+                    ],
+                )
+            })
+            .collect::<std::result::Result<_, _>>()?,
+    };
+    let schema = batches.first().map_or(schema, RecordBatch::schema);
+    let (even, odd): (Vec<_>, Vec<_>) = batches.into_iter().enumerate().partition(|(at, _)| at % 2 == 0);
+    let partitions = [even, odd].map(|part| part.into_iter().map(|(_, batch)| batch).collect());
+    MemTable::try_new(schema, partitions.into())
+}
+
+async fn square(name: &str, table: MemTable) -> Result<()> {
+    let ocelli = Ocelli::builder().build()?;
+    ocelli.context().register_table("m", Arc::new(table))?;
+    let entries = ocelli.context().table("m").await?.count().await?;
+    println!("{name}: {entries} entries");
+    let mut times = Vec::new();
+    for on in [true, false] {
+        ocelli.sql(&format!("SET ocelli.sparse_matmul = {on}")).await?;
+        let mut rounds = Vec::new();
+        let mut rows = 0;
+        for _ in 0..ROUNDS {
+            let (time, found) = time(&ocelli, SQUARE).await?;
+            rounds.push(time);
+            rows = found;
+        }
+        rounds.sort_unstable();
+        let time = rounds[ROUNDS / 2];
+        let way = if on { "sparse product" } else { "join" };
+        println!("  {way:<16} {:>9.4} s  {:>12} rows", time.as_secs_f64(), rows);
+        times.push(time.as_secs_f64());
+    }
+    println!("  speed of the sparse product: {:.2} x the join", times[1] / times[0]);
+    Ok(())
+}
+
+/// Runs a query, reads its batches and drops them.
+async fn time(ocelli: &Ocelli, sql: &str) -> Result<(Duration, usize)> {
+    let start = Instant::now();
+    let partitions = ocelli.sql(sql).await?.execute_stream_partitioned().await?;
+    let read = partitions.into_iter().map(|mut stream| {
+        tokio::spawn(async move {
+            let mut rows = 0;
+            while let Some(batch) = stream.next().await.transpose()? {
+                rows += batch.num_rows();
+            }
+            Ok::<_, datafusion::error::DataFusionError>(rows)
+        })
+    });
+    let mut rows = 0;
+    for task in read.collect::<Vec<_>>() {
+        rows += task.await.map_err(|error| datafusion::error::DataFusionError::External(Box::new(error)))??;
+    }
+    Ok((start.elapsed(), rows))
+}
