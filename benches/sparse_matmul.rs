@@ -4,7 +4,7 @@
 //! `cargo bench -p ocelli-benches --bench sparse_matmul [-- rmat14 er100k er1m tiny spmv]`. With `OCELLI_BENCH_MATRICES=<folder>`, the matrices
 //! are `<folder>/<name>.parquet`, which `peers/sparse_matmul.py` writes and multiplies with other systems.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,9 @@ const ROUNDS: usize = 3;
 async fn main() -> Result<()> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
+    if is_asked("spmv64m") {
+        vector().await?;
+    }
     for (name, make) in MATRICES {
         if is_asked(name) {
             square(name, matrix(name, *make).await?).await?;
@@ -73,7 +76,7 @@ async fn matrix(name: &str, make: fn() -> Entries) -> Result<MemTable> {
         field("col", DataType::Int64),
         field("value", DataType::Float64),
     ]));
-    let file = std::env::var_os("OCELLI_BENCH_MATRICES").map(|folder| Path::new(&folder).join(format!("{name}.parquet")));
+    let file = std::env::var_os("OCELLI_BENCH_MATRICES").map(|folder| PathBuf::from(folder).join(format!("{name}.parquet")));
     let batches = match file.filter(|file| file.exists()) {
         Some(file) => {
             let context = Ocelli::builder().build()?.context().clone();
@@ -105,20 +108,55 @@ async fn square(name: &str, table: MemTable) -> Result<()> {
     ocelli.context().register_table("m", Arc::new(table))?;
     let entries = ocelli.context().table("m").await?.count().await?;
     println!("{name}: {entries} entries");
+    compare(&ocelli, SQUARE, entries).await
+}
+
+/// y = A·x, both of Parquet files, and the matrix four million entries when it is not given.
+async fn vector() -> Result<()> {
+    let ocelli = Ocelli::builder().build()?;
+    let folder = tempfile::tempdir()?;
+    let given = std::env::var_os("OCELLI_BENCH_MATRICES").map(PathBuf::from);
+    let (m, x) = match given.filter(|folder| folder.join("spmv64m.parquet").exists()) {
+        Some(given) => (given.join("spmv64m.parquet"), given.join("spmv64m_x.parquet")),
+        None => {
+            let (m, x) = (folder.path().join("m.parquet"), folder.path().join("x.parquet"));
+            for (name, sql, file) in [
+                ("m", "SELECT * FROM m ORDER BY row, col", &m),
+                ("x", "SELECT DISTINCT col AS idx, 0.5 AS value FROM m", &x),
+            ] {
+                if name == "m" {
+                    let table = matrix("er1m", || uniform(1_000_000, 4_000_000)).await?;
+                    ocelli.context().register_table("m", Arc::new(table))?;
+                }
+                ocelli.sql(&format!("COPY ({sql}) TO '{}'", file.display())).await?.collect().await?;
+            }
+            (m, x)
+        }
+    };
+    let (m, x) = (m.display(), x.display());
+    let entries = ocelli.sql(&format!("SELECT row FROM '{m}'")).await?.count().await?;
+    println!("spmv: {entries} entries in Parquet");
+    let sql = format!("SELECT a.row, SUM(a.value * x.value) FROM '{m}' a JOIN '{x}' x ON a.col = x.idx GROUP BY a.row");
+    compare(&ocelli, &sql, entries).await
+}
+
+/// Times a query as a product and as a join.
+async fn compare(ocelli: &Ocelli, sql: &str, entries: usize) -> Result<()> {
     let mut times = Vec::new();
     for on in [true, false] {
         ocelli.sql(&format!("SET ocelli.sparse_matmul = {on}")).await?;
         let mut rounds = Vec::new();
         let mut rows = 0;
         for _ in 0..ROUNDS {
-            let (time, found) = time(&ocelli, SQUARE).await?;
+            let (time, found) = time(ocelli, sql).await?;
             rounds.push(time);
             rows = found;
         }
         rounds.sort_unstable();
         let time = rounds[ROUNDS / 2];
         let way = if on { "sparse product" } else { "join" };
-        println!("  {way:<16} {:>9.4} s  {:>12} rows", time.as_secs_f64(), rows);
+        let rate = entries as f64 / time.as_secs_f64() / 1e6;
+        println!("  {way:<16} {:>9.4} s  {rate:>8.1} M entries/s  {rows:>10} rows", time.as_secs_f64());
         times.push(time.as_secs_f64());
     }
     println!("  speed of the sparse product: {:.2} x the join", times[1] / times[0]);

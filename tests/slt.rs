@@ -3,8 +3,14 @@
 //! `cargo test -p ocelli-tests --test slt` runs all, `cargo test -p ocelli-tests --test slt lift_infer` some. `cargo test -p ocelli-tests --test slt -- --complete` writes
 //! what came out into the files: read the difference before you commit it.
 //!
+//! With the variable `OCELLI_DATAFUSION_SLT`, DataFusion's own files run too, as [`datafusion_suites`] says.
+//!
 //! Each file has a session of its own, which starts in the root of the repository. After `control substitution on`,
 //! `${DATA}` is `tests/data`, `${EXAMPLES}` is `examples/data` and `${__TEST_DIR__}` an empty folder.
+
+mod datafusion_suites;
+#[path = "integration/requirement.rs"]
+mod requirement;
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +35,11 @@ fn main() {
         let root = root.clone();
         Trial::test(name, move || run(&file, &root, complete))
     });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    let mut trials: Vec<Trial> = trials.collect();
+    if !complete {
+        trials.extend(datafusion_suites::trials());
+    }
+    libtest_mimic::run(&args, trials).exit();
 }
 
 /// The `.slt` files below a folder, in the order of their names.

@@ -14,6 +14,7 @@ use datafusion::execution::session_state::SessionState;
 use futures::StreamExt;
 
 use crate::error::{Error, explain};
+use crate::matrix_market::MatrixMarket;
 
 /// Opens `'photos.parquet'`, `'photos/*.parquet'` and, where such a store is registered, `'s3://bucket/photos/'`.
 ///
@@ -39,11 +40,19 @@ impl UrlTableFactory for Files {
         }
         let kinds = kinds(&url, &state).await.map_err(refuse)?;
         let is_path = name.contains(PATH_MARKS);
+        if is_path && !kinds.is_empty() && MatrixMarket::has_name(name) {
+            if url.get_glob().is_some() {
+                let reason = "several matrices are no table; name one of the files".to_owned();
+                return Err(Error::NotATable { path: name.to_owned(), reason }.into());
+            }
+            let store = state.runtime_env().object_store(&url)?;
+            return Ok(Some(Arc::new(MatrixMarket::open(name, store, url.prefix()).await?)));
+        }
         let reason = match kinds.as_slice() {
             [] if !is_path => return Ok(None),
             [] => return Err(nothing_there(name, &url).into()),
             [kind] if EXTENSIONS.contains(&kind.as_str()) => None,
-            [kind] => Some(format!("{} is none of .parquet, .csv, .json (a value a line) and .arrow", shown(kind))),
+            [kind] => Some(format!("{} is none of .parquet, .csv, .json (a value a line), .arrow and .mtx", shown(kind))),
             several => {
                 let several = several.iter().map(|kind| shown(kind)).collect::<Vec<_>>().join(", ");
                 Some(format!("it holds files of several kinds ({several}); name one, as in '…/*.parquet'"))

@@ -17,6 +17,7 @@
 //!
 //! - [`Ocelli`] is a session. Its [`sql`](Ocelli::sql) gives a DataFusion `DataFrame`.
 //! - [`functions`] are the same functions for DataFrames.
+//! - [`SparseMatMul`] multiplies DataFrames as sparse matrices; in SQL, a join and its SUM do.
 //! - [`extend`] adds functions, options, rules and operators to a session that an application has already.
 //! - [`explain`] makes one sentence of any error.
 //! - [`OcelliOptions`] are what `SET ocelli.… = …` sets.
@@ -33,12 +34,14 @@ mod files;
 pub mod functions;
 mod kernels;
 mod location;
+mod matrix_market;
 mod model;
 mod operators;
 mod options;
 mod progress;
 mod rules;
 mod session;
+mod sparse_matmul;
 mod sql;
 mod system;
 mod workers;
@@ -49,4 +52,5 @@ pub use ocelli_udf::image::ImageError;
 pub use options::{OcelliOptions, OnError};
 pub use progress::Progress;
 pub use session::{Ocelli, OcelliBuilder, extend};
-pub use sql::Statement;
+pub use sparse_matmul::SparseMatMul;
+pub use sql::{Semiring, Statement};

@@ -4,14 +4,18 @@ mod create_model;
 mod describe_model;
 mod drop_model;
 mod named_arguments;
+mod semiring;
 mod show_models;
+mod table_functions;
 mod tokens;
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use datafusion::error::Result;
 use datafusion::prelude::DataFrame;
-use datafusion::sql::parser::DFParser;
+use datafusion::sql::parser::{CopyToSource, DFParser};
+use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -20,6 +24,7 @@ use crate::session::Ocelli;
 use create_model::CreateModel;
 use describe_model::DescribeModel;
 use drop_model::DropModel;
+pub use semiring::Semiring;
 use show_models::ShowModels;
 use tokens::Tokens;
 
@@ -73,6 +78,7 @@ impl Statement {
         } else {
             let mut statement = parser.parse_statement()?;
             named_arguments::fill_gaps(&mut statement);
+            table_functions::expand(&mut statement)?;
             Kind::DataFusion(Box::new(statement))
         };
         Ok(Self(kind))
@@ -89,6 +95,36 @@ impl Statement {
                 let plan = ocelli.context().state().statement_to_plan(*statement).await?;
                 ocelli.context().execute_logical_plan(plan).await
             }
+        }
+    }
+}
+
+/// The SQL in a statement of DataFusion, to be visited.
+enum Sql<'a> {
+    Statement(&'a mut ast::Statement),
+    Query(&'a mut ast::Query),
+}
+
+impl<'a> Sql<'a> {
+    fn of(statement: &'a mut datafusion::sql::parser::Statement) -> Option<Self> {
+        use datafusion::sql::parser::Statement;
+        match statement {
+            Statement::Statement(statement) => Some(Self::Statement(statement)),
+            Statement::Explain(explain) => Self::of(&mut explain.statement),
+            Statement::CopyTo(copy) => match &mut copy.source {
+                CopyToSource::Query(query) => Some(Self::Query(query)),
+                CopyToSource::Relation(_) => None,
+            },
+            Statement::CreateExternalTable(_) | Statement::Reset(_) => None,
+        }
+    }
+}
+
+impl VisitMut for Sql<'_> {
+    fn visit<V: VisitorMut>(&mut self, visitor: &mut V) -> ControlFlow<V::Break> {
+        match self {
+            Self::Statement(statement) => statement.visit(visitor),
+            Self::Query(query) => query.visit(visitor),
         }
     }
 }

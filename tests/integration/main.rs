@@ -13,6 +13,7 @@ mod mutations;
 mod random_queries;
 mod requirement;
 mod resize;
+mod sparse_examples;
 mod tidy;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -35,6 +36,7 @@ fn main() {
     trials.extend(mutations::trials());
     trials.extend(random_queries::trials());
     trials.extend(resize::trials());
+    trials.extend(sparse_examples::trials());
     trials.extend(tidy::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

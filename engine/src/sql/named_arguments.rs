@@ -4,31 +4,22 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::logical_expr::ScalarUDF;
-use datafusion::sql::parser::{CopyToSource, Statement};
+use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Value, VisitMut, visit_expressions_mut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Value, visit_expressions_mut,
 };
 
+use super::Sql;
 use crate::functions;
 
 /// Puts the named arguments of our functions in their places, with NULL for those left out between them.
 ///
 /// DataFusion takes named arguments in any order, but none may be missing before the last.
 pub(crate) fn fill_gaps(statement: &mut Statement) {
-    match statement {
-        Statement::Statement(statement) => fill(statement.as_mut()),
-        Statement::Explain(explain) => fill_gaps(&mut explain.statement),
-        Statement::CopyTo(copy) => {
-            if let CopyToSource::Query(query) = &mut copy.source {
-                fill(query.as_mut());
-            }
-        }
-        Statement::CreateExternalTable(_) | Statement::Reset(_) => {}
-    }
-}
-
-fn fill(node: &mut impl VisitMut) {
-    let _: ControlFlow<()> = visit_expressions_mut(node, |expr| {
+    let Some(mut sql) = Sql::of(statement) else {
+        return;
+    };
+    let _: ControlFlow<()> = visit_expressions_mut(&mut sql, |expr| {
         if let Expr::Function(function) = expr
             && let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice()
             && let Some((_, parameters)) =

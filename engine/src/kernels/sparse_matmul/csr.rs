@@ -14,6 +14,7 @@ pub(crate) struct Csr {
     offsets: Vec<u32>,
     /// `[entries]`
     columns: Vec<u32>,
+    is_vector: bool,
 }
 
 /// Which place in a [`Csr`] each entry of a table has; [`NONE`] for entries that are left out.
@@ -55,7 +56,8 @@ impl Csr {
                 *next += 1;
             }
         }
-        (Self { offsets, columns }, Order { places, entries })
+        let is_vector = entries == rows && (0..).zip(&offsets).all(|(row, &offset)| row == offset);
+        (Self { offsets, columns, is_vector }, Order { places, entries })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -70,6 +72,11 @@ impl Csr {
     #[inline]
     pub(crate) fn row(&self, row: usize) -> std::ops::Range<usize> {
         self.offsets[row] as usize..self.offsets[row + 1] as usize
+    }
+
+    /// Whether each row has one entry: the entry of a row has its number.
+    pub(crate) fn is_vector(&self) -> bool {
+        self.is_vector
     }
 
     /// Has the place of a row on its way.

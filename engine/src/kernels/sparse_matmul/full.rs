@@ -14,9 +14,8 @@ pub(crate) struct Full<S> {
 }
 
 impl<S: Copy> Full<S> {
-    /// The bytes of one with so many columns.
-    pub(crate) fn bytes(columns: usize) -> usize {
-        columns * (size_of::<S>() + 1)
+    pub(crate) fn bytes(&self) -> usize {
+        self.sums.capacity() * size_of::<S>() + self.marks.capacity()
     }
 
     fn resize(&mut self, columns: usize, zero: S) {

@@ -7,8 +7,6 @@ use std::marker::PhantomData;
 
 /// What the values of matrices are.
 pub(crate) trait Number: Copy + Default + PartialOrd + Send + Sync + 'static {
-    /// What a matrix without values has at each entry.
-    const ONE: Self;
     /// Where a smallest one starts.
     const HIGHEST: Self;
     /// Where a largest one starts.
@@ -30,7 +28,6 @@ pub(crate) trait Widen<S> {
 macro_rules! float {
     ($type:ty) => {
         impl Number for $type {
-            const ONE: Self = 1.0;
             const HIGHEST: Self = <$type>::MAX;
             const LOWEST: Self = <$type>::MIN;
 
@@ -63,7 +60,6 @@ float!(f32);
 macro_rules! integer {
     ($type:ty) => {
         impl Number for $type {
-            const ONE: Self = 1;
             const HIGHEST: Self = <$type>::MAX;
             const LOWEST: Self = <$type>::MIN;
 

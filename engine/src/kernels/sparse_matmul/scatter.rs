@@ -1,8 +1,12 @@
 //! [`scatter`]: a product with a vector, of entries that come by.
 
 use super::csr::{Csr, NONE};
+use super::prefetch::prefetch;
 use super::ring::Semiring;
 use super::row::{Sums, Values};
+
+/// Entries ahead whose values are fetched: as many as a processor can wait for at a time.
+const AHEAD: usize = 64;
 
 /// Which of the factors comes by; the other one lies still in a [`Csr`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,9 @@ pub(crate) enum Targets<'a> {
 /// `[entries] x [n, p] -> [places]`: adds the product of each entry that comes by with each entry of the row `rows[entry]` of
 /// the one that lies still, to the place of either. Entries with the row [`NONE`] meet nothing.
 ///
+/// Without NULLs, which places have a sum is known to whoever knows what meets what; `sums.valid` is kept only when it is
+/// there.
+///
 /// Time: the number of products. Source: the "push" step of Yang, Buluç, Owens, "Implementing push-pull efficiently in
 /// GraphBLAS", ICPP 2018, where the vector is whatever lies still.
 pub(crate) fn scatter<R: Semiring>(
@@ -33,7 +40,26 @@ pub(crate) fn scatter<R: Semiring>(
     targets: Targets<'_>,
     sums: &mut Sums<R::Sum>,
 ) {
-    let nullable = values.valid.is_some() || still_values.valid.is_some();
+    let keeps_valid = !sums.valid.is_empty();
+    let multiply = |a, b| match moving {
+        Moving::Left => ring.multiply(a, b),
+        Moving::Right => ring.multiply(b, a),
+    };
+    // A vector with a value for each key, which is where most of the time goes: no row is looked up.
+    if let (true, false, Some(numbers), Targets::Moving(places)) =
+        (still.is_vector(), keeps_valid, &still_values.numbers, targets)
+    {
+        for (entry, (&row, &place)) in rows.iter().zip(places).enumerate() {
+            if let Some(&ahead) = rows.get(entry + AHEAD) {
+                prefetch(numbers, ahead as usize);
+            }
+            if row != NONE {
+                let product = multiply(values.number(entry, one), numbers[row as usize]);
+                ring.add(&mut sums.sums[place as usize], product);
+            }
+        }
+        return;
+    }
     for (entry, &row) in rows.iter().enumerate() {
         if row == NONE {
             continue;
@@ -43,17 +69,15 @@ pub(crate) fn scatter<R: Semiring>(
                 Targets::Moving(places) => places[entry],
                 Targets::Still => still.columns()[other],
             } as usize;
-            if nullable {
-                let (a, b) = (values.nullable(entry, one), still_values.nullable(other, one));
-                let (left, right) = if moving == Moving::Left { (a, b) } else { (b, a) };
-                if let Some(product) = ring.multiply_nullable(left, right) {
-                    ring.add(&mut sums.sums[place], product);
-                    sums.valid[place] = true;
-                }
-            } else {
-                let (a, b) = (values.number(entry, one), still_values.number(other, one));
-                let (left, right) = if moving == Moving::Left { (a, b) } else { (b, a) };
-                ring.add(&mut sums.sums[place], ring.multiply(left, right));
+            if !keeps_valid {
+                let product = multiply(values.number(entry, one), still_values.number(other, one));
+                ring.add(&mut sums.sums[place], product);
+                continue;
+            }
+            let (a, b) = (values.nullable(entry, one), still_values.nullable(other, one));
+            let (left, right) = if moving == Moving::Left { (a, b) } else { (b, a) };
+            if let Some(product) = ring.multiply_nullable(left, right) {
+                ring.add(&mut sums.sums[place], product);
                 sums.valid[place] = true;
             }
         }

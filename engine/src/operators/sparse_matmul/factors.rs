@@ -75,6 +75,9 @@ pub(super) trait Block: Send {
 
     /// The sums since the last time.
     fn take(&mut self) -> Result<ArrayRef>;
+
+    /// Bytes that it holds now.
+    fn bytes(&self) -> usize;
 }
 
 /// The one of the two that suits the row.
@@ -198,6 +201,10 @@ where
         let sums = std::mem::replace(&mut self.sums, Sums::with_capacity(self.places));
         write(sums, &self.factors.product)
     }
+
+    fn bytes(&self) -> usize {
+        self.full.bytes() + self.sums.sums.capacity() * size_of::<R::Sum>()
+    }
 }
 
 /// The factor that lies still, of a product with a vector.
@@ -211,19 +218,18 @@ pub(super) trait Target: Send {
     /// Makes room for so many places.
     fn resize(&mut self, places: usize);
 
-    /// Adds the products of a batch. Without values, each is one.
+    /// Adds the products of a batch. Without values, each is one. `met` are the places to which something was added.
     fn scatter(
         &mut self,
         moving: (Moving, &[u32], Option<&ArrayRef>),
         still: &Csr,
         targets: Targets<'_>,
+        met: &[bool],
     ) -> Result<()>;
 
-    /// Adds the sums of another one with the same factors, each to the place that is given for it.
-    fn merge(&mut self, other: Box<dyn Target>, places: &[u32]);
-
-    /// Whether something that is no NULL was added.
-    fn valid(&self) -> &[bool];
+    /// Adds the sums of another one with the same factors, each to the place that is given for it; both with the places to
+    /// which something was added.
+    fn merge(&mut self, met: &[bool], other: (Box<dyn Target>, &[bool]), places: &[u32]);
 
     /// The sums of these places.
     fn take(self: Box<Self>, places: &[u32]) -> Result<ArrayRef>;
@@ -284,7 +290,9 @@ where
 {
     fn resize(&mut self, places: usize) {
         self.sums.sums.resize(places, R::ZERO);
-        self.sums.valid.resize(places, false);
+        if !self.sums.valid.is_empty() {
+            self.sums.valid.resize(places, false);
+        }
     }
 
     fn scatter(
@@ -292,37 +300,48 @@ where
         (moving, rows, values): (Moving, &[u32], Option<&ArrayRef>),
         still: &Csr,
         targets: Targets<'_>,
+        met: &[bool],
     ) -> Result<()> {
         let values = match values {
             Some(values) => read(std::slice::from_ref(values))?,
             None => Values { numbers: None, valid: None },
         };
         let TypedStill { ring, values: still_values, .. } = self.still.as_ref();
+        let is_nullable = values.valid.is_some() || still_values.valid.is_some();
+        if is_nullable && self.sums.valid.is_empty() {
+            // Until now, whatever was added to was no NULL.
+            self.sums.valid = met.to_vec();
+        }
         let still = (still, still_values);
         scatter(*ring, R::Value::ONE, (moving, rows, &values), still, targets, &mut self.sums);
         Ok(())
     }
 
-    fn merge(&mut self, other: Box<dyn Target>, places: &[u32]) {
+    fn merge(&mut self, met: &[bool], (other, other_met): (Box<dyn Target>, &[bool]), places: &[u32]) {
         let Ok(other) = other.as_any().downcast::<Self>() else {
             return;
         };
         let ring = self.still.ring;
-        for ((&place, &sum), &valid) in places.iter().zip(&other.sums.sums).zip(&other.sums.valid) {
-            if valid {
-                ring.add(&mut self.sums.sums[place as usize], sum);
-                self.sums.valid[place as usize] = true;
+        if !other.sums.valid.is_empty() && self.sums.valid.is_empty() {
+            self.sums.valid = met.to_vec();
+        }
+        for (from, &place) in places.iter().enumerate() {
+            let is_valid = other.sums.valid.get(from).copied().unwrap_or(other_met[from]);
+            if is_valid {
+                ring.add(&mut self.sums.sums[place as usize], other.sums.sums[from]);
+                if let Some(valid) = self.sums.valid.get_mut(place as usize) {
+                    *valid = true;
+                }
             }
         }
     }
 
-    fn valid(&self) -> &[bool] {
-        &self.sums.valid
-    }
-
     fn take(self: Box<Self>, places: &[u32]) -> Result<ArrayRef> {
         let sums = places.iter().map(|&place| self.sums.sums[place as usize]).collect();
-        let valid = places.iter().map(|&place| self.sums.valid[place as usize]).collect();
+        let valid = match self.sums.valid.is_empty() {
+            true => Vec::new(),
+            false => places.iter().map(|&place| self.sums.valid[place as usize]).collect(),
+        };
         write(Sums { sums, valid }, &self.still.product)
     }
 

@@ -83,12 +83,6 @@ impl Groups {
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Range { .. } => 0,
-            Self::Values(columns, _) => columns.iter().map(|column| column.get_array_memory_size()).sum(),
-        }
-    }
 }
 
 fn small(number: usize) -> Result<u32> {
@@ -200,7 +194,16 @@ impl GrowingGroups {
             return super::not_reached("groups are whole numbers here");
         };
         let mut is_full = false;
+        rows.reserve(array.len());
+        // Tables are often in the order of their rows.
+        let mut last = None;
         each_integer(array, |value| {
+            if let Some((known, number)) = last
+                && known == value
+            {
+                rows.push(number);
+                return;
+            }
             let number = match value {
                 Some(value) => &mut numbers[value.wrapping_sub(*low) as usize],
                 None => &mut *null,
@@ -210,6 +213,7 @@ impl GrowingGroups {
                 *number = values.len() as u32;
                 values.push(value);
             }
+            last = Some((value, *number));
             rows.push(*number);
         })?;
         if is_full { Err(super::too_many("groups")) } else { Ok(()) }

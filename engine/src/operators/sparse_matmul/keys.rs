@@ -111,7 +111,14 @@ impl Keys {
                     distance if distance < *span as u64 => distance as u32,
                     _ => NONE,
                 };
-                each_integer(&arrays[0], |value| numbers.push(value.map_or(NONE, number)))
+                let integers = integers(&arrays[0])?;
+                let integers = integers.as_primitive::<Int64Type>();
+                match integers.null_count() {
+                    // The loop without questions is the one that the compiler makes wide.
+                    0 => numbers.extend(integers.values().iter().map(|&value| number(value))),
+                    _ => numbers.extend(integers.iter().map(|value| value.map_or(NONE, number))),
+                }
+                Ok(())
             }
             Self::Integers(known) => each_integer(&arrays[0], |value| {
                 numbers.push(value.and_then(|value| known.get(&value).copied()).unwrap_or(NONE));

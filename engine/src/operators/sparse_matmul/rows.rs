@@ -227,7 +227,8 @@ impl RowsWorker {
             Some(_) => self.matrices.right_groups.count() * size_of::<u32>(),
             None => 0,
         };
-        // Each sum with its row, its column, and what is made of them.
-        places + self.columns.capacity() * (4 + self.blocks.len()) * size_of::<u64>()
+        let blocks: usize = self.blocks.iter().map(|block| block.bytes()).sum();
+        // Each sum with its row and its column, and the batch that was made of the last ones.
+        places + blocks + self.columns.capacity() * (4 + self.blocks.len()) * size_of::<u64>()
     }
 }

@@ -97,15 +97,13 @@ impl VectorWorker {
             resting,
         };
         if worker.groups.is_none() {
-            worker.resize(worker.resting.groups.count());
+            let count = worker.resting.groups.count();
+            worker.targets.iter_mut().for_each(|target| target.resize(count));
+            worker.met.resize(count, false);
         }
         Ok(worker)
     }
 
-    fn resize(&mut self, places: usize) {
-        self.targets.iter_mut().for_each(|target| target.resize(places));
-        self.met.resize(places, false);
-    }
 
     /// Adds what a batch makes.
     pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -114,7 +112,8 @@ impl VectorWorker {
         self.keys.clear();
         resting.keys.find(&batch.columns()[..keys], &mut self.keys)?;
         // What meets nothing makes no group.
-        let meets = |key: &u32| *key != NONE && !resting.matrix.row(*key as usize).is_empty();
+        let is_vector = resting.matrix.is_vector();
+        let meets = |key: &u32| *key != NONE && (is_vector || !resting.matrix.row(*key as usize).is_empty());
         let met = self.keys.iter().filter(|key| meets(key)).count();
         if met == 0 {
             return Ok(());
@@ -130,7 +129,7 @@ impl VectorWorker {
         if let Some(groups) = &mut self.groups {
             groups.intern(&batch.columns()[keys..from], &mut self.places)?;
             let count = groups.count();
-            self.resize(count);
+            self.targets.iter_mut().for_each(|target| target.resize(count));
         }
         let targets = if self.groups.is_some() { Targets::Moving(&self.places) } else { Targets::Still };
         for (product, target) in resting.matmul.products.iter().zip(&mut self.targets) {
@@ -139,21 +138,19 @@ impl VectorWorker {
                 Moving::Right => product.right,
             };
             let values = value.map(|value| batch.column(from + value));
-            target.scatter((resting.moving, &self.keys, values), &resting.matrix, targets)?;
+            target.scatter((resting.moving, &self.keys, values), &resting.matrix, targets, &self.met)?;
         }
-        self.meet();
-        Ok(())
-    }
-
-    /// Remembers the groups of this batch, whose sums may all be NULL.
-    fn meet(&mut self) {
-        let matrix = &self.resting.matrix;
-        for (row, &key) in self.keys.iter().enumerate() {
-            match &self.groups {
-                Some(_) => self.met[self.places[row] as usize] = true,
-                None => matrix.row(key as usize).for_each(|entry| self.met[matrix.columns()[entry] as usize] = true),
+        match &self.groups {
+            // Whatever has a number was met.
+            Some(groups) => self.met.resize(groups.count(), true),
+            None => {
+                for &key in &self.keys {
+                    let entries = resting.matrix.row(key as usize);
+                    resting.matrix.columns()[entries].iter().for_each(|&group| self.met[group as usize] = true);
+                }
             }
         }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -168,12 +165,13 @@ impl VectorWorker {
             (Some(groups), Some(others)) => {
                 groups.intern(&others.finish()?, &mut self.places)?;
                 let count = groups.count();
-                self.resize(count);
+                self.targets.iter_mut().for_each(|target| target.resize(count));
             }
             _ => self.places = (0..count as u32).collect(),
         }
+        self.met.resize(self.groups.as_ref().map_or(count, GrowingGroups::count), false);
         for (mine, others) in self.targets.iter_mut().zip(other.targets) {
-            mine.merge(others, &self.places);
+            mine.merge(&self.met, (others, &other.met), &self.places);
         }
         for (&place, &met) in self.places.iter().zip(&other.met) {
             self.met[place as usize] |= met;

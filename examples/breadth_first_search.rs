@@ -1,0 +1,51 @@
+//! How far the members of a club are from one of them: `cargo run -p ocelli-examples --example breadth_first_search`
+//!
+//! A step goes from the frontier to its friends: a vector times a sparse matrix, where MIN stands for the sum and +
+//! for the product. A recursive query sees its last step, not all that it has found, so that it comes back to old
+//! friends; at the end each member keeps the smallest level. It prints:
+//!
+//! ```text
+//! +-------+--------+---------------------------------------------+
+//! | level | people | members                                     |
+//! +-------+--------+---------------------------------------------+
+//! | 0     | 1      | [16]                                        |
+//! | 1     | 2      | [5, 6]                                      |
+//! | 2     | 3      | [0, 4, 10]                                  |
+//! | 3     | 12     | [1, 2, 3, 7, 8, 11, 12, 13, 17, 19, 21, 31] |
+//! | 4     | 8      | [9, 24, 25, 27, 28, 30, 32, 33]             |
+//! | 5     | 8      | [14, 15, 18, 20, 22, 23, 26, 29]            |
+//! +-------+--------+---------------------------------------------+
+//! ```
+
+use datafusion::prelude::DataFrame;
+use ocelli::Ocelli;
+
+/// From member 16. Nobody of 34 members is more than 33 steps away.
+const LEVELS: &str = "
+    WITH RECURSIVE friends AS (
+        SELECT row, col, 1 AS steps FROM 'examples/data/karate.mtx'
+    ),
+    frontier AS (
+        SELECT 16 AS member, 0 AS level
+        UNION ALL
+        SELECT friends.col, MIN(frontier.level + friends.steps)
+        FROM frontier JOIN friends ON frontier.member = friends.row
+        WHERE frontier.level < 33
+        GROUP BY friends.col
+    ),
+    levels AS (
+        SELECT member, MIN(level) AS level FROM frontier GROUP BY member
+    )
+    SELECT level, COUNT(*) AS people, array_agg(member ORDER BY member) AS members
+    FROM levels GROUP BY level ORDER BY level";
+
+#[tokio::main]
+async fn main() -> datafusion::error::Result<()> {
+    let ocelli = Ocelli::builder().build()?;
+    let levels = breadth_first_search(&ocelli).await?;
+    levels.show().await
+}
+
+pub(crate) async fn breadth_first_search(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
+    ocelli.sql(LEVELS).await
+}
