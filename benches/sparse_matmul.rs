@@ -76,7 +76,8 @@ async fn matrix(name: &str, make: fn() -> Entries) -> Result<MemTable> {
         field("col", DataType::Int64),
         field("value", DataType::Float64),
     ]));
-    let file = std::env::var_os("OCELLI_BENCH_MATRICES").map(|folder| PathBuf::from(folder).join(format!("{name}.parquet")));
+    let file =
+        std::env::var_os("OCELLI_BENCH_MATRICES").map(|folder| PathBuf::from(folder).join(format!("{name}.parquet")));
     let batches = match file.filter(|file| file.exists()) {
         Some(file) => {
             let context = Ocelli::builder().build()?.context().clone();

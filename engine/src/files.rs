@@ -52,7 +52,9 @@ impl UrlTableFactory for Files {
             [] if !is_path => return Ok(None),
             [] => return Err(nothing_there(name, &url).into()),
             [kind] if EXTENSIONS.contains(&kind.as_str()) => None,
-            [kind] => Some(format!("{} is none of .parquet, .csv, .json (a value a line), .arrow and .mtx", shown(kind))),
+            [kind] => {
+                Some(format!("{} is none of .parquet, .csv, .json (a value a line), .arrow and .mtx", shown(kind)))
+            }
             several => {
                 let several = several.iter().map(|kind| shown(kind)).collect::<Vec<_>>().join(", ");
                 Some(format!("it holds files of several kinds ({several}); name one, as in '…/*.parquet'"))

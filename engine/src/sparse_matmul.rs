@@ -44,9 +44,11 @@ impl SparseMatMul for DataFrame {
         let (state, left) = self.into_parts();
         let right = LogicalPlanBuilder::from(other.logical_plan().clone()).alias("b")?.build()?;
         let column = |table: &str, name: &str| Expr::Column(Column::new(Some(table), name));
-        let joined = LogicalPlanBuilder::from(left)
-            .alias("a")?
-            .join_on(right, JoinType::Inner, [column("a", "col").eq(column("b", "row"))])?;
+        let joined = LogicalPlanBuilder::from(left).alias("a")?.join_on(
+            right,
+            JoinType::Inner,
+            [column("a", "col").eq(column("b", "row"))],
+        )?;
         let sum = state.create_logical_expr(&semiring.sql("a.value", "b.value"), joined.schema())?;
         let plan = joined
             .aggregate([column("a", "row"), column("b", "col")], [sum.alias("value")])?

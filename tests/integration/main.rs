@@ -10,6 +10,7 @@ mod gemm;
 mod infer;
 mod models;
 mod mutations;
+mod random_products;
 mod random_queries;
 mod requirement;
 mod resize;
@@ -34,6 +35,7 @@ fn main() {
     trials.extend(infer::trials());
     trials.extend(models::trials());
     trials.extend(mutations::trials());
+    trials.extend(random_products::trials());
     trials.extend(random_queries::trials());
     trials.extend(resize::trials());
     trials.extend(sparse_examples::trials());

@@ -140,7 +140,11 @@ fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
             Some(is_left) => is_left,
             None => return because(format!("it groups by {group}, which is of both tables or of none")),
         };
-        if is_left { left.groups.push(group.clone()) } else { right.groups.push(group.clone()) }
+        if is_left {
+            left.groups.push(group.clone())
+        } else {
+            right.groups.push(group.clone())
+        }
         groups.push(is_left);
     }
     let products = Products::new(aggregate, &over.arguments, &inputs, &mut left, &mut right)?;

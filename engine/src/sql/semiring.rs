@@ -151,7 +151,10 @@ mod tests {
     fn an_unknown_name_lists_the_known_ones() {
         for name in ["", "plus", "plus_minus", "times_plus", "or_times", "plus_and"] {
             let problem = name.parse::<Semiring>().unwrap_err();
-            assert!(problem.starts_with(&format!("semiring '{name}' is not known; known: plus, min or max")), "{problem}");
+            assert!(
+                problem.starts_with(&format!("semiring '{name}' is not known; known: plus, min or max")),
+                "{problem}"
+            );
         }
     }
 }

@@ -88,7 +88,9 @@ const FUNCTIONS: [TableFunction; 5] = [
             let (row, col) = (call.column("row"), call.column("col"));
             Ok(format!(
                 "SELECT a.{row} AS row, b.{col} AS col, {} AS value FROM {} AS a JOIN {} AS b ON a.{col} = b.{row} GROUP BY a.{row}, b.{col}",
-                call.aggregate("a", "b")?, call.tables[0], call.tables[1]
+                call.aggregate("a", "b")?,
+                call.tables[0],
+                call.tables[1]
             ))
         },
     },
@@ -101,7 +103,9 @@ const FUNCTIONS: [TableFunction; 5] = [
             let (row, col, idx) = (call.column("row"), call.column("col"), call.column("idx"));
             Ok(format!(
                 "SELECT a.{row} AS idx, {} AS value FROM {} AS a JOIN {} AS x ON a.{col} = x.{idx} GROUP BY a.{row}",
-                call.aggregate("a", "x")?, call.tables[0], call.tables[1]
+                call.aggregate("a", "x")?,
+                call.tables[0],
+                call.tables[1]
             ))
         },
     },
@@ -114,7 +118,9 @@ const FUNCTIONS: [TableFunction; 5] = [
             let (row, col, idx) = (call.column("row"), call.column("col"), call.column("idx"));
             Ok(format!(
                 "SELECT a.{col} AS idx, {} AS value FROM {} AS x JOIN {} AS a ON x.{idx} = a.{row} GROUP BY a.{col}",
-                call.aggregate("x", "a")?, call.tables[0], call.tables[1]
+                call.aggregate("x", "a")?,
+                call.tables[0],
+                call.tables[1]
             ))
         },
     },

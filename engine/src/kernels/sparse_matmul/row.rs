@@ -50,6 +50,12 @@ impl<S: Copy> Sums<S> {
         Self { sums: Vec::with_capacity(places), valid: Vec::new() }
     }
 
+    /// Keeps from now on which places hold more than NULLs: until now, those that were met.
+    pub(crate) fn start_valid(&mut self, met: &[bool]) {
+        self.valid = met.to_vec();
+        self.valid.resize(self.sums.len(), false);
+    }
+
     /// So many places to which nothing was added yet, behind those that there are.
     pub(crate) fn extend(&mut self, places: usize, zero: S, nullable: bool) {
         self.sums.resize(self.sums.len() + places, zero);

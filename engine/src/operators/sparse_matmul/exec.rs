@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::internal_err;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -107,10 +107,8 @@ impl SparseMatMulExec {
             let (context, memory) = (Arc::clone(context), Arc::new(self.memory(context, 0)));
             let time = MetricBuilder::new(&self.metrics).subset_time("build_time", 0);
             let prepare = async move {
-                let (left, right) = futures::try_join!(
-                    Input::read(&left, &context, &memory),
-                    Input::read(&right, &context, &memory)
-                )?;
+                let (left, right) =
+                    futures::try_join!(Input::read(&left, &context, &memory), Input::read(&right, &context, &memory))?;
                 memory.try_grow(Matrices::bytes(&matmul, left.rows) + Matrices::bytes(&matmul, right.rows))?;
                 let inputs = left.bytes + right.bytes;
                 let build = SpawnedTask::spawn_blocking(move || {
@@ -162,7 +160,8 @@ impl SparseMatMulExec {
             let rows = Input::read(&resting, &context, &memory).await?;
             memory.try_grow(Matrices::bytes(&matmul, rows.rows))?;
             let bytes = rows.bytes;
-            let build = SpawnedTask::spawn_blocking(move || workers.pool().run(|| Resting::new(&matmul, moving, &rows)));
+            let build =
+                SpawnedTask::spawn_blocking(move || workers.pool().run(|| Resting::new(&matmul, moving, &rows)));
             let resting = Arc::new(join(build).await??);
             memory.shrink(bytes);
             let sums = sum(&resting, &input, &context, &memory, &metrics).await?;
@@ -245,7 +244,11 @@ impl DisplayAs for SparseMatMulExec {
                 let left = names(&self.left, keys, left_groups).join(", ");
                 let right = names(&self.right, keys, right_groups).join(", ");
                 let on = on.join(", ");
-                write!(f, "{}: semiring={semirings}, on=[{on}], groups=[{left}] x [{right}], method={method}", self.name())
+                write!(
+                    f,
+                    "{}: semiring={semirings}, on=[{on}], groups=[{left}] x [{right}], method={method}",
+                    self.name()
+                )
             }
         }
     }

@@ -8,7 +8,8 @@ use datafusion::error::Result;
 
 use super::product::{Column, Product, Visitor};
 use crate::kernels::sparse_matmul::{
-    Csr, Dense, Full, Hashed, Moving, Order, Places, Semiring, Sums, Targets, Values, add_row, multiply_full_row, multiply_row, scatter,
+    Csr, Dense, Full, Hashed, Moving, Order, Places, Semiring, Sums, Targets, Values, add_row, multiply_full_row,
+    multiply_row, scatter,
 };
 
 /// Reads a column of values from batches, in their order.
@@ -18,9 +19,10 @@ fn read<T: Column>(column: &[ArrayRef]) -> Result<Values<T>> {
     for array in column {
         T::read(array, &mut numbers)?;
     }
-    let valid = column.iter().any(|array| array.null_count() > 0).then(|| {
-        column.iter().flat_map(|array| (0..array.len()).map(|row| array.is_valid(row))).collect()
-    });
+    let valid = column
+        .iter()
+        .any(|array| array.null_count() > 0)
+        .then(|| column.iter().flat_map(|array| (0..array.len()).map(|row| array.is_valid(row))).collect());
     Ok(Values { numbers: Some(numbers), valid })
 }
 
@@ -129,10 +131,8 @@ pub(super) fn factors(
             R::Value: Column,
             R::Sum: Column,
         {
-            let (left, right) = rayon::join(
-                || read_in_order(self.left.0, self.left.1),
-                || read_in_order(self.right.0, self.right.1),
-            );
+            let (left, right) =
+                rayon::join(|| read_in_order(self.left.0, self.left.1), || read_in_order(self.right.0, self.right.1));
             Ok(Arc::new(Typed { ring, product: self.product.clone(), left: left?, right: right? }))
         }
     }
@@ -310,7 +310,7 @@ where
         let is_nullable = values.valid.is_some() || still_values.valid.is_some();
         if is_nullable && self.sums.valid.is_empty() {
             // Until now, whatever was added to was no NULL.
-            self.sums.valid = met.to_vec();
+            self.sums.start_valid(met);
         }
         let still = (still, still_values);
         scatter(*ring, R::Value::ONE, (moving, rows, &values), still, targets, &mut self.sums);
@@ -323,7 +323,7 @@ where
         };
         let ring = self.still.ring;
         if !other.sums.valid.is_empty() && self.sums.valid.is_empty() {
-            self.sums.valid = met.to_vec();
+            self.sums.start_valid(met);
         }
         for (from, &place) in places.iter().enumerate() {
             let is_valid = other.sums.valid.get(from).copied().unwrap_or(other_met[from]);

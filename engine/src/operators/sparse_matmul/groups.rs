@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, Int64Array, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, Int64Array, UInt32Array, new_empty_array};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema};
@@ -82,7 +82,6 @@ impl Groups {
             }
         }
     }
-
 }
 
 fn small(number: usize) -> Result<u32> {
@@ -99,6 +98,10 @@ fn group_values(fields: &[FieldRef]) -> Result<Box<dyn GroupValues>> {
 
 /// All groups, with the types that they came in.
 fn emit(values: &mut dyn GroupValues, fields: &[FieldRef]) -> Result<Vec<ArrayRef>> {
+    // Some tables of groups panic when there are none.
+    if values.is_empty() {
+        return Ok(fields.iter().map(|field| new_empty_array(field.data_type())).collect());
+    }
     let columns = values.emit(EmitTo::All)?;
     columns.iter().zip(fields).map(|(column, field)| Ok(cast(column, field.data_type())?)).collect()
 }
@@ -294,9 +297,12 @@ mod tests {
         let (mut numbers, mut all) = (Vec::new(), Vec::new());
         for batch in &batches {
             groups.intern(std::slice::from_ref(batch), &mut numbers).unwrap();
-            all.extend(numbers.iter().enumerate().map(|(row, number)| {
-                (ScalarValue::try_from_array(batch, row).unwrap().to_string(), *number)
-            }));
+            all.extend(
+                numbers
+                    .iter()
+                    .enumerate()
+                    .map(|(row, number)| (ScalarValue::try_from_array(batch, row).unwrap().to_string(), *number)),
+            );
         }
         assert!(matches!(groups, GrowingGroups::Values { .. }));
         assert_eq!(groups.count(), 7);

@@ -8,15 +8,12 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type,
-};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 
 use crate::kernels::sparse_matmul::{
-    Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times,
-    Widen,
+    Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times, Widen,
 };
 
 /// What the products of a group are added up by.
@@ -113,7 +110,9 @@ impl Product {
     /// # Errors
     /// When there is none.
     pub(super) fn visit<V: Visitor>(&self, visitor: V) -> Result<V::Output> {
-        use DataType::{Boolean, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
+        use DataType::{
+            Boolean, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64,
+        };
         let bits = self.value_type.primitive_width().map_or(64, |bytes| bytes as u32 * 8);
         match (self.adding, &self.value_type, &self.output_type) {
             (Adding::Sum, Float64, Float64) => self.float::<f64, f64, Sum, V>(visitor),

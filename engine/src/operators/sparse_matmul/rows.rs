@@ -56,7 +56,9 @@ impl Matrices {
         );
         let (left, right) = (left?, right?);
         let factors = matmul.products.iter().map(|product| {
-            let column = |side: &Side<'_>, value: Option<usize>, groups| value.map(|value| side.input.column(matmul.keys + groups + value));
+            let column = |side: &Side<'_>, value: Option<usize>, groups| {
+                value.map(|value| side.input.column(matmul.keys + groups + value))
+            };
             factors(
                 product,
                 (column(&left, product.left, matmul.left_groups), &left.order),
@@ -139,7 +141,11 @@ pub(super) struct RowsWorker {
 impl RowsWorker {
     pub(super) fn new(matrices: Arc<Matrices>, schema: SchemaRef, batch_rows: usize) -> Self {
         Self {
-            blocks: matrices.factors.iter().map(|factors| Arc::clone(factors).block(batch_rows + batch_rows / 8)).collect(),
+            blocks: matrices
+                .factors
+                .iter()
+                .map(|factors| Arc::clone(factors).block(batch_rows + batch_rows / 8))
+                .collect(),
             matrices,
             schema,
             batch_rows,

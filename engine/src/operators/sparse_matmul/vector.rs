@@ -38,8 +38,7 @@ impl Resting {
         if u32::try_from(input.rows).is_err() {
             return Err(super::too_many("rows of one table"));
         }
-        let types: Vec<DataType> =
-            input.fields(0..matmul.keys).iter().map(|field| field.data_type().clone()).collect();
+        let types: Vec<DataType> = input.fields(0..matmul.keys).iter().map(|field| field.data_type().clone()).collect();
         let keys = Keys::new(input.columns(0..matmul.keys), &types)?;
         let columns = input.columns(0..matmul.keys);
         let mut found = Vec::with_capacity(input.rows);
@@ -103,7 +102,6 @@ impl VectorWorker {
         }
         Ok(worker)
     }
-
 
     /// Adds what a batch makes.
     pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {

@@ -90,7 +90,12 @@ impl Products {
                     all.outputs.push(Output::Average);
                     continue;
                 }
-                _ => return because(format!("{} is none of SUM, MIN, MAX, COUNT, AVG, BOOL_OR, BOOL_AND", function.func.name())),
+                _ => {
+                    return because(format!(
+                        "{} is none of SUM, MIN, MAX, COUNT, AVG, BOOL_OR, BOOL_AND",
+                        function.func.name()
+                    ));
+                }
             };
             all.products.push(take.product(adding, argument, output_type)?);
             all.outputs.push(Output::Product);
@@ -185,10 +190,7 @@ impl Take<'_, '_> {
             output_type: output_type.clone(),
         };
         if !product.is_supported() {
-            return because(format!(
-                "there is no kernel for {product} from {} into {output_type}",
-                product.value_type
-            ));
+            return because(format!("there is no kernel for {product} from {} into {output_type}", product.value_type));
         }
         Ok(product)
     }

@@ -67,17 +67,18 @@ impl<'a> Side<'a> {
             plan = Arc::new(LogicalPlan::Filter(Filter::try_new(condition, plan)?));
         }
         let mut taken: Vec<Column> = Vec::new();
-        let columns = self.keys.into_iter().chain(self.groups).chain(self.values).enumerate().map(|(at, expr)| match expr {
-            Expr::Column(column) if !taken.iter().any(|other| other.name == column.name) => {
-                taken.push(column.clone());
-                Expr::Column(column)
-            }
-            // A column of its own, also where the same is a key and a group.
-            other => {
-                let name = other.schema_name().to_string();
-                other.alias(format!("{name}#{at}"))
-            }
-        });
+        let columns =
+            self.keys.into_iter().chain(self.groups).chain(self.values).enumerate().map(|(at, expr)| match expr {
+                Expr::Column(column) if !taken.iter().any(|other| other.name == column.name) => {
+                    taken.push(column.clone());
+                    Expr::Column(column)
+                }
+                // A column of its own, also where the same is a key and a group.
+                other => {
+                    let name = other.schema_name().to_string();
+                    other.alias(format!("{name}#{at}"))
+                }
+            });
         Ok(LogicalPlan::Projection(Projection::try_new(columns.collect(), plan)?))
     }
 }

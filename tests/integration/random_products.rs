@@ -1,0 +1,301 @@
+//! Random tables and random spellings of products of matrices: with the rule `sparse_matmul` and without it, the same rows.
+
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::error::Result;
+use fastrand::Rng;
+use libtest_mimic::Trial;
+use ocelli::{Ocelli, explain};
+
+use crate::trial;
+
+/// Tables; each is queried [`QUERIES`] times.
+const TABLES: u64 = 40;
+const QUERIES: usize = 12;
+
+/// The share of queries that have to run as products, or the spellings say nothing about the rule.
+const PRODUCTS: f64 = 0.8;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("random_products::rule_on_and_off", || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
+        runtime.block_on(run())
+    })]
+}
+
+async fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let (mut queries, mut products) = (0, 0);
+    for seed in 0..TABLES {
+        let mut random = Rng::with_seed(seed);
+        let ocelli = Ocelli::builder().threads(2).build()?;
+        let tables = Tables::random(&mut random);
+        for sql in &tables.create {
+            ocelli.sql(sql).await.map_err(|error| format!("{sql}: {error}"))?.collect().await?;
+        }
+        for _ in 0..QUERIES {
+            let sql = tables.query(&mut random);
+            let plan = rows(&ocelli, &format!("EXPLAIN {sql}")).await.map_err(|error| format!("{sql}: {error}"))?;
+            queries += 1;
+            products += usize::from(plan.iter().any(|line| line.contains("SparseMatMulExec")));
+            let on = rows(&ocelli, &sql).await;
+            ocelli.sql("SET ocelli.sparse_matmul = false").await?;
+            let off = rows(&ocelli, &sql).await;
+            ocelli.sql("SET ocelli.sparse_matmul = true").await?;
+            let shown = |rows: Result<Vec<String>>| rows.map_err(|error| explain(&error));
+            let (on, off) = (shown(on), shown(off));
+            if on != off {
+                let create = tables.create.join(";\n");
+                return Err(format!("{create};\n{sql};\nwith the rule: {on:#?}\nwithout: {off:#?}").into());
+            }
+        }
+    }
+    let share = products as f64 / queries as f64;
+    if share < PRODUCTS {
+        return Err(format!("{products} of {queries} queries ran as products").into());
+    }
+    Ok(())
+}
+
+/// The rows as text, in the order of the texts.
+async fn rows(ocelli: &Ocelli, sql: &str) -> Result<Vec<String>> {
+    let options = FormatOptions::default().with_null("NULL");
+    let mut rows = Vec::new();
+    for batch in ocelli.sql(sql).await?.collect().await? {
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
+            .collect::<std::result::Result<_, _>>()?;
+        rows.extend(
+            (0..batch.num_rows())
+                .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | ")),
+        );
+    }
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// Two tables `a` and `b` of `g, h, k, l, v, w, t`: groups, keys, values, truths.
+struct Tables {
+    create: Vec<String>,
+    values: &'static Values,
+    /// Whether `l` is a second key.
+    two_keys: bool,
+    /// Whether sums of floats depend on nothing but their terms, and extremes on no order.
+    has_nan: bool,
+}
+
+/// A type of keys or groups, and some of its values.
+struct KeyType {
+    name: &'static str,
+    value: fn(&mut Rng) -> String,
+}
+
+const KEYS: [KeyType; 9] = [
+    KeyType { name: "BIGINT", value: |random| random.i64(-3..6).to_string() },
+    KeyType { name: "BIGINT", value: |random| (random.i64(-2..3) * 4_000_000_000_000_000_000).to_string() },
+    KeyType { name: "INT", value: |random| random.i64(0..5).to_string() },
+    KeyType { name: "TINYINT", value: |random| ["127", "-128", "0", "1"][random.usize(0..4)].to_owned() },
+    KeyType { name: "BIGINT UNSIGNED", value: |random| random.i64(0..5).to_string() },
+    KeyType {
+        name: "VARCHAR",
+        value: |random| format!("'{}'", ["", "x", "y", "long enough to be a view"][random.usize(0..4)]),
+    },
+    KeyType { name: "DATE", value: |random| format!("'2024-02-2{}'", random.usize(5..9)) },
+    KeyType { name: "BOOLEAN", value: |random| random.bool().to_string() },
+    KeyType { name: "DECIMAL(10, 2)", value: |random| format!("{}.5", random.i64(0..4)) },
+];
+
+/// A type of values, and some of them.
+struct Values {
+    name: &'static str,
+    value: fn(&mut Rng) -> String,
+    is_float: bool,
+}
+
+const VALUES: [Values; 8] = [
+    // Halves: their sums are exact in any order.
+    Values { name: "DOUBLE", value: |random| format!("{}", random.i32(-9..9) as f64 / 2.0), is_float: true },
+    Values { name: "REAL", value: |random| format!("{}", random.i32(-9..9) as f64 / 2.0), is_float: true },
+    Values {
+        name: "BIGINT",
+        value: |random| [i64::MAX, i64::MIN + 1, 3, -7, 0][random.usize(0..5)].to_string(),
+        is_float: false,
+    },
+    Values {
+        name: "INT",
+        value: |random| [i32::MAX, i32::MIN + 1, 65536, -7, 0][random.usize(0..5)].to_string(),
+        is_float: false,
+    },
+    Values { name: "TINYINT", value: |random| [127, -128, 16, -7, 0][random.usize(0..5)].to_string(), is_float: false },
+    Values {
+        name: "SMALLINT UNSIGNED",
+        value: |random| [65535, 256, 1, 0][random.usize(0..4)].to_string(),
+        is_float: false,
+    },
+    Values {
+        name: "BIGINT UNSIGNED",
+        value: |random| [u64::MAX, 1 << 33, 5, 0][random.usize(0..4)].to_string(),
+        is_float: false,
+    },
+    Values {
+        name: "DECIMAL(12, 3)",
+        value: |random| format!("{}.{}", random.i32(-99..99), random.i32(100..999)),
+        is_float: false,
+    },
+];
+
+impl Tables {
+    fn random(random: &mut Rng) -> Self {
+        let values = &VALUES[random.usize(0..VALUES.len())];
+        let mut key = || &KEYS[random.usize(0..KEYS.len())];
+        let types = [key(), key(), key(), key()];
+        let has_nan = values.is_float && random.u8(0..4) == 0;
+        let mut tables = Self { create: Vec::new(), values, two_keys: random.bool(), has_nan };
+        for name in ["a", "b"] {
+            // Seldom none at all.
+            let rows = if random.u8(0..12) == 0 { 0 } else { random.usize(1..60) };
+            let nulls = [0, 0, 5, 40][random.usize(0..4)];
+            let row = |random: &mut Rng| {
+                let mut cells: Vec<String> = types.iter().map(|key| (key.value)(random)).collect();
+                for _ in 0..2 {
+                    let special = ["'NaN'", "'inf'", "'-inf'", "-0.0"][random.usize(0..4)].to_owned();
+                    let is_special = has_nan && random.u8(0..8) == 0;
+                    cells.push(if is_special { special } else { (values.value)(random) });
+                }
+                cells.push(random.bool().to_string());
+                for cell in &mut cells {
+                    if random.u8(0..100) < nulls {
+                        "NULL".clone_into(cell);
+                    }
+                }
+                let types = types.iter().map(|key| key.name).chain([values.name, values.name, "BOOLEAN"]);
+                let cells = cells.iter().zip(types).map(|(cell, name)| format!("CAST({cell} AS {name})"));
+                format!("({})", cells.collect::<Vec<_>>().join(", "))
+            };
+            let all: Vec<String> = (0..rows.max(1)).map(|_| row(random)).collect();
+            let none = if rows == 0 { " WHERE false" } else { "" };
+            let dictionary = |column: &str, key: &KeyType| match key.name {
+                "VARCHAR" => format!("arrow_cast({column}, 'Dictionary(Int32, Utf8)') AS {column}"),
+                _ => column.to_owned(),
+            };
+            let (g, k) = (dictionary("g", types[0]), dictionary("k", types[2]));
+            tables.create.push(format!(
+                "CREATE TABLE {name} AS SELECT {g}, h, {k}, l, v, w, t FROM (VALUES {}) AS m (g, h, k, l, v, w, t){none}",
+                all.join(", ")
+            ));
+        }
+        tables
+    }
+
+    /// A product of the two, spelled in some way.
+    fn query(&self, random: &mut Rng) -> String {
+        let pick = |random: &mut Rng, of: &[&'static str]| of[random.usize(0..of.len())];
+        // What each table is in the query.
+        let left = pick(random, &["a", "(SELECT * FROM a)", "(SELECT g, h, k, l, v, w, t FROM a WHERE v IS NOT NULL)"]);
+        let right = pick(random, &["b", "b", "(SELECT k, g, h, l, w, v, t FROM b)", "a"]);
+        let mut on = pick(random, &["x.k = y.k", "y.k = x.k"]).to_owned();
+        if self.two_keys {
+            on += " AND x.l = y.l";
+        }
+        let condition = pick(
+            random,
+            &[
+                "",
+                "",
+                "",
+                "x.v > 0",
+                "y.t",
+                "x.g IS DISTINCT FROM y.g",
+                "x.g = y.g OR x.g IS NULL",
+                "x.h IS NOT NULL AND y.v < 3",
+            ],
+        );
+        let groups = pick(
+            random,
+            &[
+                "x.g, y.g",
+                "x.g, y.g",
+                "x.g, y.h",
+                "y.h, x.h, x.g",
+                "x.g",
+                "y.g",
+                "x.g, x.h",
+                "x.k, y.g",
+                "y.g, y.h, y.l",
+            ],
+        );
+        // A condition on both tables is one on the groups.
+        let condition = if condition.contains("x.g") && !groups.contains("x.g, y.g") { "" } else { condition };
+        let mut sums = Vec::new();
+        for at in 0..random.usize(1..4) {
+            sums.push(format!("{} AS s{at}", self.aggregate(random)));
+        }
+        let sums = sums.join(", ");
+        let having = pick(random, &["", "", "", " HAVING COUNT(*) > 1"]);
+        match (random.u8(0..4), condition) {
+            (0, "") => format!("SELECT {groups}, {sums} FROM {left} x, {right} y WHERE {on} GROUP BY {groups}{having}"),
+            (0, _) => {
+                format!(
+                    "SELECT {groups}, {sums} FROM {left} x, {right} y WHERE {on} AND ({condition}) GROUP BY {groups}{having}"
+                )
+            }
+            (1, _) if !self.two_keys && !groups.contains("x.k") => {
+                let filter = if condition.is_empty() { String::new() } else { format!(" WHERE {condition}") };
+                format!(
+                    "SELECT {groups}, {sums} FROM {left} x JOIN {right} y USING (k){filter} GROUP BY {groups}{having}"
+                )
+            }
+            (2, "") => format!(
+                "WITH x AS (SELECT * FROM {left} AS one), y AS (SELECT * FROM {right} AS other) \
+                 SELECT {groups}, {sums} FROM x INNER JOIN y ON {on} GROUP BY {groups}{having}"
+            ),
+            (_, "") => {
+                format!("SELECT {groups}, {sums} FROM {left} x JOIN {right} y ON {on} GROUP BY {groups}{having}")
+            }
+            _ => format!(
+                "SELECT {groups}, {sums} FROM {left} x JOIN {right} y ON {on} AND ({condition}) GROUP BY {groups}{having}"
+            ),
+        }
+    }
+
+    fn aggregate(&self, random: &mut Rng) -> String {
+        let is_decimal = self.values.name.starts_with("DECIMAL");
+        let mut all = vec![
+            "SUM(x.v * y.v)",
+            "SUM(y.w * x.v)",
+            "COUNT(*)",
+            "COUNT(x.v * y.w)",
+            "SUM(x.v)",
+            "SUM(y.v)",
+            "COUNT(x.v)",
+            "BOOL_OR(x.t AND y.t)",
+            "BOOL_AND(x.t OR y.t)",
+            "BOOL_OR(x.t)",
+        ];
+        if !is_decimal {
+            all.extend([
+                "SUM(x.v + y.v)",
+                "SUM(x.v * y.v * x.w)",
+                "AVG(x.v * y.v)",
+                "SUM(LEAST(x.v, y.v))",
+                "SUM(x.v * y.v * 2)",
+            ]);
+            if !self.has_nan {
+                all.extend([
+                    "MIN(x.v + y.v)",
+                    "MAX(x.v * y.w)",
+                    "MAX(LEAST(x.v, y.v))",
+                    "MIN(GREATEST(y.v, x.w))",
+                    "MIN(x.v)",
+                    "MAX(y.w)",
+                    "MIN(LEAST(x.v, y.v, y.w))",
+                ]);
+            }
+        }
+        if self.values.is_float {
+            // A divisor that is a power of two: quotients and their sums are exact.
+            all.extend(["SUM(x.v / (y.v * 0 + 4))", "SUM(x.v - y.v)", "SUM(-x.v * y.v)"]);
+        }
+        all[random.usize(0..all.len())].to_owned()
+    }
+}
