@@ -96,6 +96,10 @@ impl Csr {
         self.offsets.partition_point(|&offset| (offset as usize) < entry).min(self.rows())
     }
 
+    pub(crate) fn bytes_held(&self) -> usize {
+        (self.offsets.len() + self.columns.len()) * size_of::<u32>()
+    }
+
     /// The bytes that one with so many rows and entries takes, its [`Order`] included.
     pub(crate) fn bytes(rows: usize, entries: usize) -> usize {
         (2 * rows + 2 * entries) * size_of::<u32>()

@@ -1,7 +1,7 @@
 //! [`SparseMatMulExec`]: the physical form of [`SparseMatMulNode`](super::SparseMatMulNode).
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -17,17 +17,17 @@ use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
 };
 use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet, RecordOutput,
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput,
 };
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
 };
-use futures::future::{BoxFuture, Shared};
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::SparseMatMul;
-use super::input::Input;
+use super::input::{Reader, Side};
+use super::prepare::{Held, Next, Preparation};
 use super::rows::{Matrices, RowsWorker};
 use super::vector::{Resting, VectorWorker};
 use crate::kernels::sparse_matmul::Moving;
@@ -48,21 +48,17 @@ pub(crate) enum Method {
 /// - NULL keys meet nothing, NULL groups are groups, NULL values are passed over as the aggregates do.
 /// - Memory: what is said at [`Method`], and the sums.
 /// - A dropped stream stops the work at the next batch.
-#[derive(Debug)]
 pub(crate) struct SparseMatMulExec {
     left: Arc<dyn ExecutionPlan>,
     right: Arc<dyn ExecutionPlan>,
     matmul: Arc<SparseMatMul>,
     method: Method,
     workers: Arc<Workers>,
-    /// Made by the first partition that is executed.
-    matrices: Mutex<Option<Shared<BoxFuture<'static, Prepared>>>>,
+    /// Made by the first partition that is executed, for all of them.
+    preparation: OnceLock<Arc<Preparation>>,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
 }
-
-/// Matrices that all partitions share, with the memory that they hold.
-type Prepared = Result<Arc<(Arc<Matrices>, Arc<MemoryReservation>)>, Arc<DataFusionError>>;
 
 impl SparseMatMulExec {
     pub(crate) fn new(
@@ -88,7 +84,7 @@ impl SparseMatMulExec {
             matmul,
             method,
             workers,
-            matrices: Mutex::default(),
+            preparation: OnceLock::new(),
             metrics: ExecutionPlanMetricsSet::new(),
             properties: Arc::new(properties),
         }
@@ -98,53 +94,27 @@ impl SparseMatMulExec {
         MemoryConsumer::new(format!("{}[{partition}]", self.name())).register(context.memory_pool())
     }
 
-    /// Both inputs as matrices: whoever asks first has them read.
-    fn prepared(&self, context: &Arc<TaskContext>) -> Shared<BoxFuture<'static, Prepared>> {
-        let mut matrices = self.matrices.lock().unwrap_or_else(PoisonError::into_inner);
-        let prepared = matrices.get_or_insert_with(|| {
-            let (left, right) = (Arc::clone(&self.left), Arc::clone(&self.right));
-            let (matmul, workers) = (Arc::clone(&self.matmul), Arc::clone(&self.workers));
-            let (context, memory) = (Arc::clone(context), Arc::new(self.memory(context, 0)));
-            let time = MetricBuilder::new(&self.metrics).subset_time("build_time", 0);
-            let prepare = async move {
-                let (left, right) =
-                    futures::try_join!(Input::read(&left, &context, &memory), Input::read(&right, &context, &memory))?;
-                memory.try_grow(Matrices::bytes(&matmul, left.rows) + Matrices::bytes(&matmul, right.rows))?;
-                let inputs = left.bytes + right.bytes;
-                let build = SpawnedTask::spawn_blocking(move || {
-                    let _timer = time.timer();
-                    workers.pool().run(|| Matrices::new(&matmul, left, right))
-                });
-                let matrices = join(build).await??;
-                memory.shrink(inputs);
-                Ok((Arc::new(matrices), memory))
-            };
-            async move { prepare.await.map(Arc::new).map_err(Arc::new) }.boxed().shared()
-        });
-        prepared.clone()
-    }
-
     fn rows(&self, partition: usize, context: &Arc<TaskContext>) -> SendableRecordBatchStream {
-        let prepared = self.prepared(context);
-        let (schema, batch_rows) = (self.schema(), context.session_config().batch_size());
-        let memory = self.memory(context, partition);
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let batches = async move {
-            let prepared = prepared.await.map_err(DataFusionError::Shared)?;
-            let worker = RowsWorker::new(Arc::clone(&prepared.0), schema, batch_rows);
-            let state = (worker, memory, metrics, prepared);
-            Ok::<_, DataFusionError>(stream::try_unfold(state, async |(mut worker, memory, metrics, prepared)| {
-                let timer = metrics.elapsed_compute().timer();
-                let batch = worker.next()?;
-                timer.done();
-                memory.try_resize(worker.bytes())?;
-                let batch = batch.map(|batch| batch.record_output(&metrics));
-                Ok::<_, DataFusionError>(batch.map(|batch| (batch, (worker, memory, metrics, prepared))))
-            }))
+        let preparation = self.preparation.get_or_init(|| {
+            let inputs = (Arc::clone(&self.left), Arc::clone(&self.right));
+            Arc::new(Preparation::new(inputs, &self.matmul, &self.workers, context, &self.metrics))
+        });
+        let batch_rows = context.session_config().batch_size();
+        let rows = Rows {
+            preparation: Arc::clone(preparation),
+            pair: 0,
+            now: None,
+            schema: self.schema(),
+            batch_rows,
+            memory: self.memory(context, partition),
+            metrics: BaselineMetrics::new(&self.metrics, partition),
         };
-        let batches = stream::once(batches).try_flatten();
-        let batches = batches.map_ok(move |batch| stream::iter(slices(batch, batch_rows).map(Ok))).try_flatten();
-        Box::pin(cooperative(RecordBatchStreamAdapter::new(self.schema(), batches.boxed())))
+        let batches = stream::try_unfold(rows, async |mut rows: Rows| {
+            let batch = rows.next().await?;
+            Ok::<_, DataFusionError>(batch.map(|batch| (batch, rows)))
+        });
+        let slices = batches.map_ok(move |batch| stream::iter(slices(batch, batch_rows).map(Ok)));
+        Box::pin(cooperative(RecordBatchStreamAdapter::new(self.schema(), slices.try_flatten().boxed())))
     }
 
     fn vector(&self, moving: Moving, context: &Arc<TaskContext>) -> SendableRecordBatchStream {
@@ -157,7 +127,10 @@ impl SparseMatMulExec {
         let (context, memory) = (Arc::clone(context), Arc::new(self.memory(context, 0)));
         let metrics = BaselineMetrics::new(&self.metrics, 0);
         let result = async move {
-            let rows = Input::read(&resting, &context, &memory).await?;
+            let reader = Reader { input: resting, context: Arc::clone(&context), memory: Arc::clone(&memory), spill: None };
+            let Side::Memory(rows) = Arc::new(reader).read().await? else {
+                return super::not_reached("a vector is in memory");
+            };
             memory.try_grow(Matrices::bytes(&matmul, rows.rows))?;
             let bytes = rows.bytes;
             let build =
@@ -170,6 +143,44 @@ impl SparseMatMulExec {
         };
         let batches = stream::once(result).try_flatten();
         Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches))
+    }
+}
+
+/// One partition of the rows of a product.
+struct Rows {
+    preparation: Arc<Preparation>,
+    /// The number of the matrices that are multiplied.
+    pair: usize,
+    now: Option<(RowsWorker, Arc<Held>)>,
+    schema: SchemaRef,
+    batch_rows: usize,
+    memory: MemoryReservation,
+    metrics: BaselineMetrics,
+}
+
+impl Rows {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some((worker, _)) = &mut self.now {
+                let timer = self.metrics.elapsed_compute().timer();
+                let batch = worker.next()?;
+                timer.done();
+                self.memory.try_resize(worker.bytes())?;
+                if let Some(batch) = batch {
+                    return Ok(Some(batch.record_output(&self.metrics)));
+                }
+                self.now = None;
+                self.pair += 1;
+            }
+            match self.preparation.next(self.pair).await? {
+                Next::Matrices(held) => {
+                    let (schema, batch_rows) = (Arc::clone(&self.schema), self.batch_rows);
+                    self.now = Some((RowsWorker::new(Arc::clone(&held.matrices), schema, batch_rows), held));
+                }
+                Next::Over => self.pair += 1,
+                Next::End => return Ok(None),
+            }
+        }
     }
 }
 
@@ -219,6 +230,12 @@ pub(super) async fn join<T: 'static>(task: SpawnedTask<T>) -> Result<T> {
 /// A batch in parts of so many rows.
 fn slices(batch: RecordBatch, rows: usize) -> impl Iterator<Item = RecordBatch> {
     (0..batch.num_rows()).step_by(rows).map(move |from| batch.slice(from, rows.min(batch.num_rows() - from)))
+}
+
+impl fmt::Debug for SparseMatMulExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_as(DisplayFormatType::Verbose, f)
+    }
 }
 
 impl DisplayAs for SparseMatMulExec {

@@ -82,6 +82,13 @@ impl Groups {
             }
         }
     }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Range { .. } => 0,
+            Self::Values(columns, _) => columns.iter().map(|column| column.get_array_memory_size()).sum(),
+        }
+    }
 }
 
 fn small(number: usize) -> Result<u32> {

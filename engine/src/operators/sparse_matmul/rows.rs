@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
-use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::error::Result;
 
 use super::SparseMatMul;
@@ -48,7 +48,7 @@ impl Matrices {
     /// Finds the numbers of all keys and groups and puts the entries in the order of the rows.
     pub(super) fn new(matmul: &SparseMatMul, left: Input, right: Input) -> Result<Self> {
         let keys = 0..matmul.keys;
-        let types: Vec<DataType> = right.fields(keys.clone()).iter().map(|field| field.data_type().clone()).collect();
+        let types = right.types(keys.clone());
         let known = Keys::new(right.columns(keys), &types)?;
         let (left, right) = rayon::join(
             || Side::new(&left, matmul.keys, matmul.left_groups, &known, true),
@@ -80,6 +80,13 @@ impl Matrices {
         Csr::bytes(rows, rows) + rows * (2 * size_of::<u32>() + matmul.products.len() * size_of::<u64>())
     }
 
+    /// Bytes that are held when they are built.
+    pub(super) fn held_bytes(&self) -> usize {
+        let values = size_of::<u64>() * self.factors.len();
+        let matrices = [&self.left, &self.right].map(|csr| csr.bytes_held() + csr.entries() * values);
+        matrices.iter().sum::<usize>() + self.left_groups.bytes() + self.right_groups.bytes()
+    }
+
     fn claim(&self) -> Option<Range<usize>> {
         let from = self.next.fetch_add(CLAIM, Ordering::Relaxed);
         (from < self.left.entries()).then(|| self.left.first_row_at(from)..self.left.first_row_at(from + CLAIM))
@@ -103,10 +110,8 @@ impl<'a> Side<'a> {
         let (numbers, found) = rayon::join(
             || Groups::new(input.columns(keys..keys + groups), fields, input.rows),
             || {
-                let columns = input.columns(0..keys);
                 let mut found = Vec::with_capacity(input.rows);
-                for batch in 0..columns[0].len() {
-                    let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column[batch])).collect();
+                for arrays in input.batches(0..keys) {
                     known.find(&arrays, &mut found)?;
                 }
                 Ok::<_, datafusion::error::DataFusionError>(found)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 
 use super::SparseMatMul;
@@ -38,12 +38,10 @@ impl Resting {
         if u32::try_from(input.rows).is_err() {
             return Err(super::too_many("rows of one table"));
         }
-        let types: Vec<DataType> = input.fields(0..matmul.keys).iter().map(|field| field.data_type().clone()).collect();
+        let types = input.types(0..matmul.keys);
         let keys = Keys::new(input.columns(0..matmul.keys), &types)?;
-        let columns = input.columns(0..matmul.keys);
         let mut found = Vec::with_capacity(input.rows);
-        for batch in 0..columns[0].len() {
-            let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column[batch])).collect();
+        for arrays in input.batches(0..matmul.keys) {
             keys.find(&arrays, &mut found)?;
         }
         let group_columns = matmul.keys..matmul.keys + groups;

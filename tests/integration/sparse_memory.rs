@@ -1,0 +1,103 @@
+//! Sparse products that do not fit into memory: the same rows, from panels on the disk.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::{Float64Type, Int64Type};
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use libtest_mimic::Trial;
+use ocelli::{Ocelli, explain};
+
+use crate::trial;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// 300,000 entries of 24 bytes, halves of whole numbers: sums are exact in any order.
+const MATRIX: &str = "SELECT (i * 7919) % 30011 AS row, (i * 104729) % 29989 AS col, ((i * 31) % 17) / 2.0 AS value
+    FROM generate_series(1, 300000) AS s (i)";
+
+const SQUARE: &str = "SELECT COUNT(*), SUM(value), SUM(row * 3 + col), MAX(n) FROM (
+    SELECT a.row, b.col, SUM(a.value * b.value) AS value, COUNT(*) AS n
+    FROM m a JOIN m b ON a.col = b.row GROUP BY a.row, b.col)";
+
+const TIMES_VECTOR: &str = "SELECT COUNT(*), SUM(value), SUM(row), MAX(n) FROM (
+    SELECT a.row, SUM(a.value * x.value) AS value, COUNT(*) AS n
+    FROM m a JOIN (SELECT DISTINCT row, 0.5 AS value FROM m) x ON a.col = x.row GROUP BY a.row)";
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("sparse_memory::panels_give_the_same_rows", panels_give_the_same_rows),
+        trial("sparse_memory::what_fits_is_not_spilled", what_fits_is_not_spilled),
+        trial("sparse_memory::texts_are_spilled_too", texts_are_spilled_too),
+        trial("sparse_memory::too_little_is_one_sentence", too_little_is_one_sentence),
+    ]
+}
+
+/// The numbers of a query that gives one row, and how many files were written.
+async fn run(limit: Option<usize>, table: &str, sql: &str) -> Result<(Vec<f64>, usize), Box<dyn std::error::Error>> {
+    let mut builder = Ocelli::builder().threads(2);
+    if let Some(limit) = limit {
+        builder = builder.memory_limit(limit);
+    }
+    let ocelli = builder.build()?;
+    ocelli.sql(&format!("CREATE VIEW m AS {table}")).await?;
+    let plan = ocelli.sql(sql).await?.create_physical_plan().await?;
+    let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
+    let batch = batches.iter().find(|batch| batch.num_rows() == 1).ok_or("one row")?;
+    let numbers = batch.columns().iter().map(|column| match column.as_primitive_opt::<Int64Type>() {
+        Some(integers) => integers.value(0) as f64,
+        None => column.as_primitive::<Float64Type>().value(0),
+    });
+    Ok((numbers.collect(), spilled(&plan)))
+}
+
+fn spilled(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let here = plan.metrics().and_then(|metrics| metrics.spill_count()).unwrap_or(0);
+    here + plan.children().into_iter().map(spilled).sum::<usize>()
+}
+
+#[tokio::main]
+async fn panels_give_the_same_rows() -> Outcome {
+    let (expected, files) = run(None, MATRIX, SQUARE).await?;
+    assert_eq!(files, 0);
+    // Three megabytes for two tables of seven, and a product of seventy.
+    for limit in [3 << 20, 12 << 20] {
+        let (found, files) = run(Some(limit), MATRIX, SQUARE).await?;
+        assert_eq!(found, expected, "limit {limit}");
+        assert!(files > 0, "limit {limit}");
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn what_fits_is_not_spilled() -> Outcome {
+    let (expected, _) = run(None, MATRIX, SQUARE).await?;
+    assert_eq!(run(Some(200 << 20), MATRIX, SQUARE).await?, (expected, 0));
+    Ok(())
+}
+
+#[tokio::main]
+async fn texts_are_spilled_too() -> Outcome {
+    let texts = format!("SELECT 'row number ' || row AS t, 'key ' || row AS row, 'key ' || col AS col, value FROM ({MATRIX})");
+    let square = "SELECT COUNT(*), SUM(value), SUM(LENGTH(t)), MAX(n) FROM (
+        SELECT a.t, b.col, SUM(a.value * b.value) AS value, COUNT(*) AS n
+        FROM m a JOIN m b ON a.col = b.row GROUP BY a.t, b.col)";
+    let (expected, _) = run(None, &texts, square).await?;
+    let (found, files) = run(Some(24 << 20), &texts, square).await?;
+    assert_eq!(found, expected);
+    assert!(files > 0);
+    Ok(())
+}
+
+#[tokio::main]
+async fn too_little_is_one_sentence() -> Outcome {
+    let (expected, _) = run(None, MATRIX, TIMES_VECTOR).await?;
+    assert_eq!(run(Some(64 << 20), MATRIX, TIMES_VECTOR).await?.0, expected);
+    let ocelli = Ocelli::builder().threads(2).memory_limit(200_000).build()?;
+    ocelli.sql(&format!("CREATE VIEW m AS {MATRIX}")).await?;
+    let error = ocelli.sql(SQUARE).await?.collect().await.map(|_| ()).unwrap_err();
+    let sentence = explain(&error);
+    assert!(sentence.starts_with("not enough memory: Failed to allocate"), "{sentence}");
+    assert!(sentence.contains("SparseMatMulExec[panels]") && !sentence.contains('\n'), "{sentence}");
+    Ok(())
+}
