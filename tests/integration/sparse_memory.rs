@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("sparse_memory::panels_give_the_same_rows", panels_give_the_same_rows),
         trial("sparse_memory::what_fits_is_not_spilled", what_fits_is_not_spilled),
+        trial("sparse_memory::sums_are_spilled_too", sums_are_spilled_too),
         trial("sparse_memory::texts_are_spilled_too", texts_are_spilled_too),
         trial("sparse_memory::too_little_is_one_sentence", too_little_is_one_sentence),
     ]
@@ -73,6 +74,23 @@ async fn panels_give_the_same_rows() -> Outcome {
 async fn what_fits_is_not_spilled() -> Outcome {
     let (expected, _) = run(None, MATRIX, SQUARE).await?;
     assert_eq!(run(Some(200 << 20), MATRIX, SQUARE).await?, (expected, 0));
+    Ok(())
+}
+
+/// A sum for each of 300,000 rows, of a matrix that meets a vector of 100.
+#[tokio::main]
+async fn sums_are_spilled_too() -> Outcome {
+    let matrix = "SELECT (i * 7919) % 300007 AS row, i % 100 AS col, ((i * 31) % 17) / 2.0 AS value
+        FROM generate_series(1, 900000) AS s (i)";
+    let sql = "SELECT COUNT(*), SUM(value), SUM(row), MAX(n), MIN(low) FROM (
+        SELECT a.row, SUM(a.value * x.value) AS value, COUNT(*) AS n, MIN(a.value + x.value) AS low
+        FROM m a JOIN (SELECT i AS idx, NULLIF(i, 50) / 2.0 AS value FROM generate_series(0, 98) AS s (i)) x ON a.col = x.idx
+        GROUP BY a.row)";
+    let (expected, files) = run(None, matrix, sql).await?;
+    assert_eq!(files, 0);
+    let (found, files) = run(Some(6 << 20), matrix, sql).await?;
+    assert_eq!(found, expected);
+    assert!(files > 0);
     Ok(())
 }
 

@@ -17,6 +17,7 @@ mod planner;
 mod prepare;
 mod product;
 mod rows;
+mod stream;
 mod vector;
 
 use std::cmp::Ordering;

@@ -17,19 +17,18 @@ use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
 };
 use datafusion::physical_plan::metrics::{
-    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput,
+    BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, RecordOutput, SpillMetrics,
 };
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::SparseMatMul;
-use super::input::{Reader, Side};
 use super::prepare::{Held, Next, Preparation};
-use super::rows::{Matrices, RowsWorker};
-use super::vector::{Resting, VectorWorker};
+use super::rows::RowsWorker;
+use super::stream::VectorProduct;
 use crate::kernels::sparse_matmul::Moving;
 use crate::workers::Workers;
 
@@ -122,27 +121,20 @@ impl SparseMatMulExec {
             Moving::Left => (Arc::clone(&self.right), Arc::clone(&self.left)),
             Moving::Right => (Arc::clone(&self.left), Arc::clone(&self.right)),
         };
-        let (matmul, workers) = (Arc::clone(&self.matmul), Arc::clone(&self.workers));
-        let (schema, batch_rows) = (self.schema(), context.session_config().batch_size());
-        let (context, memory) = (Arc::clone(context), Arc::new(self.memory(context, 0)));
-        let metrics = BaselineMetrics::new(&self.metrics, 0);
-        let result = async move {
-            let reader = Reader { input: resting, context: Arc::clone(&context), memory: Arc::clone(&memory), spill: None };
-            let Side::Memory(rows) = Arc::new(reader).read().await? else {
-                return super::not_reached("a vector is in memory");
-            };
-            memory.try_grow(Matrices::bytes(&matmul, rows.rows))?;
-            let bytes = rows.bytes;
-            let build =
-                SpawnedTask::spawn_blocking(move || workers.pool().run(|| Resting::new(&matmul, moving, &rows)));
-            let resting = Arc::new(join(build).await??);
-            memory.shrink(bytes);
-            let sums = sum(&resting, &input, &context, &memory, &metrics).await?;
-            let batch = RecordBatch::try_new(schema, sums.finish()?)?.record_output(&metrics);
-            Ok::<_, DataFusionError>(stream::iter(slices(batch, batch_rows).map(Ok)))
+        let batch_rows = context.session_config().batch_size();
+        let product = VectorProduct {
+            resting,
+            input,
+            moving,
+            matmul: Arc::clone(&self.matmul),
+            workers: Arc::clone(&self.workers),
+            schema: self.schema(),
+            context: Arc::clone(context),
+            metrics: BaselineMetrics::new(&self.metrics, 0),
+            spill: SpillMetrics::new(&self.metrics, 0),
         };
-        let batches = stream::once(result).try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches))
+        let slices = product.batches().map_ok(move |batch| stream::iter(slices(batch, batch_rows).map(Ok)));
+        Box::pin(RecordBatchStreamAdapter::new(self.schema(), slices.try_flatten()))
     }
 }
 
@@ -181,44 +173,6 @@ impl Rows {
                 Next::End => return Ok(None),
             }
         }
-    }
-}
-
-/// The sums over all partitions of the input that comes by.
-async fn sum(
-    resting: &Arc<Resting>,
-    input: &Arc<dyn ExecutionPlan>,
-    context: &Arc<TaskContext>,
-    memory: &Arc<MemoryReservation>,
-    metrics: &BaselineMetrics,
-) -> Result<VectorWorker> {
-    let task = |partition| {
-        let (input, context, resting) = (Arc::clone(input), Arc::clone(context), Arc::clone(resting));
-        let (memory, time) = (memory.new_empty(), metrics.elapsed_compute().clone());
-        SpawnedTask::spawn(async move {
-            let mut worker = VectorWorker::new(resting, &input.schema())?;
-            let mut batches = input.execute(partition, context)?;
-            while let Some(batch) = batches.next().await.transpose()? {
-                let timer = time.timer();
-                worker.add(&batch)?;
-                timer.done();
-                memory.try_resize(worker.bytes())?;
-            }
-            Ok::<_, DataFusionError>((worker, memory))
-        })
-    };
-    let tasks: Vec<_> = (0..input.output_partitioning().partition_count()).map(task).collect();
-    let mut all: Option<VectorWorker> = None;
-    for task in tasks {
-        let (worker, _memory) = join(task).await??;
-        match &mut all {
-            Some(all) => all.merge(worker)?,
-            None => all = Some(worker),
-        }
-    }
-    match all {
-        Some(all) => Ok(all),
-        None => VectorWorker::new(Arc::clone(resting), &input.schema()),
     }
 }
 

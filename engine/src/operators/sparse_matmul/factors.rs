@@ -227,14 +227,11 @@ pub(super) trait Target: Send {
         met: &[bool],
     ) -> Result<()>;
 
-    /// Adds the sums of another one with the same factors, each to the place that is given for it; both with the places to
-    /// which something was added.
-    fn merge(&mut self, met: &[bool], other: (Box<dyn Target>, &[bool]), places: &[u32]);
+    /// Adds sums that were taken before, each to its place; `met` are the places to which something was added.
+    fn add(&mut self, sums: &ArrayRef, places: &[u32], met: &[bool]) -> Result<()>;
 
     /// The sums of these places.
     fn take(self: Box<Self>, places: &[u32]) -> Result<ArrayRef>;
-
-    fn as_any(self: Box<Self>) -> Box<dyn std::any::Any>;
 
     /// Bytes of a place.
     fn width(&self) -> usize;
@@ -317,23 +314,21 @@ where
         Ok(())
     }
 
-    fn merge(&mut self, met: &[bool], (other, other_met): (Box<dyn Target>, &[bool]), places: &[u32]) {
-        let Ok(other) = other.as_any().downcast::<Self>() else {
-            return;
-        };
-        let ring = self.still.ring;
-        if !other.sums.valid.is_empty() && self.sums.valid.is_empty() {
+    fn add(&mut self, sums: &ArrayRef, places: &[u32], met: &[bool]) -> Result<()> {
+        let sums: Values<R::Sum> = read(std::slice::from_ref(sums))?;
+        if sums.valid.is_some() && self.sums.valid.is_empty() {
             self.sums.start_valid(met);
         }
-        for (from, &place) in places.iter().enumerate() {
-            let is_valid = other.sums.valid.get(from).copied().unwrap_or(other_met[from]);
-            if is_valid {
-                ring.add(&mut self.sums.sums[place as usize], other.sums.sums[from]);
+        let ring = self.still.ring;
+        for (at, &place) in places.iter().enumerate() {
+            if let Some(sum) = sums.nullable(at, R::ZERO) {
+                ring.add(&mut self.sums.sums[place as usize], sum);
                 if let Some(valid) = self.sums.valid.get_mut(place as usize) {
                     *valid = true;
                 }
             }
         }
+        Ok(())
     }
 
     fn take(self: Box<Self>, places: &[u32]) -> Result<ArrayRef> {
@@ -343,10 +338,6 @@ where
             false => places.iter().map(|&place| self.sums.valid[place as usize]).collect(),
         };
         write(Sums { sums, valid }, &self.still.product)
-    }
-
-    fn as_any(self: Box<Self>) -> Box<dyn std::any::Any> {
-        self
     }
 
     fn width(&self) -> usize {

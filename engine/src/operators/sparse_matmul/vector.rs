@@ -156,28 +156,46 @@ impl VectorWorker {
 
     /// Adds the sums of another partition.
     pub(super) fn merge(&mut self, other: Self) -> Result<()> {
-        let count = other.met.len();
-        match (&mut self.groups, other.groups) {
-            (Some(groups), Some(others)) => {
-                groups.intern(&others.finish()?, &mut self.places)?;
-                let count = groups.count();
-                self.targets.iter_mut().for_each(|target| target.resize(count));
-            }
-            _ => self.places = (0..count as u32).collect(),
+        let met = other.met_places();
+        let columns = other.finish()?;
+        if self.groups.is_some() {
+            return self.add_sums(&columns);
         }
-        self.met.resize(self.groups.as_ref().map_or(count, GrowingGroups::count), false);
-        for (mine, others) in self.targets.iter_mut().zip(other.targets) {
-            mine.merge(&self.met, (others, &other.met), &self.places);
+        let sums = &columns[columns.len() - self.targets.len()..];
+        for (target, sums) in self.targets.iter_mut().zip(sums) {
+            target.add(sums, &met, &self.met)?;
         }
-        for (&place, &met) in self.places.iter().zip(&other.met) {
-            self.met[place as usize] |= met;
-        }
+        met.iter().for_each(|&place| self.met[place as usize] = true);
         Ok(())
+    }
+
+    /// Adds what [`finish`](Self::finish) of another one gave, where the groups come by.
+    pub(super) fn add_sums(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        let (groups, sums) = columns.split_at(columns.len() - self.targets.len());
+        let Some(known) = &mut self.groups else {
+            return super::not_reached("sums are put together by their groups");
+        };
+        known.intern(groups, &mut self.places)?;
+        for (target, sums) in self.targets.iter_mut().zip(sums) {
+            target.resize(known.count());
+            target.add(sums, &self.places, &self.met)?;
+        }
+        self.met.resize(known.count(), true);
+        Ok(())
+    }
+
+    /// Whether the sums can be put onto the disk: those for groups that lie still are as many as those.
+    pub(super) fn can_spill(&self) -> bool {
+        self.groups.is_some()
+    }
+
+    fn met_places(&self) -> Vec<u32> {
+        (0..self.met.len() as u32).filter(|place| self.met[*place as usize]).collect()
     }
 
     /// The groups that were met and their sums: left groups, right groups, products.
     pub(super) fn finish(self) -> Result<Vec<ArrayRef>> {
-        let places: Vec<u32> = (0..self.met.len() as u32).filter(|place| self.met[*place as usize]).collect();
+        let places = self.met_places();
         let mut columns = match self.groups {
             // All that were numbered were met.
             Some(groups) => groups.finish()?,

@@ -1,0 +1,190 @@
+//! [`VectorProduct`]: the stream of a product with a vector.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
+use datafusion::physical_plan::metrics::{BaselineMetrics, RecordOutput, SpillMetrics};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+
+use super::SparseMatMul;
+use super::exec::join;
+use super::input::{Reader, Side};
+use super::panels::{PanelWriter, Panels};
+use super::rows::Matrices;
+use super::vector::{Resting, VectorWorker};
+use crate::kernels::sparse_matmul::Moving;
+use crate::workers::Workers;
+
+/// One input in memory, the other one streamed past it, and the sums.
+///
+/// Sums that do not fit into memory go onto the disk as they are, parted by their groups, and are put together at the end.
+pub(super) struct VectorProduct {
+    pub(super) resting: Arc<dyn ExecutionPlan>,
+    pub(super) input: Arc<dyn ExecutionPlan>,
+    pub(super) moving: Moving,
+    pub(super) matmul: Arc<SparseMatMul>,
+    pub(super) workers: Arc<Workers>,
+    pub(super) schema: SchemaRef,
+    pub(super) context: Arc<TaskContext>,
+    pub(super) metrics: BaselineMetrics,
+    pub(super) spill: SpillMetrics,
+}
+
+/// The sums of a whole input.
+enum AllSums {
+    Memory(VectorWorker),
+    Disk(Panels),
+}
+
+/// Where sums go that do not fit into memory.
+type Spilled = Arc<Mutex<Option<PanelWriter>>>;
+
+/// The part of the memory that sums may take which are put together at a time.
+const SHARE: f64 = 0.25;
+
+impl VectorProduct {
+    /// The rows of the product, in batches of any size.
+    pub(super) fn batches(self) -> impl Stream<Item = Result<RecordBatch>> + Send {
+        let product = Arc::new(self);
+        let batches = async move {
+            let memory = Arc::new(MemoryConsumer::new("SparseMatMulExec").register(product.context.memory_pool()));
+            let resting = product.resting(&memory).await?;
+            let sums = product.sums(&resting).await?;
+            let (panels, parts) = match sums {
+                AllSums::Memory(worker) => {
+                    let batch = product.batch(worker)?;
+                    return Ok::<_, DataFusionError>(stream::iter([Ok(batch)]).boxed());
+                }
+                AllSums::Disk(panels) => {
+                    let most = match product.context.memory_pool().memory_limit() {
+                        MemoryLimit::Finite(limit) => (limit as f64 * SHARE) as usize,
+                        MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
+                    };
+                    // Once as it is read, once as sums, and the table of the groups.
+                    let parts = panels.parts(most, |_, bytes| 3 * bytes);
+                    (panels, parts)
+                }
+            };
+            let state = (product, resting, panels, parts.into_iter(), memory);
+            let batches = stream::try_unfold(state, async |(product, resting, panels, mut parts, memory)| {
+                let Some(part) = parts.next() else {
+                    return Ok::<_, DataFusionError>(None);
+                };
+                let held = memory.new_empty();
+                held.try_grow(3 * panels.size(&part).1)?;
+                let mut worker = VectorWorker::new(Arc::clone(&resting), &product.input.schema())?;
+                for batch in panels.read(&part).await? {
+                    worker.add_sums(batch.columns())?;
+                }
+                let batch = product.batch(worker)?;
+                Ok(Some((batch, (product, resting, panels, parts, memory))))
+            });
+            Ok(batches.boxed())
+        };
+        stream::once(batches).try_flatten()
+    }
+
+    fn batch(&self, worker: VectorWorker) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), worker.finish()?)?.record_output(&self.metrics))
+    }
+
+    /// The input that is in memory.
+    async fn resting(&self, memory: &Arc<MemoryReservation>) -> Result<Arc<Resting>> {
+        let (input, context) = (Arc::clone(&self.resting), Arc::clone(&self.context));
+        let reader = Reader { input, context, memory: Arc::clone(memory), spill: None };
+        let Side::Memory(rows) = Arc::new(reader).read().await? else {
+            return super::not_reached("a vector is in memory");
+        };
+        memory.try_grow(Matrices::bytes(&self.matmul, rows.rows))?;
+        let (bytes, moving) = (rows.bytes, self.moving);
+        let (matmul, workers) = (Arc::clone(&self.matmul), Arc::clone(&self.workers));
+        let build = SpawnedTask::spawn_blocking(move || workers.pool().run(|| Resting::new(&matmul, moving, &rows)));
+        let resting = Arc::new(join(build).await??);
+        memory.shrink(bytes);
+        Ok(resting)
+    }
+
+    /// The sums over all partitions of the input that comes by.
+    async fn sums(self: &Arc<Self>, resting: &Arc<Resting>) -> Result<AllSums> {
+        let spilled: Spilled = Arc::default();
+        let task = |partition| {
+            let (product, resting) = (Arc::clone(self), Arc::clone(resting));
+            let consumer = MemoryConsumer::new(format!("SparseMatMulExec[{partition}]")).with_can_spill(true);
+            let (spilled, memory) = (Arc::clone(&spilled), consumer.register(self.context.memory_pool()));
+            SpawnedTask::spawn(async move { product.partition(partition, &resting, memory, &spilled).await })
+        };
+        let tasks: Vec<_> = (0..self.input.output_partitioning().partition_count()).map(task).collect();
+        let mut workers = Vec::new();
+        for task in tasks {
+            workers.push(join(task).await??);
+        }
+        let spilled = spilled.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut writer) = spilled {
+            for (worker, _memory) in workers {
+                writer.write(self.state(worker)?)?;
+            }
+            return Ok(AllSums::Disk(writer.finish()?));
+        }
+        let mut all: Option<(VectorWorker, MemoryReservation)> = None;
+        for (worker, memory) in workers {
+            match &mut all {
+                Some((all, held)) => {
+                    held.try_grow(worker.bytes())?;
+                    all.merge(worker)?;
+                }
+                None => all = Some((worker, memory)),
+            }
+        }
+        match all {
+            Some((all, _)) => Ok(AllSums::Memory(all)),
+            None => Ok(AllSums::Memory(VectorWorker::new(Arc::clone(resting), &self.input.schema())?)),
+        }
+    }
+
+    async fn partition(
+        &self,
+        partition: usize,
+        resting: &Arc<Resting>,
+        memory: MemoryReservation,
+        spilled: &Spilled,
+    ) -> Result<(VectorWorker, MemoryReservation)> {
+        let new_worker = || VectorWorker::new(Arc::clone(resting), &self.input.schema());
+        let mut worker = new_worker()?;
+        let mut batches = self.input.execute(partition, Arc::clone(&self.context))?;
+        while let Some(batch) = batches.next().await.transpose()? {
+            let timer = self.metrics.elapsed_compute().timer();
+            worker.add(&batch)?;
+            timer.done();
+            if let Err(full) = memory.try_resize(worker.bytes()) {
+                if !worker.can_spill() {
+                    return Err(full);
+                }
+                let sums = self.state(std::mem::replace(&mut worker, new_worker()?))?;
+                let mut spilled = spilled.lock().unwrap_or_else(PoisonError::into_inner);
+                let writer = match spilled.take() {
+                    Some(writer) => writer,
+                    None => self.writer(&sums)?,
+                };
+                spilled.insert(writer).write(sums)?;
+                memory.free();
+            }
+        }
+        Ok((worker, memory))
+    }
+
+    /// Groups and sums, as rows.
+    fn state(&self, worker: VectorWorker) -> Result<RecordBatch> {
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), worker.finish()?)?)
+    }
+
+    fn writer(&self, sums: &RecordBatch) -> Result<PanelWriter> {
+        let groups = 0..self.matmul.left_groups + self.matmul.right_groups;
+        PanelWriter::new(self.context.runtime_env(), self.spill.clone(), sums.schema(), groups)
+    }
+}
