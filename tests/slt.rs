@@ -131,13 +131,21 @@ impl Session {
         let [kind, plan] = row else {
             return vec![row.to_vec()];
         };
-        let plan = plan.replace(&self.root, "ROOT");
+        let plan = without_temporary_folders(&plan.replace(&self.root, "ROOT"));
         let lines = plan.lines().map(|line| {
             let text = line.trim_start();
             vec![format!("{}{text}", "-".repeat(line.len() - text.len()))]
         });
         std::iter::once(vec![format!("[{kind}]")]).chain(lines).collect()
     }
+}
+
+/// `/tmp/.tmpAbCdEf/x` as `/TEMP/x`: the six characters are other ones each time.
+fn without_temporary_folders(plan: &str) -> String {
+    let temp = format!("{}/.tmp", std::env::temp_dir().display());
+    let mut parts = plan.split(temp.trim_start_matches('/'));
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plan, part| plan + "TEMP" + part.get(6..).unwrap_or_default())
 }
 
 #[async_trait]

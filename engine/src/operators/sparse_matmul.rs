@@ -7,10 +7,12 @@
 //!       n rows                    m rows            a row for each (row, col) that a key leads to, in any order
 //! ```
 
+mod cost;
 mod exec;
 mod factors;
 mod groups;
 mod input;
+mod kept_join;
 mod keys;
 mod panels;
 mod planner;
@@ -51,7 +53,17 @@ pub(crate) struct SparseMatMulNode {
     left: Arc<LogicalPlan>,
     right: Arc<LogicalPlan>,
     matmul: SparseMatMul,
+    /// The join and its aggregation, for inputs for which these are better.
+    join: Option<Join>,
     schema: DFSchemaRef,
+}
+
+/// A plan with the rows of a product.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd)]
+pub(crate) struct Join {
+    pub(crate) plan: Arc<LogicalPlan>,
+    /// Which of its columns each column of the product is.
+    pub(crate) columns: Vec<usize>,
 }
 
 impl SparseMatMulNode {
@@ -59,6 +71,7 @@ impl SparseMatMulNode {
         left: LogicalPlan,
         right: LogicalPlan,
         matmul: SparseMatMul,
+        join: Option<Join>,
         schema: DFSchemaRef,
     ) -> Result<Self> {
         let columns = matmul.left_groups + matmul.right_groups + matmul.products.len();
@@ -68,7 +81,7 @@ impl SparseMatMulNode {
         {
             return internal_err!("SparseMatMul of other columns than its inputs have: {matmul:?}");
         }
-        Ok(Self { left: Arc::new(left), right: Arc::new(right), matmul, schema })
+        Ok(Self { left: Arc::new(left), right: Arc::new(right), matmul, join, schema })
     }
 
     /// As a node of a plan.
@@ -128,7 +141,7 @@ impl UserDefinedLogicalNodeCore for SparseMatMulNode {
         if !exprs.is_empty() {
             return internal_err!("SparseMatMul has no expressions");
         }
-        Self::try_new(left, right, self.matmul.clone(), Arc::clone(&self.schema))
+        Self::try_new(left, right, self.matmul.clone(), self.join.clone(), Arc::clone(&self.schema))
     }
 
     /// All of both inputs: the rule that made the node took nothing else in.
@@ -148,7 +161,8 @@ impl fmt::Debug for SparseMatMulNode {
 /// By everything but the schema, which DataFusion does not order.
 impl PartialOrd for SparseMatMulNode {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        (&self.matmul, &self.left, &self.right).partial_cmp(&(&other.matmul, &other.left, &other.right))
+        let key = (&self.matmul, &self.left, &self.right, &self.join);
+        key.partial_cmp(&(&other.matmul, &other.left, &other.right, &other.join))
     }
 }
 

@@ -4,16 +4,18 @@ mod aggregate;
 mod factor;
 mod infallible;
 mod side;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullEquality};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{Aggregate, Expr, Filter, Join, LogicalPlan, Projection};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Filter, Join, LogicalPlan, Projection};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::operators::sparse_matmul::{SparseMatMul, SparseMatMulNode};
@@ -77,7 +79,7 @@ pub(crate) fn refusals(plan: &LogicalPlan) -> Result<Vec<String>> {
         {
             refusals.push(format!("{}: {reason}", plan.display()));
         }
-        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+        Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(refusals)
 }
@@ -123,7 +125,8 @@ fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
     let mut left = Side::new(&join.left);
     let mut right = Side::new(&join.right);
     for (left_key, right_key) in &join.on {
-        let (left_type, right_type) = (left_key_type(left_key, &join.left)?, left_key_type(right_key, &join.right)?);
+        let left_type = left_key.get_type(join.left.schema())?;
+        let right_type = right_key.get_type(join.right.schema())?;
         if left_type != right_type {
             return because(format!("its join compares {left_type} with {right_type}"));
         }
@@ -171,13 +174,11 @@ fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
         products: products.products.clone(),
     };
     let schema = products.schema(aggregate, &groups)?;
-    let node = SparseMatMulNode::try_new(left.into_plan()?, right.into_plan()?, matmul, schema)?;
+    let join = products.join(aggregate, &groups);
+    let node = SparseMatMulNode::try_new(left.into_plan()?, right.into_plan()?, matmul, join, schema)?;
     finish(aggregate, node.into_plan(), &products, afterwards)
 }
 
-fn left_key_type(key: &Expr, input: &LogicalPlan) -> Result<datafusion::arrow::datatypes::DataType> {
-    datafusion::logical_expr::ExprSchemable::get_type(key, input.schema().as_ref())
-}
 
 /// The columns of the aggregation, in its order, of the rows that its conditions leave.
 fn finish(
@@ -294,7 +295,7 @@ trait Jump {
 
 impl<T> Jump for Transformed<T> {
     fn with_jump(mut self) -> Self {
-        self.tnr = datafusion::common::tree_node::TreeNodeRecursion::Jump;
+        self.tnr = TreeNodeRecursion::Jump;
         self
     }
 }

@@ -8,11 +8,14 @@ use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
+use super::cost::{keep_join, statistics};
 use super::exec::{Method, SparseMatMulExec};
+use super::kept_join::KeptJoinExec;
 use super::{SparseMatMul, SparseMatMulNode};
 use crate::engine::Engine;
 use crate::kernels::sparse_matmul::Moving;
@@ -27,11 +30,11 @@ pub(crate) struct SparseMatMulPlanner {
 impl ExtensionPlanner for SparseMatMulPlanner {
     async fn plan_extension(
         &self,
-        _planner: &dyn PhysicalPlanner,
+        planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
         _logical_inputs: &[&LogicalPlan],
         physical_inputs: &[Arc<dyn ExecutionPlan>],
-        _session: &dyn Session,
+        session: &dyn Session,
         _context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(node) = node.as_any().downcast_ref::<SparseMatMulNode>() else {
@@ -40,6 +43,14 @@ impl ExtensionPlanner for SparseMatMulPlanner {
         let [left, right] = physical_inputs else {
             return internal_err!("SparseMatMul has two inputs");
         };
+        if let Some(join) = &node.join
+            && let Some(because) = keep_join(&node.matmul, left, right)
+        {
+            let input = planner.create_physical_plan(&join.plan, session).await?;
+            let semirings = node.matmul.semirings();
+            let input = in_order(input, &join.columns)?;
+            return Ok(Some(Arc::new(KeptJoinExec { input, semirings, because })));
+        }
         let inputs = (Arc::clone(left), Arc::clone(right));
         let method = method(&node.matmul, left, right);
         let (matmul, workers) = (Arc::new(node.matmul.clone()), Arc::clone(&self.engine.workers));
@@ -61,6 +72,18 @@ fn method(matmul: &SparseMatMul, left: &Arc<dyn ExecutionPlan>, right: &Arc<dyn 
 }
 
 fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
-    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
-    statistics.num_rows.get_value().copied()
+    statistics(plan)?.num_rows.get_value().copied()
+}
+
+/// A plan with these of its columns, in this order.
+fn in_order(plan: Arc<dyn ExecutionPlan>, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
+    if columns.iter().copied().eq(0..plan.schema().fields().len()) {
+        return Ok(plan);
+    }
+    let schema = plan.schema();
+    let column = |&at: &usize| {
+        let name = schema.field(at).name().clone();
+        ProjectionExpr { expr: Arc::new(Column::new(&name, at)), alias: name }
+    };
+    Ok(Arc::new(ProjectionExec::try_new(columns.iter().map(column).collect::<Vec<_>>(), plan)?))
 }

@@ -11,16 +11,18 @@ use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, cast};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
 
 use super::factor::Factors;
 use super::side::{Inputs, Side};
 use super::{Refusal, because};
-use crate::operators::sparse_matmul::{Adding, Multiplying, Product};
+use crate::operators::sparse_matmul::{Adding, Join, Multiplying, Product};
 
 /// The arguments of an aggregate.
 pub(super) fn arguments(aggregate: &Expr) -> Vec<Expr> {
-    function(aggregate).map(|function| function.params.args.clone()).unwrap_or_default()
+    let args = function(aggregate).map(|function| function.params.args.clone()).unwrap_or_default();
+    // Common parts of expressions come with aliases.
+    args.into_iter().map(|arg| arg.unalias_nested().data).collect()
 }
 
 fn function(aggregate: &Expr) -> Option<&AggregateFunction> {
@@ -122,6 +124,16 @@ impl Products {
             }
         }
         Ok(Arc::new(DFSchema::new_with_metadata(fields, aggregate.schema.metadata().clone())?))
+    }
+
+    /// The aggregation itself, by the columns of the product; `None` where these are no columns of it.
+    pub(super) fn join(&self, aggregate: &Aggregate, groups: &[bool]) -> Option<Join> {
+        if self.outputs.iter().any(|output| matches!(output, Output::Average)) {
+            return None;
+        }
+        let of = |is_left| (0..groups.len()).filter(move |&at| groups[at] == is_left);
+        let columns = of(true).chain(of(false)).chain(groups.len()..groups.len() + self.outputs.len());
+        Some(Join { plan: Arc::new(LogicalPlan::Aggregate(aggregate.clone())), columns: columns.collect() })
     }
 
     /// What the columns of the aggregation are, by those of the product.

@@ -1,0 +1,164 @@
+//! What is a product, and why the rest is none.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::MemTable;
+use datafusion::error::Result;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+
+use super::refusals;
+
+/// The optimized plan of a query over the tables `a` and `b` of `row, col, value, small, truth, price, name`.
+async fn optimized(select: &str) -> Result<LogicalPlan> {
+    let state = crate::extend(SessionStateBuilder::new().with_default_features())?.build();
+    let context = SessionContext::new_with_state(state);
+    let field = |name: &str, data_type| Field::new(name, data_type, true);
+    let schema = Arc::new(Schema::new(vec![
+        field("row", DataType::Int64),
+        field("col", DataType::Int64),
+        field("value", DataType::Float64),
+        field("small", DataType::Int32),
+        field("truth", DataType::Boolean),
+        field("price", DataType::Decimal128(10, 2)),
+        field("name", DataType::Utf8),
+    ]));
+    for table in ["a", "b"] {
+        context.register_table(table, Arc::new(MemTable::try_new(Arc::clone(&schema), vec![vec![]])?))?;
+    }
+    let state = context.state();
+    state.optimize(&state.create_logical_plan(select).await?)
+}
+
+/// The semirings of the products in a plan, as EXPLAIN names them.
+fn semirings(plan: &LogicalPlan) -> Vec<String> {
+    let plan = plan.display_indent().to_string();
+    let lines = plan.lines().filter_map(|line| line.trim().strip_prefix("SparseMatMul: semiring="));
+    lines.map(|line| line.split(", on=").next().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn aggregates_name_their_semirings() {
+    for (aggregate, semiring) in [
+        ("SUM(a.value * b.value)", "plus_times"),
+        ("SUM(b.value * a.value)", "plus_times"),
+        ("SUM(2 * a.value * b.value / 3)", "plus_times"),
+        ("SUM(a.value * (b.value + 1) * a.small)", "plus_times"),
+        ("SUM(a.small * b.small)", "plus_times"),
+        ("SUM(a.price * b.price)", "plus_times"),
+        ("SUM(CAST(a.small AS DOUBLE) * b.value)", "plus_times"),
+        ("SUM(a.value / b.value)", "plus_div"),
+        ("SUM(a.value / b.value / b.value)", "plus_div"),
+        ("SUM(a.value / b.value * b.value)", "plus_times"),
+        ("SUM(a.value - b.value)", "plus_plus"),
+        ("MIN(a.value + b.value)", "min_plus"),
+        ("MAX(a.col + b.row + 1)", "max_plus"),
+        ("MAX(a.value * b.value)", "max_times"),
+        ("MAX(LEAST(a.value, b.value))", "max_min"),
+        ("MIN(GREATEST(b.value, a.value, 0.5, a.value))", "min_max"),
+        ("SUM(a.value)", "plus_first"),
+        ("SUM(b.price)", "plus_second"),
+        ("MIN(b.value)", "min_second"),
+        ("COUNT(*)", "plus_pair"),
+        ("COUNT(a.value * b.value)", "plus_times"),
+        ("COUNT(a.name)", "plus_first"),
+        ("BOOL_OR(a.truth AND b.truth)", "or_and"),
+        ("BOOL_AND(a.truth OR b.truth)", "and_or"),
+        ("BOOL_OR(a.truth)", "or_first"),
+        ("AVG(a.value * b.value)", "[plus_times, plus_times]"),
+        ("SUM(a.value * b.value), COUNT(*), SUM(a.value * b.value) / COUNT(*)", "[plus_times, plus_pair]"),
+        ("SUM(a.value * b.value), MAX(a.value * b.value)", "[plus_times, max_times]"),
+    ] {
+        let select = format!("SELECT a.row, b.col, {aggregate} FROM a JOIN b ON a.col = b.row GROUP BY a.row, b.col");
+        let plan = optimized(&select).await.unwrap();
+        assert_eq!(semirings(&plan), [semiring], "{aggregate}: {:?}", refusals(&plan).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn joins_may_be_written_in_any_way() {
+    for from in [
+        "a, b WHERE b.row = a.col GROUP BY a.row, b.col",
+        "b INNER JOIN a ON b.row = a.col AND a.value > 3 WHERE b.name LIKE 'x%' GROUP BY b.col, a.row",
+        "a JOIN (SELECT row AS col, value, col AS other FROM b) b USING (col) GROUP BY a.row, b.other",
+        "(SELECT * FROM a WHERE value <> 0) a JOIN b ON a.col = b.row AND a.name = b.name GROUP BY a.row, b.col",
+        "a JOIN b ON a.col = b.row WHERE a.row <> b.col GROUP BY a.row, b.col HAVING COUNT(*) > 1 AND a.row > 5",
+        "a JOIN b ON a.col + 1 = b.small GROUP BY a.row, b.col, a.name, b.truth",
+        "a JOIN b ON a.col = b.row GROUP BY a.row * 2, coalesce(b.col, 0)",
+        "a JOIN b ON a.name = b.name GROUP BY a.col, b.row",
+        "a JOIN b ON a.col = b.row GROUP BY a.row",
+        "a CROSS JOIN b WHERE a.col = b.row GROUP BY b.col, b.row",
+    ] {
+        let plan = optimized(&format!("SELECT SUM(a.value * b.value) FROM {from}")).await.unwrap();
+        assert!(!semirings(&plan).is_empty(), "{from}: {:?}", refusals(&plan).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_product_has_a_reason() {
+    const GROUPS: &str = "GROUP BY a.row, b.col";
+    const JOIN: &str = "a JOIN b ON a.col = b.row";
+    for (aggregate, join, groups, reason) in [
+        ("SUM(a.value * b.value)", "a LEFT JOIN b ON a.col = b.row", GROUPS, "a Left join keeps rows that meet nothing"),
+        ("SUM(a.value * b.value)", "a JOIN b ON a.col IS NOT DISTINCT FROM b.row", GROUPS, "NULLs are equal in its join"),
+        ("SUM(a.value * b.value)", "a JOIN b ON a.col < b.row", GROUPS, "its join has no keys that are equal"),
+        ("SUM(a.value * b.value)", "a JOIN b ON a.value = b.value", GROUPS, "its join is on Float64"),
+        ("SUM(a.value * b.value)", JOIN, "", "it has no GROUP BY"),
+        ("SUM(a.value * b.value)", JOIN, "GROUP BY a.row + b.col", "which is of both tables or of none"),
+        (
+            "SUM(a.value * b.value)",
+            "a JOIN b ON a.col = b.row AND a.value < b.value",
+            GROUPS,
+            "its join is also on a.value < b.value, which compares more than the groups",
+        ),
+        (
+            "SUM(a.value * b.value) FILTER (WHERE a.value > b.value)",
+            JOIN,
+            GROUPS,
+            "does not take every row, as it comes",
+        ),
+        ("COUNT(DISTINCT a.value), COUNT(DISTINCT b.value)", JOIN, GROUPS, "does not take every row, as it comes"),
+        ("STDDEV(a.value * b.value)", JOIN, GROUPS, "stddev is none of SUM, MIN, MAX, COUNT, AVG, BOOL_OR, BOOL_AND"),
+        ("SUM(sqrt(a.value * b.value))", JOIN, GROUPS, "is no product of a value of each table"),
+        ("SUM(a.value * b.value + a.value)", JOIN, GROUPS, "is no sum of a value of each table"),
+        ("SUM(a.value * b.value * random())", JOIN, GROUPS, "is another value each time"),
+        ("SUM(abs(a.small) * b.small)", JOIN, GROUPS, "abs(a.small) may fail for rows that its join leaves out"),
+        ("SUM(CAST(a.name AS DOUBLE) * b.value)", JOIN, GROUPS, "may fail for rows that its join leaves out"),
+        ("SUM(a.small / b.small)", JOIN, GROUPS, "divides Int32"),
+        ("SUM(a.price * b.price * a.price)", JOIN, GROUPS, "has more than two factors, of decimals"),
+        (
+            "SUM(CAST(a.price AS DECIMAL(30, 2)) * b.price)",
+            JOIN,
+            GROUPS,
+            "may be too large for a decimal of 38 digits",
+        ),
+        ("MIN(a.name)", JOIN, GROUPS, "there is no kernel for min_first from Utf8 into Utf8"),
+        ("COUNT(LEAST(a.value, b.value))", JOIN, GROUPS, "may be NULL or not whatever its factors are"),
+        ("BOOL_OR(a.value < b.value)", JOIN, GROUPS, "is no product of a value of each table"),
+    ] {
+        let plan = optimized(&format!("SELECT {aggregate} FROM {join} {groups}")).await.unwrap();
+        assert_eq!(semirings(&plan), [""; 0], "{aggregate}");
+        let refusals = refusals(&plan).unwrap();
+        assert!(refusals.len() == 1 && refusals[0].contains(reason), "{aggregate} {groups}: {refusals:?}");
+    }
+}
+
+#[tokio::test]
+async fn other_plans_have_no_reason() {
+    for select in ["SELECT a.row, SUM(a.value) FROM a GROUP BY a.row", "SELECT a.row FROM a JOIN b ON a.col = b.row"] {
+        let plan = optimized(select).await.unwrap();
+        assert_eq!((semirings(&plan).len(), refusals(&plan).unwrap()), (0, Vec::new()), "{select}");
+    }
+}
+
+#[tokio::test]
+async fn explain_verbose_says_why() {
+    let ocelli = crate::Ocelli::builder().build().unwrap();
+    let rows = |sql: &'static str| async { ocelli.sql(sql).await.unwrap().collect().await.unwrap() };
+    rows("CREATE TABLE m (row BIGINT, col BIGINT, value DOUBLE)").await;
+    let plan = rows("EXPLAIN VERBOSE SELECT a.row, SUM(a.value * b.value) FROM m a LEFT JOIN m b ON a.col = b.row GROUP BY 1").await;
+    let plan = datafusion::arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
+    assert!(plan.contains("sparse_matmul (left alone)") && plan.contains("a Left join keeps rows"), "{plan}");
+}
