@@ -232,6 +232,12 @@ impl Tables {
         }
         let sums = sums.join(", ");
         let having = pick(random, &["", "", "", " HAVING COUNT(*) > 1"]);
+        if random.u8(0..6) == 0 {
+            let sum = self.chain(random);
+            return format!(
+                "SELECT x.g, z.h, {sum} AS s FROM {left} x JOIN {right} y ON {on} JOIN b z ON y.h = z.h GROUP BY x.g, z.h"
+            );
+        }
         match (random.u8(0..4), condition) {
             (0, "") => format!("SELECT {groups}, {sums} FROM {left} x, {right} y WHERE {on} GROUP BY {groups}{having}"),
             (0, _) => {
@@ -256,6 +262,18 @@ impl Tables {
                 "SELECT {groups}, {sums} FROM {left} x JOIN {right} y ON {on} AND ({condition}) GROUP BY {groups}{having}"
             ),
         }
+    }
+
+    /// An aggregate over three tables.
+    fn chain(&self, random: &mut Rng) -> &'static str {
+        let mut all = vec!["COUNT(*)", "SUM(x.v)", "SUM(z.v) AS m, COUNT(*)", "COUNT(y.v)"];
+        if !self.values.name.starts_with("DECIMAL") {
+            all.extend(["SUM(x.v * y.v * z.v)", "SUM(z.w * x.v)"]);
+            if !self.has_nan {
+                all.extend(["MIN(x.v + y.v + z.v)", "MAX(z.v + x.w)", "MAX(x.v * z.v)"]);
+            }
+        }
+        all[random.usize(0..all.len())]
     }
 
     fn aggregate(&self, random: &mut Rng) -> String {

@@ -96,7 +96,8 @@ async fn sums_are_spilled_too() -> Outcome {
 
 #[tokio::main]
 async fn texts_are_spilled_too() -> Outcome {
-    let texts = format!("SELECT 'row number ' || row AS t, 'key ' || row AS row, 'key ' || col AS col, value FROM ({MATRIX})");
+    let texts =
+        format!("SELECT 'row number ' || row AS t, 'key ' || row AS row, 'key ' || col AS col, value FROM ({MATRIX})");
     let square = "SELECT COUNT(*), SUM(value), SUM(LENGTH(t)), MAX(n) FROM (
         SELECT a.t, b.col, SUM(a.value * b.value) AS value, COUNT(*) AS n
         FROM m a JOIN m b ON a.col = b.row GROUP BY a.t, b.col)";

@@ -1,6 +1,7 @@
 //! [`SparseMatMulRule`] makes a product of sparse matrices of a join and its aggregation.
 
 mod aggregate;
+mod chain;
 mod factor;
 mod infallible;
 mod side;
@@ -22,6 +23,7 @@ use crate::operators::sparse_matmul::{SparseMatMul, SparseMatMulNode};
 use crate::options::OcelliOptions;
 
 use aggregate::Products;
+use chain::{Factor, add_up_first};
 use infallible::cannot_fail;
 use side::{Inputs, Side};
 
@@ -167,18 +169,16 @@ fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
             }
         }
     }
-    let matmul = SparseMatMul {
-        keys: join.on.len(),
-        left_groups: left.groups.len(),
-        right_groups: right.groups.len(),
-        products: products.products.clone(),
-    };
+    let (keys, left_groups, right_groups) = (join.on.len(), left.groups.len(), right.groups.len());
+    let mut factors = products.products.clone();
+    let left = add_up_first(left.into_plan()?, keys + left_groups, &mut factors, Factor::Left)?;
+    let right = add_up_first(right.into_plan()?, keys + right_groups, &mut factors, Factor::Right)?;
+    let matmul = SparseMatMul { keys, left_groups, right_groups, products: factors };
     let schema = products.schema(aggregate, &groups)?;
     let join = products.join(aggregate, &groups);
-    let node = SparseMatMulNode::try_new(left.into_plan()?, right.into_plan()?, matmul, join, schema)?;
+    let node = SparseMatMulNode::try_new(left, right, matmul, join, schema)?;
     finish(aggregate, node.into_plan(), &products, afterwards)
 }
-
 
 /// The columns of the aggregation, in its order, of the rows that its conditions leave.
 fn finish(

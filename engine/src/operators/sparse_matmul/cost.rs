@@ -59,7 +59,8 @@ pub(super) fn keep_join(
     let groups_of = |statistics: &Statistics, rows, groups: usize| {
         (matmul.keys..matmul.keys + groups).map(|column| distinct(statistics, rows, column)).try_fold(1, product)
     };
-    let groups = product(groups_of(&left, rows.0, matmul.left_groups)?, groups_of(&right, rows.1, matmul.right_groups))?;
+    let groups =
+        product(groups_of(&left, rows.0, matmul.left_groups)?, groups_of(&right, rows.1, matmul.right_groups))?;
     let is_better = pairs <= FEW_PAIRS.saturating_mul(rows.0.max(rows.1)) && groups <= FEW_GROUPS && groups < pairs;
     is_better.then_some(Estimate { rows, pairs, groups })
 }
@@ -93,11 +94,10 @@ mod tests {
     /// A plan of so many rows, whose columns have whole numbers below these.
     fn plan(rows: usize, below: &[i64]) -> Arc<dyn ExecutionPlan> {
         let number = |value| Precision::Exact(ScalarValue::Int64(Some(value)));
-        let columns = below.iter().map(|below| {
-            ColumnStatistics::new_unknown().with_min_value(number(0)).with_max_value(number(below - 1))
-        });
-        let statistics =
-            Statistics::default().with_num_rows(Precision::Exact(rows));
+        let columns = below
+            .iter()
+            .map(|below| ColumnStatistics::new_unknown().with_min_value(number(0)).with_max_value(number(below - 1)));
+        let statistics = Statistics::default().with_num_rows(Precision::Exact(rows));
         let statistics = columns.fold(statistics, Statistics::add_column_statistics);
         let fields: Vec<Field> =
             (0..below.len()).map(|at| Field::new(format!("c{at}"), DataType::Int64, false)).collect();

@@ -160,9 +160,7 @@ pub(super) fn batch_bytes(batch: &RecordBatch) -> Result<usize> {
         let data = column.to_data();
         // Views are 16 bytes a row, and what they look at is not in that size.
         let viewed: usize = match column.data_type() {
-            DataType::Utf8View | DataType::BinaryView => {
-                data.buffers().iter().skip(1).map(|buffer| buffer.len()).sum()
-            }
+            DataType::Utf8View | DataType::BinaryView => data.buffers().iter().skip(1).map(|buffer| buffer.len()).sum(),
             _ => 0,
         };
         Ok(sum + data.get_slice_memory_size()? + viewed)

@@ -103,9 +103,8 @@ impl PanelWriter {
         if self.waiting_rows > 0 {
             self.part()?;
         }
-        let close = |mut panel: OpenPanel| {
-            Ok(Panel { file: (panel.append)(None)?.1, rows: panel.rows, bytes: panel.bytes })
-        };
+        let close =
+            |mut panel: OpenPanel| Ok(Panel { file: (panel.append)(None)?.1, rows: panel.rows, bytes: panel.bytes });
         let files = self.files.into_iter().map(close);
         Ok(Panels { manager: self.manager, files: files.collect::<Result<_>>()? })
     }

@@ -44,7 +44,12 @@ pub(super) struct Held {
 enum Inputs {
     /// Nothing was put onto the disk.
     Memory(Arc<Held>),
-    Disk { left: Panels, right: Panels, left_parts: Vec<Vec<usize>>, right_parts: Vec<Vec<usize>> },
+    Disk {
+        left: Panels,
+        right: Panels,
+        left_parts: Vec<Vec<usize>>,
+        right_parts: Vec<Vec<usize>>,
+    },
 }
 
 /// What to multiply next.
@@ -167,7 +172,8 @@ async fn read(
             let memory = MemoryConsumer::new("SparseMatMulExec").register(pool);
             let bytes = Matrices::bytes(matmul, left_input.rows) + Matrices::bytes(matmul, right_input.rows);
             if memory.try_grow(bytes).is_ok() {
-                let held = build(left_input, right_input, Arc::clone(matmul), Arc::clone(workers), memory, time).await?;
+                let held =
+                    build(left_input, right_input, Arc::clone(matmul), Arc::clone(workers), memory, time).await?;
                 left.memory.free();
                 right.memory.free();
                 return Ok(Inputs::Memory(Arc::new(held)));

@@ -97,12 +97,42 @@ async fn joins_may_be_written_in_any_way() {
 }
 
 #[tokio::test]
+async fn chains_are_multiplied_two_at_a_time() {
+    let from = "FROM a JOIN b ON a.col = b.row JOIN a c ON b.col = c.row GROUP BY a.row, c.col";
+    for (aggregate, semirings_of) in [
+        ("SUM(a.value * b.value * c.value)", vec!["plus_times", "plus_times"]),
+        ("SUM(a.col * b.col * c.col)", vec!["plus_times", "plus_times"]),
+        ("COUNT(*)", vec!["plus_first", "plus_pair"]),
+        ("SUM(c.value)", vec!["plus_times", "plus_pair"]),
+        ("MIN(a.value + b.value + c.value)", vec!["min_plus", "min_plus"]),
+        ("SUM(a.value * c.value), COUNT(*)", vec!["[plus_times, plus_first]", "[plus_first, plus_pair]"]),
+        // What does not distribute is multiplied as it is joined.
+        ("MAX(a.value * b.value * c.value)", vec!["max_times"]),
+        ("MIN(a.col + b.col + c.col)", vec!["min_plus"]),
+        ("SUM(a.small * b.small * c.small)", vec!["plus_times"]),
+    ] {
+        let plan = optimized(&format!("SELECT {aggregate} {from}")).await.unwrap();
+        assert_eq!(semirings(&plan), semirings_of, "{aggregate}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_product_has_a_reason() {
     const GROUPS: &str = "GROUP BY a.row, b.col";
     const JOIN: &str = "a JOIN b ON a.col = b.row";
     for (aggregate, join, groups, reason) in [
-        ("SUM(a.value * b.value)", "a LEFT JOIN b ON a.col = b.row", GROUPS, "a Left join keeps rows that meet nothing"),
-        ("SUM(a.value * b.value)", "a JOIN b ON a.col IS NOT DISTINCT FROM b.row", GROUPS, "NULLs are equal in its join"),
+        (
+            "SUM(a.value * b.value)",
+            "a LEFT JOIN b ON a.col = b.row",
+            GROUPS,
+            "a Left join keeps rows that meet nothing",
+        ),
+        (
+            "SUM(a.value * b.value)",
+            "a JOIN b ON a.col IS NOT DISTINCT FROM b.row",
+            GROUPS,
+            "NULLs are equal in its join",
+        ),
         ("SUM(a.value * b.value)", "a JOIN b ON a.col < b.row", GROUPS, "its join has no keys that are equal"),
         ("SUM(a.value * b.value)", "a JOIN b ON a.value = b.value", GROUPS, "its join is on Float64"),
         ("SUM(a.value * b.value)", JOIN, "", "it has no GROUP BY"),
@@ -128,12 +158,7 @@ async fn what_is_no_product_has_a_reason() {
         ("SUM(CAST(a.name AS DOUBLE) * b.value)", JOIN, GROUPS, "may fail for rows that its join leaves out"),
         ("SUM(a.small / b.small)", JOIN, GROUPS, "divides Int32"),
         ("SUM(a.price * b.price * a.price)", JOIN, GROUPS, "has more than two factors, of decimals"),
-        (
-            "SUM(CAST(a.price AS DECIMAL(30, 2)) * b.price)",
-            JOIN,
-            GROUPS,
-            "may be too large for a decimal of 38 digits",
-        ),
+        ("SUM(CAST(a.price AS DECIMAL(30, 2)) * b.price)", JOIN, GROUPS, "may be too large for a decimal of 38 digits"),
         ("MIN(a.name)", JOIN, GROUPS, "there is no kernel for min_first from Utf8 into Utf8"),
         ("COUNT(LEAST(a.value, b.value))", JOIN, GROUPS, "may be NULL or not whatever its factors are"),
         ("BOOL_OR(a.value < b.value)", JOIN, GROUPS, "is no product of a value of each table"),
@@ -158,7 +183,9 @@ async fn explain_verbose_says_why() {
     let ocelli = crate::Ocelli::builder().build().unwrap();
     let rows = |sql: &'static str| async { ocelli.sql(sql).await.unwrap().collect().await.unwrap() };
     rows("CREATE TABLE m (row BIGINT, col BIGINT, value DOUBLE)").await;
-    let plan = rows("EXPLAIN VERBOSE SELECT a.row, SUM(a.value * b.value) FROM m a LEFT JOIN m b ON a.col = b.row GROUP BY 1").await;
+    let plan =
+        rows("EXPLAIN VERBOSE SELECT a.row, SUM(a.value * b.value) FROM m a LEFT JOIN m b ON a.col = b.row GROUP BY 1")
+            .await;
     let plan = datafusion::arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
     assert!(plan.contains("sparse_matmul (left alone)") && plan.contains("a Left join keeps rows"), "{plan}");
 }

@@ -1,0 +1,108 @@
+//! [`add_up_first`]: a chain of matrices, two at a time.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::Result;
+use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, cast, lit};
+
+use super::{Refusal, recognise};
+use crate::operators::sparse_matmul::{Adding, Multiplying, Product};
+
+/// Which factor of the products a plan has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Factor {
+    Left,
+    Right,
+}
+
+impl Factor {
+    fn of(self, product: &mut Product) -> &mut Option<usize> {
+        match self {
+            Self::Left => &mut product.left,
+            Self::Right => &mut product.right,
+        }
+    }
+}
+
+/// Where one input of a product is a join, adds up the rows of the same keys and groups first, if that is a product too.
+///
+/// ```text
+/// SparseMatMul: a.row x c.col                 SparseMatMul: a.row x c.col
+///   Projection: b.col, a.row, a.v * b.v         SparseMatMul: b.col, a.row      (the one that `add_up_first` adds)
+///     Inner Join: a.col = b.row                   Projection: …a
+///   TableScan: c                                  Projection: …b
+///                                               TableScan: c
+/// ```
+///
+/// `a.v * b.v * c.v` summed over both keys is the same as `SUM(a.v * b.v) * c.v` summed over one. That holds for what
+/// distributes: products over sums, sums of floats over minima and maxima. The columns of the plan are `named` keys and groups,
+/// and values.
+pub(super) fn add_up_first(
+    plan: LogicalPlan,
+    named: usize,
+    products: &mut [Product],
+    factor: Factor,
+) -> Result<LogicalPlan, Refusal> {
+    if !products.iter().all(distributes) {
+        return Ok(plan);
+    }
+    let column = |at: usize| Expr::Column(plan.schema().columns()[at].clone());
+    // Values of the new plan, with the types that they have to have.
+    let mut values: Vec<(Expr, Option<DataType>)> = Vec::new();
+    let mut changed = products.to_vec();
+    for product in &mut changed {
+        let (adding, data_type) = (product.adding, product.value_type.clone());
+        let value = factor.of(product);
+        let added = match (*value, adding) {
+            (Some(value), Adding::Sum) => (sum(column(named + value)), None),
+            (Some(value), Adding::Min) => (min(column(named + value)), None),
+            (Some(value), _) => (max(column(named + value)), None),
+            // Without a value, each row counts once.
+            (None, Adding::Sum) if data_type == DataType::Int64 => (count(lit(1_i64)), None),
+            (None, Adding::Sum) => {
+                (count(lit(1_i64)).alias(format!("__sparse_matmul_count_{data_type}")), Some(data_type))
+            }
+            (None, _) => continue,
+        };
+        let known = values.iter().position(|known| *known == added);
+        *value = Some(known.unwrap_or_else(|| {
+            values.push(added);
+            values.len() - 1
+        }));
+    }
+    let groups = (0..named).map(column).collect();
+    let sums = values.iter().map(|(sum, _)| sum.clone()).collect();
+    let added = match recognise(&Aggregate::try_new(Arc::new(plan.clone()), groups, sums)?) {
+        Ok(added) => added,
+        Err(Refusal::Failed(error)) => return Err(Refusal::Failed(error)),
+        Err(_) => return Ok(plan),
+    };
+    products.clone_from_slice(&changed);
+    if values.iter().all(|(_, data_type)| data_type.is_none()) {
+        return Ok(added);
+    }
+    let columns = added.schema().columns().into_iter().enumerate().map(|(at, column)| {
+        let data_type = at.checked_sub(named).and_then(|value| values[value].1.clone());
+        let name = column.name.clone();
+        match data_type {
+            Some(data_type) => cast(Expr::Column(column), data_type).alias(name),
+            None => Expr::Column(column),
+        }
+    });
+    Ok(LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(added))?))
+}
+
+/// Whether adding up one factor first gives the same.
+///
+/// Minima and maxima of whole numbers do not, which may wrap around, nor do those of products, whose factors may be negative.
+fn distributes(product: &Product) -> bool {
+    let is_kept = matches!(product.value_type, DataType::Float64 | DataType::Int64 | DataType::UInt64)
+        && product.output_type == product.value_type;
+    match (product.adding, product.multiplying) {
+        (Adding::Sum, Multiplying::Times) => is_kept,
+        (Adding::Min | Adding::Max, Multiplying::Plus) => product.value_type == DataType::Float64,
+        _ => false,
+    }
+}
