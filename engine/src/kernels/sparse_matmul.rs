@@ -22,6 +22,8 @@ mod prefetch;
 mod ring;
 mod row;
 mod scatter;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use csr::{Csr, NONE, Order};
 pub(crate) use full::{Full, multiply_full_row};
