@@ -114,7 +114,7 @@ async fn too_little_is_one_sentence() -> Outcome {
     assert_eq!(run(Some(64 << 20), MATRIX, TIMES_VECTOR).await?.0, expected);
     let ocelli = Ocelli::builder().threads(2).memory_limit(200_000).build()?;
     ocelli.sql(&format!("CREATE VIEW m AS {MATRIX}")).await?;
-    let error = ocelli.sql(SQUARE).await?.collect().await.map(|_| ()).unwrap_err();
+    let error = ocelli.sql(SQUARE).await?.collect().await.map(|_| ()).expect_err("there is too little memory");
     let sentence = explain(&error);
     assert!(sentence.starts_with("not enough memory: Failed to allocate"), "{sentence}");
     assert!(sentence.contains("SparseMatMulExec[panels]") && !sentence.contains('\n'), "{sentence}");

@@ -29,7 +29,8 @@ pub(crate) use csr::{Csr, NONE, Order};
 pub(crate) use full::{Full, multiply_full_row};
 pub(crate) use places::{Dense, Hashed, Places};
 pub(crate) use ring::{
-    Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times, Widen,
+    Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times, Value,
+    Widen,
 };
 pub(crate) use row::{Sums, Values, add_row, flops, multiply_row};
 pub(crate) use scatter::{Moving, Targets, scatter};

@@ -221,7 +221,7 @@ impl<'a> OverJoin<'a> {
         let mut conditions = Vec::new();
         let mut plan = aggregate.input.as_ref();
         let join = loop {
-            let (next, replace): (_, Box<dyn Fn(&Column) -> Option<Expr>>) = match plan {
+            let (next, replace): (_, Box<Replace>) = match plan {
                 LogicalPlan::Join(join) => break join,
                 LogicalPlan::Projection(projection) => {
                     let of = |column: &Column| {
@@ -274,8 +274,11 @@ impl<'a> OverJoin<'a> {
     }
 }
 
+/// What stands for a column.
+type Replace<'a> = dyn Fn(&Column) -> Option<Expr> + 'a;
+
 /// An expression with other expressions for its columns.
-fn substitute(expr: Expr, replace: &dyn Fn(&Column) -> Option<Expr>) -> Result<Expr> {
+fn substitute(expr: Expr, replace: &Replace<'_>) -> Result<Expr> {
     let replaced = expr.transform_down(|expr| {
         Ok(match &expr {
             Expr::Column(column) => match replace(column) {

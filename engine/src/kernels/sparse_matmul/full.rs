@@ -1,8 +1,7 @@
 //! [`Full`]: a row of the product with a sum for every column, there or not.
 
-use super::csr::Csr;
 use super::ring::Semiring;
-use super::row::{Sums, Values, each};
+use super::row::{Matrix, Sums, each};
 
 /// `[columns]` sums, and which of them are of this row. A product is added without asking whether its column is new, which
 /// pays for itself when most are not.
@@ -48,9 +47,8 @@ impl<S: Copy> Full<S> {
 /// ring over the same row are the same and need not be given again.
 pub(crate) fn multiply_full_row<R: Semiring>(
     ring: R,
-    one: R::Value,
-    (left, left_values): (&Csr, &Values<R::Value>),
-    (right, right_values): (&Csr, &Values<R::Value>),
+    (left, left_values): Matrix<'_, R::Value>,
+    (right, right_values): Matrix<'_, R::Value>,
     (row, width): (usize, usize),
     full: &mut Full<R::Sum>,
     columns: Option<&mut Vec<u32>>,
@@ -58,9 +56,9 @@ pub(crate) fn multiply_full_row<R: Semiring>(
 ) {
     full.resize(width, R::ZERO);
     for entry in left.row(row) {
-        let left_value = left_values.number(entry, one);
+        let left_value = left_values.number(entry);
         let range = right.row(left.columns()[entry] as usize);
-        each(right, right_values, range, one, |column, right_value| {
+        each(right, right_values, range, |column, right_value| {
             ring.add(&mut full.sums[column as usize], ring.multiply(left_value, right_value));
             full.marks[column as usize] = 1;
         });

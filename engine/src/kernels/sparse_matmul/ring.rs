@@ -3,10 +3,17 @@
 //! A semiring's two operations, and SQL's three truths: a product with a NULL is NULL unless [`Multiply`] says otherwise, and
 //! a NULL is not added. Numbers behave as DataFusion's do, to the bit.
 
+use std::cmp::Ordering;
 use std::marker::PhantomData;
 
 /// What the values of matrices are.
-pub(crate) trait Number: Copy + Default + PartialOrd + Send + Sync + 'static {
+pub(crate) trait Value: Copy + Default + Send + Sync + 'static {
+    /// What a matrix without values has at each entry.
+    const ONE: Self;
+}
+
+/// A value that is counted with.
+pub(crate) trait Number: Value + PartialOrd {
     /// Where a smallest one starts.
     const HIGHEST: Self;
     /// Where a largest one starts.
@@ -27,6 +34,10 @@ pub(crate) trait Widen<S> {
 
 macro_rules! float {
     ($type:ty) => {
+        impl Value for $type {
+            const ONE: Self = 1.0;
+        }
+
         impl Number for $type {
             const HIGHEST: Self = <$type>::MAX;
             const LOWEST: Self = <$type>::MIN;
@@ -59,6 +70,10 @@ float!(f32);
 
 macro_rules! integer {
     ($type:ty) => {
+        impl Value for $type {
+            const ONE: Self = 1;
+        }
+
         impl Number for $type {
             const HIGHEST: Self = <$type>::MAX;
             const LOWEST: Self = <$type>::MIN;
@@ -93,6 +108,10 @@ macro_rules! integer {
 integer!(i64);
 integer!(u64);
 integer!(i128);
+
+impl Value for bool {
+    const ONE: Self = true;
+}
 
 impl<T: Number> Widen<T> for T {
     #[inline(always)]
@@ -279,8 +298,9 @@ impl<S: Number> Add<S> for Min {
 
     #[inline(always)]
     fn add(sum: &mut S, product: S) {
-        if !(product >= *sum) {
-            *sum = product;
+        match product.partial_cmp(sum) {
+            Some(Ordering::Less) | None => *sum = product,
+            _ => {}
         }
     }
 }
@@ -294,8 +314,9 @@ impl<S: Number> Add<S> for Max {
 
     #[inline(always)]
     fn add(sum: &mut S, product: S) {
-        if !(product <= *sum) {
-            *sum = product;
+        match product.partial_cmp(sum) {
+            Some(Ordering::Greater) | None => *sum = product,
+            _ => {}
         }
     }
 }
@@ -349,8 +370,8 @@ impl<T, S, M, A> Copy for Ring<T, S, M, A> {}
 
 /// What the kernels ask of a [`Ring`].
 pub(crate) trait Semiring: Copy + Send + Sync + 'static {
-    type Value: Copy + Default + Send + Sync + 'static;
-    type Sum: Copy + Default + Send + Sync + 'static;
+    type Value: Value;
+    type Sum: Value;
     const ZERO: Self::Sum;
 
     fn multiply(self, left: Self::Value, right: Self::Value) -> Self::Sum;
@@ -362,8 +383,8 @@ pub(crate) trait Semiring: Copy + Send + Sync + 'static {
 
 impl<T, S, M, A> Semiring for Ring<T, S, M, A>
 where
-    T: Copy + Default + Send + Sync + Widen<S> + 'static,
-    S: Copy + Default + Send + Sync + 'static,
+    T: Value + Widen<S>,
+    S: Value,
     M: Multiply<T>,
     A: Add<S>,
 {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::csr::Csr;
 use super::places::Places;
 use super::prefetch::prefetch;
-use super::ring::Semiring;
+use super::ring::{Semiring, Value};
 
 /// The values of a [`Csr`], in its order.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(crate) struct Values<T> {
     pub(crate) valid: Option<Vec<bool>>,
 }
 
-impl<T: Copy> Values<T> {
+impl<T: Value> Values<T> {
     /// Has the value of an entry on its way.
     pub(crate) fn prefetch(&self, entry: usize) {
         if let Some(numbers) = &self.numbers {
@@ -25,15 +25,18 @@ impl<T: Copy> Values<T> {
     }
 
     #[inline(always)]
-    pub(crate) fn number(&self, entry: usize, one: T) -> T {
-        self.numbers.as_ref().map_or(one, |numbers| numbers[entry])
+    pub(crate) fn number(&self, entry: usize) -> T {
+        self.numbers.as_ref().map_or(T::ONE, |numbers| numbers[entry])
     }
 
     #[inline(always)]
-    pub(crate) fn nullable(&self, entry: usize, one: T) -> Option<T> {
-        self.valid.as_ref().is_none_or(|valid| valid[entry]).then(|| self.number(entry, one))
+    pub(crate) fn nullable(&self, entry: usize) -> Option<T> {
+        self.valid.as_ref().is_none_or(|valid| valid[entry]).then(|| self.number(entry))
     }
 }
+
+/// A matrix: where its entries are, and what.
+pub(crate) type Matrix<'a, T> = (&'a Csr, &'a Values<T>);
 
 /// What the products of each place have added up to.
 #[derive(Debug, Default)]
@@ -91,9 +94,8 @@ pub(crate) fn flops(left: &Csr, right: &Csr, row: usize, mut fetch: impl FnMut(u
 /// The places have to have begun with this row. Time: the number of products.
 pub(crate) fn multiply_row<R: Semiring>(
     ring: R,
-    one: R::Value,
-    (left, left_values): (&Csr, &Values<R::Value>),
-    (right, right_values): (&Csr, &Values<R::Value>),
+    (left, left_values): Matrix<'_, R::Value>,
+    (right, right_values): Matrix<'_, R::Value>,
     row: usize,
     places: &mut impl Places,
     columns: &mut Vec<u32>,
@@ -118,18 +120,18 @@ pub(crate) fn multiply_row<R: Semiring>(
     for entry in left.row(row) {
         let range = right.row(left.columns()[entry] as usize);
         if nullable {
-            let left = left_values.nullable(entry, one);
+            let left = left_values.nullable(entry);
             for other in range {
                 let place = place(right.columns()[other], columns, sums);
-                if let Some(product) = ring.multiply_nullable(left, right_values.nullable(other, one)) {
+                if let Some(product) = ring.multiply_nullable(left, right_values.nullable(other)) {
                     ring.add(&mut sums.sums[place], product);
                     sums.valid[place] = true;
                 }
             }
             continue;
         }
-        let left = left_values.number(entry, one);
-        each(right, right_values, range, one, |column, right| {
+        let left = left_values.number(entry);
+        each(right, right_values, range, |column, right| {
             let place = place(column, columns, sums);
             ring.add(&mut sums.sums[place], ring.multiply(left, right));
         });
@@ -139,9 +141,8 @@ pub(crate) fn multiply_row<R: Semiring>(
 /// [`multiply_row`] by another ring, for a row whose columns have their places already.
 pub(crate) fn add_row<R: Semiring>(
     ring: R,
-    one: R::Value,
-    (left, left_values): (&Csr, &Values<R::Value>),
-    (right, right_values): (&Csr, &Values<R::Value>),
+    (left, left_values): Matrix<'_, R::Value>,
+    (right, right_values): Matrix<'_, R::Value>,
     row: usize,
     places: &impl Places,
     start: usize,
@@ -151,18 +152,18 @@ pub(crate) fn add_row<R: Semiring>(
     for entry in left.row(row) {
         let range = right.row(left.columns()[entry] as usize);
         if nullable {
-            let left = left_values.nullable(entry, one);
+            let left = left_values.nullable(entry);
             for other in range {
                 let place = start + places.known(right.columns()[other]) as usize;
-                if let Some(product) = ring.multiply_nullable(left, right_values.nullable(other, one)) {
+                if let Some(product) = ring.multiply_nullable(left, right_values.nullable(other)) {
                     ring.add(&mut sums.sums[place], product);
                     sums.valid[place] = true;
                 }
             }
             continue;
         }
-        let left = left_values.number(entry, one);
-        each(right, right_values, range, one, |column, right| {
+        let left = left_values.number(entry);
+        each(right, right_values, range, |column, right| {
             let place = start + places.known(column) as usize;
             ring.add(&mut sums.sums[place], ring.multiply(left, right));
         });
@@ -171,10 +172,10 @@ pub(crate) fn add_row<R: Semiring>(
 
 /// The columns and values of some entries, none of which is NULL.
 #[inline(always)]
-pub(super) fn each<T: Copy>(csr: &Csr, values: &Values<T>, range: Range<usize>, one: T, mut visit: impl FnMut(u32, T)) {
+pub(super) fn each<T: Value>(csr: &Csr, values: &Values<T>, range: Range<usize>, mut visit: impl FnMut(u32, T)) {
     let columns = &csr.columns()[range.clone()];
     match &values.numbers {
         Some(numbers) => columns.iter().zip(&numbers[range]).for_each(|(&column, &value)| visit(column, value)),
-        None => columns.iter().for_each(|&column| visit(column, one)),
+        None => columns.iter().for_each(|&column| visit(column, T::ONE)),
     }
 }

@@ -1,9 +1,9 @@
 //! [`scatter`]: a product with a vector, of entries that come by.
 
-use super::csr::{Csr, NONE};
+use super::csr::NONE;
 use super::prefetch::prefetch;
 use super::ring::Semiring;
-use super::row::{Sums, Values};
+use super::row::{Matrix, Sums, Values};
 
 /// Entries ahead whose values are fetched: as many as a processor can wait for at a time.
 const AHEAD: usize = 64;
@@ -34,9 +34,8 @@ pub(crate) enum Targets<'a> {
 /// GraphBLAS", ICPP 2018, where the vector is whatever lies still.
 pub(crate) fn scatter<R: Semiring>(
     ring: R,
-    one: R::Value,
     (moving, rows, values): (Moving, &[u32], &Values<R::Value>),
-    (still, still_values): (&Csr, &Values<R::Value>),
+    (still, still_values): Matrix<'_, R::Value>,
     targets: Targets<'_>,
     sums: &mut Sums<R::Sum>,
 ) {
@@ -54,7 +53,7 @@ pub(crate) fn scatter<R: Semiring>(
                 prefetch(numbers, ahead as usize);
             }
             if row != NONE {
-                let product = multiply(values.number(entry, one), numbers[row as usize]);
+                let product = multiply(values.number(entry), numbers[row as usize]);
                 ring.add(&mut sums.sums[place as usize], product);
             }
         }
@@ -70,11 +69,11 @@ pub(crate) fn scatter<R: Semiring>(
                 Targets::Still => still.columns()[other],
             } as usize;
             if !keeps_valid {
-                let product = multiply(values.number(entry, one), still_values.number(other, one));
+                let product = multiply(values.number(entry), still_values.number(other));
                 ring.add(&mut sums.sums[place], product);
                 continue;
             }
-            let (a, b) = (values.nullable(entry, one), still_values.nullable(other, one));
+            let (a, b) = (values.nullable(entry), still_values.nullable(other));
             let (left, right) = if moving == Moving::Left { (a, b) } else { (b, a) };
             if let Some(product) = ring.multiply_nullable(left, right) {
                 ring.add(&mut sums.sums[place], product);

@@ -80,21 +80,21 @@ fn rows_agree_with_the_reference() {
                 let products = flops(left.0, right.0, row, |_| ());
                 let (mut columns, mut sums) = (Vec::new(), Sums::default());
                 dense.begin(products.min(p as usize));
-                multiply_row(plus_times, 1.0, left, right, row, &mut dense, &mut columns, &mut sums);
+                multiply_row(plus_times, left, right, row, &mut dense, &mut columns, &mut sums);
                 shown(row as u32, &columns, &sums, &mut found[0]);
                 // Another ring over the same places.
                 let mut sums = Sums::default();
                 sums.extend(columns.len(), f64::MAX, has_nulls);
-                add_row(min_plus, 1.0, left, right, row, &dense, 0, &mut sums);
+                add_row(min_plus, left, right, row, &dense, 0, &mut sums);
                 shown(row as u32, &columns, &sums, &mut found[1]);
 
                 let (mut columns, mut sums) = (Vec::new(), Sums::default());
                 hashed.begin(products.min(p as usize));
-                multiply_row(plus_times, 1.0, left, right, row, &mut hashed, &mut columns, &mut sums);
+                multiply_row(plus_times, left, right, row, &mut hashed, &mut columns, &mut sums);
                 shown(row as u32, &columns, &sums, &mut found[2]);
                 let mut sums = Sums::default();
                 sums.extend(columns.len(), f64::MAX, has_nulls);
-                add_row(min_plus, 1.0, left, right, row, &hashed, 0, &mut sums);
+                add_row(min_plus, left, right, row, &hashed, 0, &mut sums);
                 shown(row as u32, &columns, &sums, &mut found[3]);
             }
             let expected = [reference_matmul(plus_times, &a, &b), reference_matmul(min_plus, &a, &b)];
@@ -114,7 +114,7 @@ fn full_rows_agree_with_the_reference() {
         for row in 0..m as usize {
             let (mut columns, mut sums) = (Vec::new(), Sums::default());
             let at = (row, p as usize);
-            multiply_full_row(Product::new(0), 1.0, left, right, at, &mut full, Some(&mut columns), &mut sums);
+            multiply_full_row(Product::new(0), left, right, at, &mut full, Some(&mut columns), &mut sums);
             assert!(columns.is_sorted());
             shown(row as u32, &columns, &sums, &mut found);
         }
@@ -141,7 +141,7 @@ fn scattered_entries_agree_with_the_reference() {
                 let mut sums = Sums::default();
                 sums.extend(rows.max(columns) as usize, 0.0, nulls);
                 let moving = (Moving::Left, keys.as_slice(), &values);
-                scatter(Product::new(0), 1.0, moving, (&still, &still_values), targets, &mut sums);
+                scatter(Product::new(0), moving, (&still, &still_values), targets, &mut sums);
                 for ((row, column), expected) in expected {
                     let place = row.max(column) as usize;
                     let found = sums.valid.get(place).is_none_or(|valid| *valid).then(|| sums.sums[place]);
@@ -163,7 +163,7 @@ fn a_vector_with_a_value_for_each_key_needs_no_rows() {
         let mut sums = Sums::default();
         sums.extend(2, 0.0, false);
         let keys = (side, [0, 1, NONE].as_slice(), &moving);
-        scatter(quotient, 1.0, keys, (&still, &values), Targets::Moving(&[0, 1, 1]), &mut sums);
+        scatter(quotient, keys, (&still, &values), Targets::Moving(&[0, 1, 1]), &mut sums);
         assert_eq!(sums.sums, expected, "{side:?}");
     }
 }

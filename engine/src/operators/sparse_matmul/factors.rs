@@ -166,12 +166,8 @@ where
         let Typed { ring, left, right, .. } = self.factors.as_ref();
         let (left, right) = ((row.left, left), (row.right, right));
         match places {
-            AnyPlaces::Dense(places) => {
-                multiply_row(*ring, R::Value::ONE, left, right, row.row, places, columns, &mut self.sums)
-            }
-            AnyPlaces::Hashed(places) => {
-                multiply_row(*ring, R::Value::ONE, left, right, row.row, places, columns, &mut self.sums)
-            }
+            AnyPlaces::Dense(places) => multiply_row(*ring, left, right, row.row, places, columns, &mut self.sums),
+            AnyPlaces::Hashed(places) => multiply_row(*ring, left, right, row.row, places, columns, &mut self.sums),
         }
     }
 
@@ -181,12 +177,8 @@ where
         self.sums.extend(columns, R::ZERO, left.valid.is_some() || right.valid.is_some());
         let (left, right) = ((row.left, left), (row.right, right));
         match places {
-            AnyPlaces::Dense(places) => {
-                add_row(*ring, R::Value::ONE, left, right, row.row, places, start, &mut self.sums)
-            }
-            AnyPlaces::Hashed(places) => {
-                add_row(*ring, R::Value::ONE, left, right, row.row, places, start, &mut self.sums)
-            }
+            AnyPlaces::Dense(places) => add_row(*ring, left, right, row.row, places, start, &mut self.sums),
+            AnyPlaces::Hashed(places) => add_row(*ring, left, right, row.row, places, start, &mut self.sums),
         }
     }
 
@@ -194,7 +186,7 @@ where
         let Typed { ring, left, right, .. } = self.factors.as_ref();
         let (left, right) = ((row.left, left), (row.right, right));
         let at = (row.row, width);
-        multiply_full_row(*ring, R::Value::ONE, left, right, at, &mut self.full, columns, &mut self.sums);
+        multiply_full_row(*ring, left, right, at, &mut self.full, columns, &mut self.sums);
     }
 
     fn take(&mut self) -> Result<ArrayRef> {
@@ -310,7 +302,7 @@ where
             self.sums.start_valid(met);
         }
         let still = (still, still_values);
-        scatter(*ring, R::Value::ONE, (moving, rows, &values), still, targets, &mut self.sums);
+        scatter(*ring, (moving, rows, &values), still, targets, &mut self.sums);
         Ok(())
     }
 
@@ -321,7 +313,7 @@ where
         }
         let ring = self.still.ring;
         for (at, &place) in places.iter().enumerate() {
-            if let Some(sum) = sums.nullable(at, R::ZERO) {
+            if let Some(sum) = sums.nullable(at) {
                 ring.add(&mut self.sums.sums[place as usize], sum);
                 if let Some(valid) = self.sums.valid.get_mut(place as usize) {
                     *valid = true;

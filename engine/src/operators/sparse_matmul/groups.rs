@@ -47,7 +47,7 @@ impl Groups {
         let mut values = group_values(fields)?;
         let mut found = Vec::new();
         for batch in 0..columns[0].len() {
-            let arrays: Vec<ArrayRef> = columns.iter().map(|column| column[batch].clone()).collect();
+            let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column[batch])).collect();
             values.intern(&arrays, &mut found)?;
             for number in &found {
                 numbers.push(small(*number)?);
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn a_narrow_type_has_a_null_beyond_its_largest_value() {
         let column = vec![cast(&integers_of(&[Some(127), Some(-128), None]), &DataType::Int8).unwrap()];
-        let (groups, numbers) = Groups::new(&[column.clone()], &field(DataType::Int8), 3).unwrap();
+        let (groups, numbers) = Groups::new(std::slice::from_ref(&column), &field(DataType::Int8), 3).unwrap();
         assert_eq!(groups.take(&numbers).unwrap(), column);
     }
 
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn texts_are_groups_too() {
         let column: ArrayRef = Arc::new(StringArray::from(vec!["b", "a", "b"]));
-        let (groups, numbers) = Groups::new(&[vec![column.clone()]], &field(DataType::Utf8), 3).unwrap();
+        let (groups, numbers) = Groups::new(&[vec![Arc::clone(&column)]], &field(DataType::Utf8), 3).unwrap();
         assert_eq!((groups.count(), &groups.take(&numbers).unwrap()[0]), (2, &column));
     }
 

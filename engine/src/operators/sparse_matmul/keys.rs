@@ -1,6 +1,7 @@
 //! [`Keys`]: numbers for the values on which two tables are joined.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::{cast, max, min};
@@ -82,7 +83,7 @@ impl Keys {
         let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
         let mut numbers = HashMap::new();
         for batch in 0..columns.first().map_or(0, Vec::len) {
-            let arrays: Vec<ArrayRef> = columns.iter().map(|column| column[batch].clone()).collect();
+            let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column[batch])).collect();
             let rows = converter.convert_columns(&arrays)?;
             for (at, row) in rows.iter().enumerate() {
                 if arrays.iter().all(|array| !array.is_null(at)) && !numbers.contains_key(row.as_ref()) {

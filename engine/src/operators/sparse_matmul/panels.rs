@@ -33,10 +33,12 @@ struct Panel {
     bytes: usize,
 }
 
+type Append = dyn FnMut(Option<&RecordBatch>) -> Result<(usize, Option<Arc<dyn SpillFile>>)> + Send;
+
 /// A panel that is being written.
 struct OpenPanel {
     /// Appends a batch and gives its bytes, or ends the file and gives it: DataFusion's type for an open file has no name out here.
-    append: Box<dyn FnMut(Option<&RecordBatch>) -> Result<(usize, Option<Arc<dyn SpillFile>>)> + Send>,
+    append: Box<Append>,
     rows: usize,
     bytes: usize,
 }

@@ -13,7 +13,8 @@ use datafusion::common::internal_err;
 use datafusion::error::Result;
 
 use crate::kernels::sparse_matmul::{
-    Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times, Widen,
+    Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times, Value,
+    Widen,
 };
 
 /// What the products of a group are added up by.
@@ -150,7 +151,7 @@ impl Product {
     fn float<T, S, A, V>(&self, visitor: V) -> Result<V::Output>
     where
         T: Number + Column + Widen<S>,
-        S: Column + Send + Sync + 'static,
+        S: Column,
         A: Add<S>,
         V: Visitor,
     {
@@ -163,7 +164,7 @@ impl Product {
     fn number<T, S, A, V>(&self, bits: u32, visitor: V) -> Result<V::Output>
     where
         T: Number + Column + Widen<S>,
-        S: Column + Send + Sync + 'static,
+        S: Column,
         A: Add<S>,
         V: Visitor,
     {
@@ -190,10 +191,7 @@ impl Product {
 }
 
 /// Numbers that a kernel reads from Arrow and writes to it.
-pub(super) trait Column: Copy + Default {
-    /// What a factor that is not there is.
-    const ONE: Self;
-
+pub(super) trait Column: Value {
     /// Appends the values of an array of a [`Product::value_type`]. Those of NULLs are anything.
     fn read(array: &dyn Array, values: &mut Vec<Self>) -> Result<()>;
 
@@ -202,10 +200,8 @@ pub(super) trait Column: Copy + Default {
 }
 
 macro_rules! column {
-    ($native:ty, $one:expr, $wide:expr, $arrow:ty, $array:ty) => {
+    ($native:ty, $wide:expr, $arrow:ty, $array:ty) => {
         impl Column for $native {
-            const ONE: Self = $one;
-
             fn read(array: &dyn Array, values: &mut Vec<Self>) -> Result<()> {
                 // Widening keeps each value as it is.
                 values.extend_from_slice(cast(array, &$wide)?.as_primitive::<$arrow>().values());
@@ -219,14 +215,12 @@ macro_rules! column {
     };
 }
 
-column!(f64, 1.0, DataType::Float64, Float64Type, Float64Array);
-column!(f32, 1.0, DataType::Float32, Float32Type, Float32Array);
-column!(i64, 1, DataType::Int64, Int64Type, Int64Array);
-column!(u64, 1, DataType::UInt64, UInt64Type, UInt64Array);
+column!(f64, DataType::Float64, Float64Type, Float64Array);
+column!(f32, DataType::Float32, Float32Type, Float32Array);
+column!(i64, DataType::Int64, Int64Type, Int64Array);
+column!(u64, DataType::UInt64, UInt64Type, UInt64Array);
 
 impl Column for i128 {
-    const ONE: Self = 1;
-
     fn read(array: &dyn Array, values: &mut Vec<Self>) -> Result<()> {
         values.extend_from_slice(array.as_primitive::<Decimal128Type>().values());
         Ok(())
@@ -238,8 +232,6 @@ impl Column for i128 {
 }
 
 impl Column for bool {
-    const ONE: Self = true;
-
     fn read(array: &dyn Array, values: &mut Vec<Self>) -> Result<()> {
         values.extend(array.as_boolean().values().iter());
         Ok(())
