@@ -15,6 +15,7 @@ mod random_queries;
 mod requirement;
 mod resize;
 mod sparse_examples;
+mod sparse_frames;
 mod sparse_memory;
 mod tidy;
 
@@ -40,6 +41,7 @@ fn main() {
     trials.extend(random_queries::trials());
     trials.extend(resize::trials());
     trials.extend(sparse_examples::trials());
+    trials.extend(sparse_frames::trials());
     trials.extend(sparse_memory::trials());
     trials.extend(tidy::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

@@ -83,7 +83,13 @@ fn schema(error: &SchemaError) -> String {
             format!("column '{}' does not exist: there is no table here", field.name)
         }
         SchemaError::FieldNotFound { field, valid_fields } => {
-            let names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            let mut names: Vec<&str> = Vec::new();
+            for field in valid_fields {
+                // Tables that are joined may have columns of one name.
+                if !names.contains(&field.name.as_str()) {
+                    names.push(&field.name);
+                }
+            }
             let (name, hint) = (field.flat_name(), case_hint(field, &names));
             format!("column '{name}' does not exist{hint}; the columns are {}", names.join(", "))
         }
@@ -133,6 +139,15 @@ fn plain(text: &str) -> String {
     {
         let known = known.trim_start_matches("Valid parameters are: [");
         return format!("parameter '{name}' does not exist; the parameters are {known}");
+    }
+    if let Some(product) = between(&text, "Cannot coerce arithmetic expression ", " to valid types") {
+        return format!(
+            "{product} cannot be computed; arithmetic takes numbers, which CAST(… AS DOUBLE) makes of texts"
+        );
+    }
+    let of_truths = "Cannot infer common argument type for logical boolean operation ";
+    if let Some(operation) = text.strip_prefix(of_truths) {
+        return format!("{operation} cannot be computed; AND and OR take truths, which comparisons give");
     }
     if let Some((name, _)) = text.strip_prefix("Config value \"").and_then(|rest| rest.split_once("\" not found on ")) {
         return format!("option '{name}' does not exist; SHOW ALL lists the options");
@@ -261,6 +276,14 @@ mod tests {
             (
                 "Unknown parameter name 'm'. Valid parameters are: [image, model]",
                 "parameter 'm' does not exist; the parameters are image, model",
+            ),
+            (
+                "Cannot coerce arithmetic expression Utf8 * Float64 to valid types",
+                "Utf8 * Float64 cannot be computed; arithmetic takes numbers, which CAST(… AS DOUBLE) makes of texts",
+            ),
+            (
+                "Cannot infer common argument type for logical boolean operation Float64 AND Float64",
+                "Float64 AND Float64 cannot be computed; AND and OR take truths, which comparisons give",
             ),
             (
                 "Config value \"nope\" not found on OcelliOptions",

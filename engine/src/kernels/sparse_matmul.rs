@@ -17,6 +17,8 @@
 
 mod csr;
 mod full;
+mod number;
+mod operation;
 mod places;
 mod prefetch;
 mod ring;
@@ -27,10 +29,9 @@ mod tests;
 
 pub(crate) use csr::{Csr, NONE, Order};
 pub(crate) use full::{Full, multiply_full_row};
+pub(crate) use number::{Float, Number, Value, Widen};
+pub(crate) use operation::{Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Or, Over, Plus, Sum, Times};
 pub(crate) use places::{Dense, Hashed, Places};
-pub(crate) use ring::{
-    Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times, Value,
-    Widen,
-};
+pub(crate) use ring::{Ring, Semiring};
 pub(crate) use row::{Sums, Values, add_row, flops, multiply_row};
-pub(crate) use scatter::{Moving, Targets, scatter};
+pub(crate) use scatter::{Moving, Targets, add_sums, scatter};

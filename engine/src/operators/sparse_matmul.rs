@@ -11,6 +11,8 @@ mod cost;
 mod exec;
 mod factors;
 mod groups;
+mod growing_groups;
+mod indexed;
 mod input;
 mod kept_join;
 mod keys;
@@ -19,6 +21,7 @@ mod planner;
 mod prepare;
 mod product;
 mod rows;
+mod still;
 mod stream;
 mod vector;
 
@@ -27,10 +30,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::{DFSchemaRef, internal_err};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
 use crate::error::Error;
+use crate::kernels::sparse_matmul::NONE;
 
 pub(crate) use planner::SparseMatMulPlanner;
 pub(crate) use product::{Adding, Multiplying, Product};
@@ -166,12 +170,34 @@ impl PartialOrd for SparseMatMulNode {
     }
 }
 
-/// More things than 32 bits can number.
-fn too_many(what: &'static str) -> DataFusionError {
-    Error::SparseTooLarge { what }.into()
+/// The next number, of things of which there are so many.
+///
+/// # Errors
+/// When there are more than 32 bits can number, one of which stands for none.
+fn number(count: usize, what: &'static str) -> Result<u32> {
+    match u32::try_from(count) {
+        Ok(number) if number < NONE => Ok(number),
+        _ => Err(Error::SparseTooLarge { what }.into()),
+    }
 }
 
 /// An error of ours.
 fn not_reached<T>(claim: &str) -> Result<T> {
     internal_err!("SparseMatMul: {claim}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_end_before_the_one_that_stands_for_none() {
+        assert_eq!(number(4_294_967_294, "groups").unwrap(), u32::MAX - 1);
+        for count in [4_294_967_295, 4_294_967_296, usize::MAX] {
+            let error = number(count, "groups").unwrap_err();
+            let sentence =
+                "a sparse product holds at most 4,294,967,294 groups; SET ocelli.sparse_matmul = false runs the join";
+            assert_eq!(crate::explain(&error), sentence);
+        }
+    }
 }

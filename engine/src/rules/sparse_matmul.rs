@@ -4,19 +4,19 @@ mod aggregate;
 mod chain;
 mod factor;
 mod infallible;
+mod over_join;
 mod side;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, JoinType, NullEquality};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Filter, Join, LogicalPlan, Projection};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Filter, LogicalPlan, Projection};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::operators::sparse_matmul::{SparseMatMul, SparseMatMulNode};
@@ -25,6 +25,7 @@ use crate::options::OcelliOptions;
 use aggregate::Products;
 use chain::{Factor, add_up_first};
 use infallible::cannot_fail;
+use over_join::OverJoin;
 use side::{Inputs, Side};
 
 /// Replaces an aggregation over an inner join by a [`SparseMatMulNode`].
@@ -111,7 +112,8 @@ fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
     let mut over = OverJoin::find(aggregate)?;
     let join = over.join;
     if join.join_type != JoinType::Inner {
-        return because(format!("a {} join keeps rows that meet nothing, or some of one table", join.join_type));
+        let kind = join.join_type.to_string().to_uppercase();
+        return because(format!("a {kind} join keeps rows that meet nothing, or some of one table"));
     }
     if join.null_equality != NullEquality::NullEqualsNothing {
         return because("NULLs are equal in its join");
@@ -133,7 +135,7 @@ fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
             return because(format!("its join compares {left_type} with {right_type}"));
         }
         if left_type.is_floating() || left_type.is_nested() {
-            return because(format!("its join is on {left_type}"));
+            return because(format!("its join is on {left_type}, whose equal values may have different bits"));
         }
         left.keys.push(left_key.clone());
         right.keys.push(right_key.clone());
@@ -143,7 +145,7 @@ fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
     for group in &over.groups {
         let is_left = match inputs.of(group) {
             Some(is_left) => is_left,
-            None => return because(format!("it groups by {group}, which is of both tables or of none")),
+            None => return because(format!("it groups by {group}, which is not of one table alone")),
         };
         if is_left {
             left.groups.push(group.clone())
@@ -201,104 +203,4 @@ fn finish(
         Arc::new(plan),
         Arc::clone(&aggregate.schema),
     )?))
-}
-
-/// An aggregation, by the columns of the join that is below it.
-struct OverJoin<'a> {
-    aggregate: &'a Aggregate,
-    join: &'a Join,
-    groups: Vec<Expr>,
-    /// Of each aggregate.
-    arguments: Vec<Vec<Expr>>,
-    /// Filters between the two.
-    conditions: Vec<Expr>,
-}
-
-impl<'a> OverJoin<'a> {
-    fn find(aggregate: &'a Aggregate) -> Result<Self, Refusal> {
-        let mut groups = aggregate.group_expr.clone();
-        let mut arguments: Vec<Vec<Expr>> = aggregate.aggr_expr.iter().map(aggregate::arguments).collect();
-        let mut conditions = Vec::new();
-        let mut plan = aggregate.input.as_ref();
-        let join = loop {
-            let (next, replace): (_, Box<Replace>) = match plan {
-                LogicalPlan::Join(join) => break join,
-                LogicalPlan::Projection(projection) => {
-                    let of = |column: &Column| {
-                        let at = projection.schema.maybe_index_of_column(column)?;
-                        Some(projection.expr[at].clone().unalias_nested().data)
-                    };
-                    (projection.input.as_ref(), Box::new(of))
-                }
-                LogicalPlan::SubqueryAlias(alias) => {
-                    let of = |column: &Column| {
-                        let at = alias.schema.maybe_index_of_column(column)?;
-                        Some(Expr::Column(Column::from(alias.input.schema().qualified_field(at))))
-                    };
-                    (alias.input.as_ref(), Box::new(of))
-                }
-                LogicalPlan::Filter(filter) => {
-                    conditions.extend(split_conjunction_owned(filter.predicate.clone()));
-                    plan = filter.input.as_ref();
-                    continue;
-                }
-                _ => return Err(Refusal::NoJoin),
-            };
-            for expr in groups.iter_mut().chain(arguments.iter_mut().flatten()).chain(&mut conditions) {
-                *expr = substitute(expr.clone(), replace.as_ref())?;
-            }
-            plan = next;
-        };
-        let all = groups.iter().chain(arguments.iter().flatten()).chain(&conditions);
-        if let Some(volatile) = all.into_iter().find(|expr| expr.is_volatile()) {
-            return because(format!("{volatile} is another value each time"));
-        }
-        Ok(Self { aggregate, join, groups, arguments, conditions })
-    }
-
-    /// A condition on columns of both inputs, by the columns of the groups.
-    fn of_groups(&self, condition: &Expr) -> Result<Expr, Refusal> {
-        let names = self.aggregate.schema.columns();
-        let by_groups = condition.clone().transform_down(|expr| {
-            Ok(match self.groups.iter().position(|group| *group == expr) {
-                Some(at) => Transformed::yes(Expr::Column(names[at].clone())).with_jump(),
-                None => Transformed::no(expr),
-            })
-        });
-        let by_groups = by_groups.data()?;
-        let known: HashSet<&Column> = names[..self.groups.len()].iter().collect();
-        if by_groups.column_refs().iter().all(|column| known.contains(column)) {
-            return Ok(by_groups);
-        }
-        because(format!("its join is also on {condition}, which compares more than the groups"))
-    }
-}
-
-/// What stands for a column.
-type Replace<'a> = dyn Fn(&Column) -> Option<Expr> + 'a;
-
-/// An expression with other expressions for its columns.
-fn substitute(expr: Expr, replace: &Replace<'_>) -> Result<Expr> {
-    let replaced = expr.transform_down(|expr| {
-        Ok(match &expr {
-            Expr::Column(column) => match replace(column) {
-                Some(other) => Transformed::yes(other).with_jump(),
-                None => Transformed::no(expr),
-            },
-            _ => Transformed::no(expr),
-        })
-    });
-    replaced.data()
-}
-
-trait Jump {
-    /// What was put in is not looked at again.
-    fn with_jump(self) -> Self;
-}
-
-impl<T> Jump for Transformed<T> {
-    fn with_jump(mut self) -> Self {
-        self.tnr = TreeNodeRecursion::Jump;
-        self
-    }
 }

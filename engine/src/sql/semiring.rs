@@ -111,8 +111,8 @@ impl FromStr for Semiring {
         });
         found.ok_or_else(|| {
             format!(
-                "semiring '{name}' is not known; known: plus, min or max, _ and times, plus, div, min, max, first, second or \
-                 pair, as in 'min_plus'; or or and, _ and and, or, first or second, as in 'or_and'"
+                "semiring '{name}' is not known; known: {{plus|min|max}}_{{times|plus|div|min|max|first|second|pair}} and \
+                 {{or|and}}_{{and|or|first|second}}, as in 'min_plus'"
             )
         })
     }
@@ -152,7 +152,7 @@ mod tests {
         for name in ["", "plus", "plus_minus", "times_plus", "or_times", "plus_and"] {
             let problem = name.parse::<Semiring>().unwrap_err();
             assert!(
-                problem.starts_with(&format!("semiring '{name}' is not known; known: plus, min or max")),
+                problem.starts_with(&format!("semiring '{name}' is not known; known: {{plus|min|max}}_")),
                 "{problem}"
             );
         }

@@ -24,6 +24,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::Sql;
 use super::semiring::Semiring;
 use crate::error::Error;
+use crate::matrix_market::MatrixMarket;
 
 /// Puts the SQL of our table functions in the place of their calls.
 ///
@@ -139,9 +140,9 @@ const FUNCTIONS: [TableFunction; 5] = [
         syntax: "read_mtx('file.mtx')",
         tables: 1,
         options: &[],
-        sql: |call| match call.tables[0].starts_with('\'') {
-            true => Ok(format!("SELECT * FROM {}", call.tables[0])),
-            false => Err("the file is a text in quotes".to_owned()),
+        sql: |call| match call.tables[0].strip_prefix('\'').and_then(|name| name.strip_suffix('\'')) {
+            Some(name) if MatrixMarket::has_name(name) => Ok(format!("SELECT * FROM {}", call.tables[0])),
+            _ => Err(format!("{} is no Matrix Market file; '….mtx' and '….mtx.gz' are, in quotes", call.tables[0])),
         },
     },
 ];
@@ -182,9 +183,15 @@ impl TableFunction {
                     let Value::SingleQuotedString(text) = &value.value else {
                         return Err(format!("{name} must be a text in quotes, got {arg}"));
                     };
+                    if call.option(&name).is_some() {
+                        return Err(format!("option '{name}' is given twice"));
+                    }
                     call.options.push((name, text.clone()));
                 }
-                other => return Err(format!("{other} is not expected")),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) => {
+                    return Err(format!("{arg} stands behind an option; tables come first"));
+                }
+                other => return Err(format!("{other} is no table")),
             }
         }
         match (call.tables.len(), self.tables) {
@@ -200,13 +207,13 @@ fn table(arg: &Expr) -> Result<String, String> {
     match arg {
         Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => Ok(arg.to_string()),
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => Ok(arg.to_string()),
-        _ => Err(format!("{arg} is no table; a name, a name in quotes or a query in parentheses is")),
+        _ => Err(format!("{arg} is no table; give a name, a name in quotes, or a query in parentheses")),
     }
 }
 
 impl Call {
     fn option(&self, name: &str) -> Option<&str> {
-        self.options.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.options.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The name of a column, in quotes.

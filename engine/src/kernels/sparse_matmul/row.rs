@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::csr::Csr;
+use super::number::Value;
 use super::places::Places;
 use super::prefetch::prefetch;
-use super::ring::{Semiring, Value};
+use super::ring::Semiring;
 
 /// The values of a [`Csr`], in its order.
 #[derive(Debug, Default)]
@@ -17,6 +18,11 @@ pub(crate) struct Values<T> {
 }
 
 impl<T: Value> Values<T> {
+    pub(crate) fn bytes(&self) -> usize {
+        let numbers = self.numbers.as_ref().map_or(0, |numbers| numbers.len() * size_of::<T>());
+        numbers + self.valid.as_ref().map_or(0, Vec::len)
+    }
+
     /// Has the value of an entry on its way.
     pub(crate) fn prefetch(&self, entry: usize) {
         if let Some(numbers) = &self.numbers {

@@ -82,3 +82,15 @@ pub(crate) fn scatter<R: Semiring>(
         }
     }
 }
+
+/// `[places of one] -> [places of another]`: adds sums to others of the same ring, each to the place that is given for it.
+pub(crate) fn add_sums<R: Semiring>(ring: R, from: &Values<R::Sum>, places: &[u32], to: &mut Sums<R::Sum>) {
+    for (at, &place) in places.iter().enumerate() {
+        if let Some(sum) = from.nullable(at) {
+            ring.add(&mut to.sums[place as usize], sum);
+            if let Some(valid) = to.valid.get_mut(place as usize) {
+                *valid = true;
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 
+use super::number;
 use crate::kernels::sparse_matmul::NONE;
 
 /// A number for each value of the key columns of one table, which the other table's values are looked up in.
@@ -74,7 +75,7 @@ impl Keys {
             let mut numbers = HashMap::with_capacity(rows);
             for array in column {
                 for value in integers(array)?.as_primitive::<Int64Type>().iter().flatten() {
-                    let next = number(numbers.len())?;
+                    let next = number(numbers.len(), "different keys")?;
                     numbers.entry(value).or_insert(next);
                 }
             }
@@ -87,7 +88,7 @@ impl Keys {
             let rows = converter.convert_columns(&arrays)?;
             for (at, row) in rows.iter().enumerate() {
                 if arrays.iter().all(|array| !array.is_null(at)) && !numbers.contains_key(row.as_ref()) {
-                    let next = number(numbers.len())?;
+                    let next = number(numbers.len(), "different keys")?;
                     numbers.insert(row.as_ref().into(), next);
                 }
             }
@@ -104,11 +105,23 @@ impl Keys {
         }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Range { .. } => 0,
+            // Hash tables are at least half full, with a byte beside each place.
+            Self::Integers(numbers) => numbers.capacity() * (size_of::<(i64, u32)>() + 1),
+            Self::Rows { numbers, .. } => {
+                let keys: usize = numbers.keys().map(|key| key.len()).sum();
+                keys + numbers.capacity() * (size_of::<(Box<[u8]>, u32)>() + 1)
+            }
+        }
+    }
+
     /// Appends the numbers of a batch of keys; [`NONE`] for a NULL, which equals nothing, and for what the other table lacks.
     pub(super) fn find(&self, arrays: &[ArrayRef], numbers: &mut Vec<u32>) -> Result<()> {
         match self {
             Self::Range { low, span } => {
-                let number = |value: i64| match value.wrapping_sub(*low) as u64 {
+                let distance = |value: i64| match value.wrapping_sub(*low) as u64 {
                     distance if distance < *span as u64 => distance as u32,
                     _ => NONE,
                 };
@@ -116,8 +129,8 @@ impl Keys {
                 let integers = integers.as_primitive::<Int64Type>();
                 match integers.null_count() {
                     // The loop without questions is the one that the compiler makes wide.
-                    0 => numbers.extend(integers.values().iter().map(|&value| number(value))),
-                    _ => numbers.extend(integers.iter().map(|value| value.map_or(NONE, number))),
+                    0 => numbers.extend(integers.values().iter().map(|&value| distance(value))),
+                    _ => numbers.extend(integers.iter().map(|value| value.map_or(NONE, distance))),
                 }
                 Ok(())
             }
@@ -134,13 +147,6 @@ impl Keys {
                 Ok(())
             }
         }
-    }
-}
-
-fn number(count: usize) -> Result<u32> {
-    match u32::try_from(count) {
-        Ok(number) if number < NONE => Ok(number),
-        _ => Err(super::too_many("different keys")),
     }
 }
 

@@ -13,6 +13,7 @@ use futures::future::{BoxFuture, Shared};
 
 use super::SparseMatMul;
 use super::exec::join;
+use super::indexed::index_bytes;
 use super::input::{Input, Reader, Side, batch_bytes};
 use super::panels::Panels;
 use super::rows::Matrices;
@@ -141,7 +142,7 @@ impl Preparation {
             let (left_part, right_part) = (&left_parts[pair % left_parts.len()], &right_parts[pair / left_parts.len()]);
             for (panels, part) in [(left, left_part), (right, right_part)] {
                 let (rows, bytes) = panels.size(part);
-                memory.try_grow(bytes + Matrices::bytes(&matmul, rows))?;
+                memory.try_grow(bytes + index_bytes(&matmul, rows))?;
             }
             let (left, right) = (input(left, left_part).await?, input(right, right_part).await?);
             build(left, right, matmul, workers, memory, time).await
@@ -170,7 +171,7 @@ async fn read(
     let (left_side, right_side) = match (left_side, right_side) {
         (Side::Memory(left_input), Side::Memory(right_input)) => {
             let memory = MemoryConsumer::new("SparseMatMulExec").register(pool);
-            let bytes = Matrices::bytes(matmul, left_input.rows) + Matrices::bytes(matmul, right_input.rows);
+            let bytes = index_bytes(matmul, left_input.rows) + index_bytes(matmul, right_input.rows);
             if memory.try_grow(bytes).is_ok() {
                 let held =
                     build(left_input, right_input, Arc::clone(matmul), Arc::clone(workers), memory, time).await?;
@@ -188,7 +189,7 @@ async fn read(
         MemoryLimit::Infinite | MemoryLimit::Unknown => f64::MAX,
     };
     let parts = |panels: &Panels, share: f64| {
-        panels.parts((limit * share) as usize, |rows, bytes| bytes + Matrices::bytes(matmul, rows))
+        panels.parts((limit * share) as usize, |rows, bytes| bytes + index_bytes(matmul, rows))
     };
     let (left_parts, right_parts) = (parts(&left, LEFT_SHARE), parts(&right, RIGHT_SHARE));
     Ok(Inputs::Disk { left, right, left_parts, right_parts })
@@ -208,6 +209,6 @@ async fn build(
         workers.pool().run(|| Matrices::new(&matmul, left, right))
     });
     let matrices = Arc::new(join(task).await??);
-    memory.resize(matrices.held_bytes());
+    memory.try_resize(matrices.held_bytes())?;
     Ok(Held { matrices, _memory: memory })
 }

@@ -13,8 +13,8 @@ use datafusion::common::internal_err;
 use datafusion::error::Result;
 
 use crate::kernels::sparse_matmul::{
-    Add, AllTrue, And, AnyTrue, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times, Value,
-    Widen,
+    Add, AllTrue, And, AnyTrue, Float, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times,
+    Value, Widen,
 };
 
 /// What the products of a group are added up by.
@@ -106,6 +106,11 @@ impl Product {
         self.visit(Nothing).is_ok()
     }
 
+    /// Bytes of a value in a kernel, at most.
+    pub(super) fn width(&self) -> usize {
+        if self.value_type.is_decimal() { size_of::<i128>() } else { size_of::<u64>() }
+    }
+
     /// Has the visitor see the ring of these types.
     ///
     /// # Errors
@@ -150,7 +155,7 @@ impl Product {
 
     fn float<T, S, A, V>(&self, visitor: V) -> Result<V::Output>
     where
-        T: Number + Column + Widen<S>,
+        T: Float + Column + Widen<S>,
         S: Column,
         A: Add<S>,
         V: Visitor,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{FieldRef, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 
 use super::SparseMatMul;
 use super::factors::{AnyPlaces, Block, Factors, Row, factors};
 use super::groups::Groups;
+use super::indexed::{Indexed, RowsAre};
 use super::input::Input;
 use super::keys::Keys;
 use crate::kernels::sparse_matmul::{Csr, Dense, Hashed, flops};
@@ -51,12 +52,12 @@ impl Matrices {
         let types = right.types(keys.clone());
         let known = Keys::new(right.columns(keys), &types)?;
         let (left, right) = rayon::join(
-            || Side::new(&left, matmul.keys, matmul.left_groups, &known, true),
-            || Side::new(&right, matmul.keys, matmul.right_groups, &known, false),
+            || Indexed::new(&left, matmul.keys, matmul.left_groups, &known, RowsAre::Groups),
+            || Indexed::new(&right, matmul.keys, matmul.right_groups, &known, RowsAre::Keys),
         );
         let (left, right) = (left?, right?);
         let factors = matmul.products.iter().map(|product| {
-            let column = |side: &Side<'_>, value: Option<usize>, groups| {
+            let column = |side: &Indexed<'_>, value: Option<usize>, groups| {
                 value.map(|value| side.input.column(matmul.keys + groups + value))
             };
             factors(
@@ -75,54 +76,16 @@ impl Matrices {
         })
     }
 
-    /// Bytes for so many rows of each side, beside the rows themselves.
-    pub(super) fn bytes(matmul: &SparseMatMul, rows: usize) -> usize {
-        Csr::bytes(rows, rows) + rows * (2 * size_of::<u32>() + matmul.products.len() * size_of::<u64>())
-    }
-
     /// Bytes that are held when they are built.
     pub(super) fn held_bytes(&self) -> usize {
-        let values = size_of::<u64>() * self.factors.len();
-        let matrices = [&self.left, &self.right].map(|csr| csr.bytes_held() + csr.entries() * values);
-        matrices.iter().sum::<usize>() + self.left_groups.bytes() + self.right_groups.bytes()
+        let matrices = self.left.bytes_held() + self.right.bytes_held();
+        let values: usize = self.factors.iter().map(|factors| factors.held_bytes()).sum();
+        matrices + values + self.left_groups.bytes() + self.right_groups.bytes()
     }
 
     fn claim(&self) -> Option<Range<usize>> {
         let from = self.next.fetch_add(CLAIM, Ordering::Relaxed);
         (from < self.left.entries()).then(|| self.left.first_row_at(from)..self.left.first_row_at(from + CLAIM))
-    }
-}
-
-/// One matrix, with the order in which the rows of the input are in it.
-struct Side<'a> {
-    input: &'a Input,
-    matrix: Csr,
-    order: crate::kernels::sparse_matmul::Order,
-    groups: Groups,
-}
-
-impl<'a> Side<'a> {
-    fn new(input: &'a Input, keys: usize, groups: usize, known: &Keys, is_left: bool) -> Result<Self> {
-        if u32::try_from(input.rows).is_err() {
-            return Err(super::too_many("rows of one table"));
-        }
-        let fields: &[FieldRef] = input.fields(keys..keys + groups);
-        let (numbers, found) = rayon::join(
-            || Groups::new(input.columns(keys..keys + groups), fields, input.rows),
-            || {
-                let mut found = Vec::with_capacity(input.rows);
-                for arrays in input.batches(0..keys) {
-                    known.find(&arrays, &mut found)?;
-                }
-                Ok::<_, datafusion::error::DataFusionError>(found)
-            },
-        );
-        let ((groups, numbers), found) = (numbers?, found?);
-        let (matrix, order) = match is_left {
-            true => Csr::new(&numbers, &found, groups.count()),
-            false => Csr::new(&found, &numbers, known.count()),
-        };
-        Ok(Self { input, matrix, order, groups })
     }
 }
 

@@ -14,9 +14,9 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::SparseMatMul;
 use super::exec::join;
+use super::indexed::index_bytes;
 use super::input::{Reader, Side};
 use super::panels::{PanelWriter, Panels};
-use super::rows::Matrices;
 use super::vector::{Resting, VectorWorker};
 use crate::kernels::sparse_matmul::Moving;
 use crate::workers::Workers;
@@ -101,12 +101,12 @@ impl VectorProduct {
         let Side::Memory(rows) = Arc::new(reader).read().await? else {
             return super::not_reached("a vector is in memory");
         };
-        memory.try_grow(Matrices::bytes(&self.matmul, rows.rows))?;
-        let (bytes, moving) = (rows.bytes, self.moving);
+        memory.try_grow(index_bytes(&self.matmul, rows.rows))?;
+        let moving = self.moving;
         let (matmul, workers) = (Arc::clone(&self.matmul), Arc::clone(&self.workers));
         let build = SpawnedTask::spawn_blocking(move || workers.pool().run(|| Resting::new(&matmul, moving, &rows)));
         let resting = Arc::new(join(build).await??);
-        memory.shrink(bytes);
+        memory.try_resize(resting.held_bytes())?;
         Ok(resting)
     }
 

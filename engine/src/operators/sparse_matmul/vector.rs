@@ -10,10 +10,12 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 
 use super::SparseMatMul;
-use super::factors::{Still, Target, still};
-use super::groups::{Groups, GrowingGroups};
+use super::groups::Groups;
+use super::growing_groups::GrowingGroups;
+use super::indexed::{Indexed, RowsAre};
 use super::input::Input;
 use super::keys::Keys;
+use super::still::{Still, Target, still};
 use crate::kernels::sparse_matmul::{Csr, Moving, NONE, Targets};
 
 /// The input that is in memory.
@@ -35,19 +37,10 @@ impl Resting {
             Moving::Left => (matmul.right_groups, matmul.left_groups > 0),
             Moving::Right => (matmul.left_groups, matmul.right_groups > 0),
         };
-        if u32::try_from(input.rows).is_err() {
-            return Err(super::too_many("rows of one table"));
-        }
         let types = input.types(0..matmul.keys);
         let keys = Keys::new(input.columns(0..matmul.keys), &types)?;
-        let mut found = Vec::with_capacity(input.rows);
-        for arrays in input.batches(0..matmul.keys) {
-            keys.find(&arrays, &mut found)?;
-        }
-        let group_columns = matmul.keys..matmul.keys + groups;
-        let (groups_of, numbers) =
-            Groups::new(input.columns(group_columns.clone()), input.fields(group_columns), input.rows)?;
-        let (matrix, order) = Csr::new(&found, &numbers, keys.count());
+        let Indexed { matrix, order, groups: groups_of, .. } =
+            Indexed::new(input, matmul.keys, groups, &keys, RowsAre::Keys)?;
         let factors = matmul.products.iter().map(|product| {
             let value = match moving {
                 Moving::Left => product.right,
@@ -57,6 +50,11 @@ impl Resting {
         });
         let factors = factors.collect::<Result<_>>()?;
         Ok(Self { matmul: matmul.clone(), moving, keys, matrix, groups: groups_of, factors, groups_move })
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        let values: usize = self.factors.iter().map(|factor| factor.held_bytes()).sum();
+        self.keys.bytes() + self.matrix.bytes_held() + self.groups.bytes() + values
     }
 
     /// The first columns of the input that comes by which are values.

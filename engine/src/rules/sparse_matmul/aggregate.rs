@@ -131,9 +131,14 @@ impl Products {
         if self.outputs.iter().any(|output| matches!(output, Output::Average)) {
             return None;
         }
+        let plan = LogicalPlan::Aggregate(aggregate.clone());
+        // Parameters of a prepared query are put into the inputs of a node, and this is none.
+        if plan.get_parameter_names().is_ok_and(|parameters| !parameters.is_empty()) {
+            return None;
+        }
         let of = |is_left| (0..groups.len()).filter(move |&at| groups[at] == is_left);
         let columns = of(true).chain(of(false)).chain(groups.len()..groups.len() + self.outputs.len());
-        Some(Join { plan: Arc::new(LogicalPlan::Aggregate(aggregate.clone())), columns: columns.collect() })
+        Some(Join { plan: Arc::new(plan), columns: columns.collect() })
     }
 
     /// What the columns of the aggregation are, by those of the product.
@@ -222,7 +227,7 @@ impl Take<'_, '_> {
         }
         let factors = Factors::new(argument, self.inputs, self.schema)?;
         if !matches!(factors.multiplying, Multiplying::Times | Multiplying::Over | Multiplying::Plus) {
-            return because(format!("{argument} may be NULL or not whatever its factors are"));
+            return because(format!("{argument} is NULL only where all its arguments are"));
         }
         // One where there is a value, zero where there is none.
         let there = |factor: Expr, schema: &DFSchema| -> Result<Option<Expr>> {

@@ -40,7 +40,7 @@ pub(super) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
         | Expr::IsNotUnknown(inner) => all(&[inner]),
         Expr::Negative(inner) => type_of(inner).is_floating() && all(&[inner]),
         Expr::TryCast(cast) => all(&[&cast.expr]),
-        Expr::Cast(cast) => is_widening(&type_of(&cast.expr), cast.field.data_type()) && all(&[&cast.expr]),
+        Expr::Cast(cast) => never_fails(&type_of(&cast.expr), cast.field.data_type()) && all(&[&cast.expr]),
         Expr::Between(between) => all(&[&between.expr, &between.low, &between.high]),
         Expr::InList(list) => all(&[&list.expr]) && list.list.iter().all(|item| cannot_fail(item, schema)),
         Expr::Case(case) => {
@@ -70,11 +70,11 @@ pub(super) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
     }
 }
 
-/// Whether each value of one type is one of the other.
-fn is_widening(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Boolean, Date32, Date64, Dictionary, Float32, Float64, Timestamp};
+/// Whether a cast gives a value for every value.
+fn never_fails(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Boolean, Dictionary, Float32, Float64};
     if let Dictionary(_, values) = from {
-        return values.as_ref() == to || is_widening(values, to);
+        return values.as_ref() == to || never_fails(values, to);
     }
     match (from, to) {
         (from, to) if from == to => true,
@@ -90,7 +90,6 @@ fn is_widening(from: &DataType, to: &DataType) -> bool {
         }
         (from, to) if from.is_string() && to.is_string() => true,
         (from, to) if from.is_binary() && to.is_binary() => true,
-        (Date32, Date64 | Timestamp(..)) => false,
         _ => false,
     }
 }

@@ -125,7 +125,7 @@ async fn what_is_no_product_has_a_reason() {
             "SUM(a.value * b.value)",
             "a LEFT JOIN b ON a.col = b.row",
             GROUPS,
-            "a Left join keeps rows that meet nothing",
+            "a LEFT join keeps rows that meet nothing",
         ),
         (
             "SUM(a.value * b.value)",
@@ -134,9 +134,14 @@ async fn what_is_no_product_has_a_reason() {
             "NULLs are equal in its join",
         ),
         ("SUM(a.value * b.value)", "a JOIN b ON a.col < b.row", GROUPS, "its join has no keys that are equal"),
-        ("SUM(a.value * b.value)", "a JOIN b ON a.value = b.value", GROUPS, "its join is on Float64"),
+        (
+            "SUM(a.value * b.value)",
+            "a JOIN b ON a.value = b.value",
+            GROUPS,
+            "its join is on Float64, whose equal values",
+        ),
         ("SUM(a.value * b.value)", JOIN, "", "it has no GROUP BY"),
-        ("SUM(a.value * b.value)", JOIN, "GROUP BY a.row + b.col", "which is of both tables or of none"),
+        ("SUM(a.value * b.value)", JOIN, "GROUP BY a.row + b.col", "which is not of one table alone"),
         (
             "SUM(a.value * b.value)",
             "a JOIN b ON a.col = b.row AND a.value < b.value",
@@ -160,7 +165,7 @@ async fn what_is_no_product_has_a_reason() {
         ("SUM(a.price * b.price * a.price)", JOIN, GROUPS, "has more than two factors, of decimals"),
         ("SUM(CAST(a.price AS DECIMAL(30, 2)) * b.price)", JOIN, GROUPS, "may be too large for a decimal of 38 digits"),
         ("MIN(a.name)", JOIN, GROUPS, "there is no kernel for min_first from Utf8 into Utf8"),
-        ("COUNT(LEAST(a.value, b.value))", JOIN, GROUPS, "may be NULL or not whatever its factors are"),
+        ("COUNT(LEAST(a.value, b.value))", JOIN, GROUPS, "is NULL only where all its arguments are"),
         ("BOOL_OR(a.value < b.value)", JOIN, GROUPS, "is no product of a value of each table"),
     ] {
         let plan = optimized(&format!("SELECT {aggregate} FROM {join} {groups}")).await.unwrap();
@@ -187,5 +192,5 @@ async fn explain_verbose_says_why() {
         rows("EXPLAIN VERBOSE SELECT a.row, SUM(a.value * b.value) FROM m a LEFT JOIN m b ON a.col = b.row GROUP BY 1")
             .await;
     let plan = datafusion::arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
-    assert!(plan.contains("sparse_matmul (left alone)") && plan.contains("a Left join keeps rows"), "{plan}");
+    assert!(plan.contains("sparse_matmul (left alone)") && plan.contains("a LEFT join keeps rows"), "{plan}");
 }

@@ -1,0 +1,98 @@
+//! Products of DataFrames: by `sparse_matmul`, and by `join` and `aggregate` as any DataFusion program writes them.
+
+use datafusion::common::JoinType;
+use datafusion::functions_aggregate::expr_fn::{min, sum};
+use datafusion::prelude::{DataFrame, col};
+use futures::StreamExt;
+use libtest_mimic::Trial;
+use ocelli::{Ocelli, SparseMatMul, explain};
+
+use crate::trial;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("sparse_frames::sparse_matmul_is_the_product", sparse_matmul_is_the_product),
+        trial("sparse_frames::join_and_aggregate_is_the_product", join_and_aggregate_is_the_product),
+        trial("sparse_frames::other_frames_are_refused", other_frames_are_refused),
+        trial("sparse_frames::a_dropped_stream_stops_the_work", a_dropped_stream_stops_the_work),
+    ]
+}
+
+const MATRIX: &str = "SELECT * FROM (VALUES (0, 1, 2.0), (1, 0, 3.0), (1, 1, 4.0)) AS m (row, col, value)";
+
+/// The rows as text, sorted, and whether they are from a product.
+async fn rows(frame: DataFrame) -> Result<(Vec<String>, bool), Box<dyn std::error::Error>> {
+    let plan = frame.clone().explain(false, false)?.to_string().await?;
+    let mut rows: Vec<String> = frame.to_string().await?.lines().skip(3).map(str::to_owned).collect();
+    rows.sort();
+    Ok((rows.into_iter().filter(|row| row.starts_with("| ")).collect(), plan.contains("method=rows")))
+}
+
+#[tokio::main]
+async fn sparse_matmul_is_the_product() -> Outcome {
+    let ocelli = Ocelli::builder().build()?;
+    let matrix = ocelli.sql(MATRIX).await?;
+    let square = ["| 0   | 0   | 6.0   |", "| 0   | 1   | 8.0   |", "| 1   | 0   | 12.0  |", "| 1   | 1   | 22.0  |"];
+    let (found, is_product) = rows(matrix.clone().sparse_matmul(&matrix)?).await?;
+    assert_eq!((found, is_product), (square.map(str::to_owned).to_vec(), true));
+    let nearest = matrix.clone().sparse_matmul_with(&matrix, "min_plus".parse()?)?;
+    let expected = ["| 0   | 0   | 5.0   |", "| 0   | 1   | 6.0   |", "| 1   | 0   | 7.0   |", "| 1   | 1   | 5.0   |"];
+    assert_eq!(rows(nearest).await?, (expected.map(str::to_owned).to_vec(), true));
+    Ok(())
+}
+
+#[tokio::main]
+async fn join_and_aggregate_is_the_product() -> Outcome {
+    let ocelli = Ocelli::builder().build()?;
+    let left = ocelli.sql(MATRIX).await?.alias("l")?;
+    let right = ocelli.sql(&format!("SELECT row AS k, col AS j, value AS v FROM ({MATRIX})")).await?;
+    let product = left
+        .join(right, JoinType::Inner, &["col"], &["k"], None)?
+        .aggregate(vec![col("row"), col("j")], vec![sum(col("value") * col("v")), min(col("v") + col("value"))])?;
+    let (found, is_product) = rows(product).await?;
+    assert_eq!((found.len(), is_product), (4, true));
+    assert!(found[3].contains("22.0") && found[3].contains("5.0"), "{found:?}");
+    Ok(())
+}
+
+#[tokio::main]
+async fn other_frames_are_refused() -> Outcome {
+    let ocelli = Ocelli::builder().build()?;
+    let matrix = ocelli.sql(MATRIX).await?;
+    for (other, sentence) in [
+        ("SELECT 1 AS row, 2 AS col", "column 'b.value' does not exist; the columns are row, col, value"),
+        (
+            "SELECT 1 AS row, 2 AS col, 'x' AS value",
+            "Float64 * Utf8 cannot be computed; arithmetic takes numbers, which CAST(… AS DOUBLE) makes of texts",
+        ),
+    ] {
+        let other = ocelli.sql(other).await?;
+        let product = matrix.clone().sparse_matmul(&other);
+        let found = match product {
+            Ok(frame) => frame.collect().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        assert_eq!(found.map_err(|error| explain(&error)), Err(sentence.to_owned()));
+    }
+    assert_eq!(
+        "plus_minus".parse::<ocelli::Semiring>().map_err(|error| error.to_string()[..35].to_owned()),
+        Err("semiring 'plus_minus' is not known;".to_owned())
+    );
+    Ok(())
+}
+
+/// A product of 400 million rows, of which one batch is read.
+#[tokio::main]
+async fn a_dropped_stream_stops_the_work() -> Outcome {
+    let ocelli = Ocelli::builder().threads(2).build()?;
+    let matrix = "SELECT i AS row, i % 2 AS col, 1.0 AS value FROM generate_series(1, 20000) AS s (i)";
+    let sql = format!(
+        "SELECT a.row, b.row, SUM(a.value * b.value) FROM ({matrix}) a JOIN ({matrix}) b ON a.col = b.col GROUP BY a.row, b.row"
+    );
+    for partition in ocelli.sql(&sql).await?.execute_stream_partitioned().await?.iter_mut() {
+        assert!(partition.next().await.transpose()?.is_some_and(|batch| batch.num_rows() > 0));
+    }
+    Ok(())
+}
