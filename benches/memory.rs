@@ -4,11 +4,11 @@
 //! process at most, the program itself included. Then come pictures of 40 megapixels, and, when `OCELLI_BENCH_MODELS` is the
 //! folder that `peers/models.py` writes, a model of 100 MB with one worker and with two: its weights are there once.
 
+mod peak_rss;
+
 use std::io::Cursor;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, BinaryArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -19,10 +19,14 @@ use ocelli::Ocelli;
 use ocelli_udf::image::{Filter, decode, resize};
 use tokio::runtime::Runtime;
 
+use peak_rss::report;
+
 /// Rows of a row group. A reader has two of them in memory for each partition, whatever the limit is.
 const GROUP: usize = 250;
 
 type Failure = Box<dyn std::error::Error>;
+
+const LIMIT: &[&str] = &["--memory-limit", "256MB"];
 
 fn main() -> Result<(), Failure> {
     std::env::set_current_dir("..")?;
@@ -31,14 +35,14 @@ fn main() -> Result<(), Failure> {
     for rows in [1_000, 10_000, 50_000] {
         let file = folder.path().join(format!("photos-{rows}.parquet"));
         write(&file, &photos, rows, GROUP)?;
-        report(&format!("{rows} photographs"), &[], &count(&file))?;
+        report(&format!("{rows} photographs"), LIMIT, &count(&file))?;
         std::fs::remove_file(file)?;
     }
     let large = enlarge(&photos[0], 7304, 5476)?;
     for rows in [2, 20] {
         let file = folder.path().join(format!("large-{rows}.parquet"));
         write(&file, std::slice::from_ref(&large), rows, 1)?;
-        report(&format!("{rows} pictures of 40 megapixels"), &[], &count(&file))?;
+        report(&format!("{rows} pictures of 40 megapixels"), LIMIT, &count(&file))?;
     }
     let Ok(models) = std::env::var("OCELLI_BENCH_MODELS") else { return Ok(()) };
     let file = folder.path().join("few.parquet");
@@ -48,39 +52,13 @@ fn main() -> Result<(), Failure> {
             "CREATE MODEL m STORED AS ONNX LOCATION '{models}/resnet50' OPTIONS ('backend' '{backend}'); SET ocelli.model = 'm'"
         );
         let what = format!("ResNet-50, {backend}, {threads} threads");
-        report(&what, &["--threads", threads], &format!("{create}; {}", count(&file)))?;
+        report(&what, &["--memory-limit", "256MB", "--threads", threads], &format!("{create}; {}", count(&file)))?;
     }
     Ok(())
 }
 
 fn count(file: &Path) -> String {
     format!("SELECT count(classify(image)) FROM '{}'", file.display())
-}
-
-/// Runs a query and prints how much memory that took.
-fn report(what: &str, options: &[&str], query: &str) -> Result<(), Failure> {
-    let mut ocelli = Command::new(env!("CARGO_BIN_EXE_ocelli"))
-        .args(["--memory-limit", "256MB", "--format", "csv", "-q", query])
-        .args(options)
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut peak = 0;
-    while ocelli.try_wait()?.is_none() {
-        // The most it has had so far: the last look is as good as all.
-        peak = peak_rss(ocelli.id()).unwrap_or(peak);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let output = ocelli.wait_with_output()?;
-    let rows = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
-    println!("{what:<28} {rows:>6} labels, peak RSS {:>4} MB", peak >> 20);
-    Ok(())
-}
-
-/// Bytes, from Linux's account of a process.
-fn peak_rss(process: u32) -> Option<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().trim_end_matches(" kB").trim().parse::<usize>().ok()? << 10)
 }
 
 /// The example's photographs, or larger ones from `OCELLI_TEST_DATA`.

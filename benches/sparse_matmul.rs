@@ -1,8 +1,9 @@
 //! A·A of sparse matrices through SQL, table in, batches out, against the join that it is; and a matrix of a Parquet file
 //! times a vector.
 //!
-//! `cargo bench -p ocelli-benches --bench sparse_matmul [-- rmat14 er100k er1m tiny spmv]`. With `OCELLI_BENCH_MATRICES=<folder>`, the matrices
-//! are `<folder>/<name>.parquet`, which `peers/sparse_matmul.py` writes and multiplies with other systems.
+//! `cargo bench -p ocelli-benches --bench sparse_matmul [-- tiny small rmat14 er100k er1m spmv64m]`. With the variable
+//! `OCELLI_BENCH_MATRICES=<folder>`, the matrices are `<folder>/<name>.parquet`, which `peers/sparse_matmul.py` writes and
+//! multiplies with other systems.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::array::{Float64Array, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::MemTable;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::prelude::ParquetReadOptions;
 use futures::StreamExt;
 use ocelli::Ocelli;
@@ -25,8 +26,13 @@ const ROUNDS: usize = 3;
 #[tokio::main]
 async fn main() -> Result<()> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let known = || MATRICES.iter().map(|(name, _)| *name).chain([VECTOR]);
+    if let Some(unknown) = asked.iter().find(|asked| !known().any(|name| name == **asked)) {
+        let known = known().collect::<Vec<_>>().join(", ");
+        return Err(DataFusionError::Configuration(format!("no matrix is called '{unknown}'; there are {known}")));
+    }
     let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
-    if is_asked("spmv64m") {
+    if is_asked(VECTOR) {
         vector().await?;
     }
     for (name, make) in MATRICES {
@@ -37,9 +43,14 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
+/// A matrix that is multiplied by a vector.
+const VECTOR: &str = "spmv64m";
+
 type Entries = Vec<(i64, i64, f64)>;
 
-const MATRICES: &[(&str, fn() -> Entries)] = &[
+type Make = fn() -> Entries;
+
+const MATRICES: &[(&str, Make)] = &[
     ("tiny", || uniform(10, 50)),
     ("small", || uniform(1000, 5000)),
     ("rmat14", || rmat(14, 16)),
@@ -69,7 +80,7 @@ fn rmat(scale: u32, degree: usize) -> Entries {
 }
 
 /// The table in batches of 8192 rows, in two partitions.
-async fn matrix(name: &str, make: fn() -> Entries) -> Result<MemTable> {
+async fn matrix(name: &str, make: Make) -> Result<MemTable> {
     let field = |name: &str, data_type| Field::new(name, data_type, false);
     let schema = Arc::new(Schema::new(vec![
         field("row", DataType::Int64),
@@ -174,12 +185,12 @@ async fn time(ocelli: &Ocelli, sql: &str) -> Result<(Duration, usize)> {
             while let Some(batch) = stream.next().await.transpose()? {
                 rows += batch.num_rows();
             }
-            Ok::<_, datafusion::error::DataFusionError>(rows)
+            Ok::<_, DataFusionError>(rows)
         })
     });
     let mut rows = 0;
     for task in read.collect::<Vec<_>>() {
-        rows += task.await.map_err(|error| datafusion::error::DataFusionError::External(Box::new(error)))??;
+        rows += task.await.map_err(|error| DataFusionError::External(Box::new(error)))??;
     }
     Ok((start.elapsed(), rows))
 }

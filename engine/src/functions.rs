@@ -30,6 +30,7 @@ use datafusion::logical_expr::{Expr, ScalarUDF};
 use datafusion::prelude::lit;
 use datafusion::scalar::ScalarValue;
 
+pub use crate::sql::{TABLE_FUNCTIONS, TableFunction};
 pub use ocelli_udf::expr_fn::*;
 
 pub(crate) use infer_call::{InferCall, Task, label_and_score, value_and_error};

@@ -26,6 +26,7 @@ use describe_model::DescribeModel;
 use drop_model::DropModel;
 pub use semiring::Semiring;
 use show_models::ShowModels;
+pub use table_functions::{FUNCTIONS as TABLE_FUNCTIONS, TableFunction};
 use tokens::Tokens;
 
 /// One SQL statement, parsed and not yet planned. It is shown as text that means the same.

@@ -9,6 +9,7 @@ use std::fs;
 
 use datafusion::logical_expr::Documentation;
 use libtest_mimic::Trial;
+use ocelli::functions::TABLE_FUNCTIONS;
 use ocelli::{Ocelli, explain};
 
 use crate::trial;
@@ -43,6 +44,11 @@ fn reference() -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    writeln!(page, "\n## Matrices\n\nTable functions of `Ocelli::sql` and the program; each stands for ordinary SQL.")?;
+    for function in &TABLE_FUNCTIONS {
+        writeln!(page, "\n### {}\n\n{}\n", function.name, function.description)?;
+        writeln!(page, "```text\n{}\n```\n\n```sql\n{}\n```", function.syntax, function.example)?;
+    }
     if std::env::var_os("OCELLI_COMPLETE").is_some() {
         fs::write("docs/functions.md", &page)?;
     }
@@ -57,8 +63,10 @@ fn reference() -> Result<(), Box<dyn Error>> {
 #[tokio::main]
 async fn examples_run() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().build()?;
-    for (name, documentation) in documentation() {
-        let example = documentation.sql_example.ok_or(format!("{name} has no example"))?;
+    let tables = TABLE_FUNCTIONS.iter().map(|function| (function.name.to_owned(), Some(function.example.to_owned())));
+    let scalars = documentation().into_iter().map(|(name, documentation)| (name, documentation.sql_example));
+    for (name, example) in scalars.chain(tables) {
+        let example = example.ok_or(format!("{name} has no example"))?;
         let rows = async { ocelli.sql(&example).await?.collect().await };
         rows.await.map_err(|error| format!("the example of {name}: {}", explain(&error)))?;
     }

@@ -69,19 +69,28 @@ impl VisitorMut for Expand {
     }
 }
 
-/// A table function.
-struct TableFunction {
-    name: &'static str,
-    syntax: &'static str,
+/// A table function: SQL that stands for a query.
+pub struct TableFunction {
+    /// Its name.
+    pub name: &'static str,
+    /// What it gives.
+    pub description: &'static str,
+    /// A query that runs in the root of the repository.
+    pub example: &'static str,
+    /// How it is called.
+    pub syntax: &'static str,
     /// How many tables it takes first.
     tables: usize,
     options: &'static [&'static str],
     sql: fn(&Call) -> Result<String, String>,
 }
 
-const FUNCTIONS: [TableFunction; 5] = [
+/// Every table function.
+pub const FUNCTIONS: [TableFunction; 5] = [
     TableFunction {
         name: "mxm",
+        description: "The product of two matrices, tables of `row, col, value`: `SUM(a.value * b.value)` for each row of one and column of the other that a common key leads to, or what else the semiring says.",
+        example: "SELECT * FROM mxm('examples/data/karate.mtx', 'examples/data/karate.mtx', semiring => 'plus_pair')",
         syntax: "mxm(a, b, [semiring => 'plus_times'], [row => 'row'], [col => 'col'], [value => 'value'])",
         tables: 2,
         options: &["semiring", "row", "col", "value"],
@@ -97,6 +106,8 @@ const FUNCTIONS: [TableFunction; 5] = [
     },
     TableFunction {
         name: "mxv",
+        description: "The product of a matrix and a vector, a table of `idx, value`: a vector with a value for each row.",
+        example: "SELECT * FROM mxv('examples/data/karate.mtx', (SELECT row AS idx, COUNT(*) AS value FROM 'examples/data/karate.mtx' GROUP BY row))",
         syntax: "mxv(a, x, [semiring => 'plus_times'], [row => 'row'], [col => 'col'], [idx => 'idx'], [value => 'value'])",
         tables: 2,
         options: &["semiring", "row", "col", "idx", "value"],
@@ -112,6 +123,8 @@ const FUNCTIONS: [TableFunction; 5] = [
     },
     TableFunction {
         name: "vxm",
+        description: "The product of a vector and a matrix: a vector with a value for each column.",
+        example: "SELECT * FROM vxm((SELECT 0 AS idx, 1 AS value), 'examples/data/karate.mtx')",
         syntax: "vxm(x, a, [semiring => 'plus_times'], [row => 'row'], [col => 'col'], [idx => 'idx'], [value => 'value'])",
         tables: 2,
         options: &["semiring", "row", "col", "idx", "value"],
@@ -127,6 +140,8 @@ const FUNCTIONS: [TableFunction; 5] = [
     },
     TableFunction {
         name: "transpose",
+        description: "A matrix with its rows as columns.",
+        example: "SELECT * FROM transpose('examples/data/karate.mtx')",
         syntax: "transpose(a, [row => 'row'], [col => 'col'], [value => 'value'])",
         tables: 1,
         options: &["row", "col", "value"],
@@ -137,6 +152,8 @@ const FUNCTIONS: [TableFunction; 5] = [
     },
     TableFunction {
         name: "read_mtx",
+        description: "A Matrix Market file (`.mtx`, `.mtx.gz`) as a table of `row, col, value`, rows and columns counted from 0. `FROM 'file.mtx'` is the same.",
+        example: "SELECT COUNT(*) FROM read_mtx('examples/data/karate.mtx')",
         syntax: "read_mtx('file.mtx')",
         tables: 1,
         options: &[],
