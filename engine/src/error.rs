@@ -131,9 +131,7 @@ pub enum Error {
     },
 
     /// A sparse product has more of something than 32 bits can number.
-    #[error(
-        "a sparse product numbers at most 4,294,967,294 {what}, and here are more; SET ocelli.sparse_matmul = false runs the join"
-    )]
+    #[error("a sparse product holds at most 4,294,967,294 {what}; SET ocelli.sparse_matmul = false runs the join")]
     SparseTooLarge {
         /// Keys, groups or rows.
         what: &'static str,

@@ -239,6 +239,9 @@ impl Tables {
                 "SELECT x.g, z.h, {sum} AS s FROM {left} x JOIN {right} y ON {on} JOIN b z ON y.h = z.h GROUP BY x.g, z.h"
             );
         }
+        if random.u8(0..12) == 0 && condition.is_empty() {
+            return format!("SELECT DISTINCT {groups} FROM {left} x JOIN {right} y ON {on}");
+        }
         match (random.u8(0..4), condition) {
             (0, "") => format!("SELECT {groups}, {sums} FROM {left} x, {right} y WHERE {on} GROUP BY {groups}{having}"),
             (0, _) => {

@@ -90,6 +90,18 @@ pub(super) trait Visitor {
 }
 
 impl Product {
+    /// The number of pairs.
+    pub(crate) fn pairs() -> Self {
+        Self {
+            adding: Adding::Sum,
+            multiplying: Multiplying::Times,
+            left: None,
+            right: None,
+            value_type: DataType::Int64,
+            output_type: DataType::Int64,
+        }
+    }
+
     /// Whether there are kernels for it.
     pub(crate) fn is_supported(&self) -> bool {
         struct Nothing;

@@ -60,7 +60,8 @@ impl Products {
         let schema = left.input.schema().join(right.input.schema())?;
         let mut all = Self { products: Vec::new(), outputs: Vec::new() };
         if aggregate.aggr_expr.is_empty() {
-            return because("it adds nothing up");
+            // Which pairs of groups there are: those that are counted.
+            all.products.push(Product::pairs());
         }
         for ((expr, arguments), at) in aggregate.aggr_expr.iter().zip(arguments).zip(aggregate.group_expr.len()..) {
             let Some(function) = function(expr) else {
@@ -123,12 +124,15 @@ impl Products {
                 }
             }
         }
+        if self.outputs.is_empty() {
+            fields.push((None, Arc::new(Field::new("__sparse_matmul_count", DataType::Int64, false))));
+        }
         Ok(Arc::new(DFSchema::new_with_metadata(fields, aggregate.schema.metadata().clone())?))
     }
 
-    /// The aggregation itself, by the columns of the product; `None` where these are no columns of it.
+    /// The aggregation itself, by the columns of the product; `None` where some are no columns of it.
     pub(super) fn join(&self, aggregate: &Aggregate, groups: &[bool]) -> Option<Join> {
-        if self.outputs.iter().any(|output| matches!(output, Output::Average)) {
+        if self.outputs.is_empty() || self.outputs.iter().any(|output| matches!(output, Output::Average)) {
             return None;
         }
         let plan = LogicalPlan::Aggregate(aggregate.clone());
@@ -214,14 +218,7 @@ impl Take<'_, '_> {
 
     /// The number of pairs for which the argument is not NULL.
     fn count(&mut self, argument: &Expr) -> Result<Product, Refusal> {
-        let mut product = Product {
-            adding: Adding::Sum,
-            multiplying: Multiplying::Times,
-            left: None,
-            right: None,
-            value_type: DataType::Int64,
-            output_type: DataType::Int64,
-        };
+        let mut product = Product::pairs();
         if matches!(argument, Expr::Literal(value, _) if !value.is_null()) {
             return Ok(product);
         }

@@ -89,10 +89,22 @@ async fn joins_may_be_written_in_any_way() {
         "a JOIN b ON a.col = b.row GROUP BY a.row * 2, coalesce(b.col, 0)",
         "a JOIN b ON a.name = b.name GROUP BY a.col, b.row",
         "a JOIN b ON a.col = b.row GROUP BY a.row",
+        "a JOIN b USING (name) GROUP BY a.row, b.col",
         "a CROSS JOIN b WHERE a.col = b.row GROUP BY b.col, b.row",
     ] {
         let plan = optimized(&format!("SELECT SUM(a.value * b.value) FROM {from}")).await.unwrap();
         assert!(!semirings(&plan).is_empty(), "{from}: {:?}", refusals(&plan).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn pairs_of_groups_are_counted_when_nothing_else_is() {
+    for select in [
+        "SELECT DISTINCT a.row, b.col FROM a JOIN b ON a.col = b.row",
+        "SELECT a.row, b.col FROM a JOIN b ON a.col = b.row GROUP BY a.row, b.col",
+        "SELECT COUNT(*) FROM (SELECT a.row, b.col, SUM(a.value * b.value) FROM a JOIN b ON a.col = b.row GROUP BY 1, 2)",
+    ] {
+        assert_eq!(semirings(&optimized(select).await.unwrap()), ["plus_pair"], "{select}");
     }
 }
 
