@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     // Four million entries of 24 bytes, ten a row: 40 million products, and nearly as many rows of 24 bytes.
     let matrix = folder.path().join("matrix.parquet");
-    copy(&matrix, "SELECT (i * 7919) % 400009 AS row, (i * 104729) % 400009 AS col, i / 2.0 AS value", 4_000_000)?;
+    copy(&matrix, "SELECT (i * 7919) % 400009 AS row, (i * 104729) % 399989 AS col, i / 2.0 AS value", 4_000_000)?;
     let file = matrix.display();
     let square = format!(
         "SELECT COUNT(*) FROM (SELECT a.row, b.col, SUM(a.value * b.value)

@@ -1,8 +1,8 @@
 //! How far the members of a club are from one of them: `cargo run -p ocelli-examples --example breadth_first_search`
 //!
 //! A step goes from the frontier to its friends: a vector times a sparse matrix, where MIN stands for the sum and +
-//! for the product. A recursive query sees its last step, not all that it has found, so that it comes back to old
-//! friends; at the end each member keeps the smallest level. It prints:
+//! for the product. A recursive query sees only its last step, so it meets some members again. At the end each member
+//! keeps the smallest level. It prints:
 //!
 //! ```text
 //! +-------+--------+---------------------------------------------+
@@ -23,6 +23,7 @@ use ocelli::Ocelli;
 /// From member 16. Nobody of 34 members is more than 33 steps away.
 const LEVELS: &str = "
     WITH RECURSIVE friends AS (
+        -- Each friendship is one step.
         SELECT row, col, 1 AS steps FROM 'examples/data/karate.mtx'
     ),
     frontier AS (
@@ -46,6 +47,7 @@ async fn main() -> datafusion::error::Result<()> {
     levels.show().await
 }
 
+/// A test runs it too.
 pub(crate) async fn breadth_first_search(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(LEVELS).await
 }

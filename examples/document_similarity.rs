@@ -44,6 +44,7 @@ async fn main() -> datafusion::error::Result<()> {
     pairs.limit(0, Some(5))?.select_exprs(&["doc", "other", "round(similarity, 4) AS similarity"])?.show().await
 }
 
+/// A test runs it too.
 pub(crate) async fn document_similarity(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(PAIRS).await
 }

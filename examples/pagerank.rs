@@ -55,6 +55,7 @@ async fn main() -> datafusion::error::Result<()> {
     ranks.select_exprs(&["page", "round(rank, 4) AS rank"])?.show().await
 }
 
+/// A test runs it too.
 pub(crate) async fn pagerank(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(SHARES).await?.collect().await?;
     ocelli.sql(RANKS).await

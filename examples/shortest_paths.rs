@@ -28,7 +28,7 @@ const WAYS: &str = "
     CREATE TABLE ways AS
     WITH roads AS (SELECT source, target, minutes FROM 'examples/data/roads.csv')
     SELECT source, target, minutes FROM roads UNION ALL
-    SELECT place, place AS itself, 0 FROM (SELECT source AS place FROM roads UNION SELECT target FROM roads)";
+    SELECT place AS source, place AS target, 0 FROM (SELECT source AS place FROM roads UNION SELECT target FROM roads)";
 
 pub(crate) const SQUARE: &str = "
     SELECT a.source, b.target, MIN(a.minutes + b.minutes) AS minutes
@@ -42,6 +42,7 @@ async fn main() -> datafusion::error::Result<()> {
     ways.filter(col("source").eq(lit("Harbour")))?.show().await
 }
 
+/// A test runs it too.
 pub(crate) async fn shortest_paths(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(WAYS).await?.collect().await?;
     // No way between nine places is longer than eight roads.

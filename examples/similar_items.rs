@@ -50,6 +50,7 @@ async fn main() -> datafusion::error::Result<()> {
     like_one.select_exprs(&["place", "other", "round(similarity, 4) AS similarity"])?.show().await
 }
 
+/// A test runs it too.
 pub(crate) async fn similar_items(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(SIMILAR).await
 }

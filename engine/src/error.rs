@@ -137,6 +137,16 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// A product was asked for over a semiring that there is not.
+    #[error(
+        "semiring '{name}' is not known; known: {{plus|min|max}}_{{times|plus|div|min|max|first|second|pair}} and \
+         {{or|and}}_{{and|or|first|second}}, as in 'min_plus'"
+    )]
+    UnknownSemiring {
+        /// As the caller has it.
+        name: String,
+    },
+
     /// An image cannot be decoded.
     #[error("bad image {place}: {source}{limit}; try_{function}, or SET ocelli.on_error = 'null', gives NULL for it", limit = limit(source))]
     BadImage {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::Error;
+
 /// What a product of matrices adds up, and what it multiplies by: `plus_times`, `min_plus`, `max_min`, `plus_pair`, `or_and`.
 ///
 /// ```
@@ -11,7 +13,7 @@ use std::str::FromStr;
 /// let shortest: Semiring = "min_plus".parse()?;
 /// assert_eq!(shortest.to_string(), "min_plus");
 /// assert!("plus_minus".parse::<Semiring>().is_err());
-/// # Ok::<(), String>(())
+/// # Ok::<(), ocelli::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Semiring {
@@ -88,9 +90,9 @@ impl Semiring {
 }
 
 impl FromStr for Semiring {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> Result<Self, Error> {
         let lower = name.to_lowercase();
         // SuiteSparse's names for the same.
         let parts = match lower.as_str() {
@@ -109,12 +111,7 @@ impl FromStr for Semiring {
             };
             fits.then_some(Self { add, multiply })
         });
-        found.ok_or_else(|| {
-            format!(
-                "semiring '{name}' is not known; known: {{plus|min|max}}_{{times|plus|div|min|max|first|second|pair}} and \
-                 {{or|and}}_{{and|or|first|second}}, as in 'min_plus'"
-            )
-        })
+        found.ok_or_else(|| Error::UnknownSemiring { name: name.to_owned() })
     }
 }
 
@@ -139,18 +136,18 @@ mod tests {
                 if let Ok(semiring) = name.parse::<Semiring>() {
                     known += 1;
                     assert_eq!(semiring.to_string(), name);
-                    assert_eq!(name.to_uppercase().parse(), Ok(semiring));
+                    assert_eq!(name.to_uppercase().parse::<Semiring>().unwrap(), semiring);
                 }
             }
         }
         assert_eq!(known, 3 * 8 + 2 * 4);
-        assert_eq!("lor_land".parse::<Semiring>(), "or_and".parse());
+        assert_eq!("lor_land".parse::<Semiring>().unwrap().to_string(), "or_and");
     }
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         for name in ["", "plus", "plus_minus", "times_plus", "or_times", "plus_and"] {
-            let problem = name.parse::<Semiring>().unwrap_err();
+            let problem = name.parse::<Semiring>().unwrap_err().to_string();
             assert!(
                 problem.starts_with(&format!("semiring '{name}' is not known; known: {{plus|min|max}}_")),
                 "{problem}"

@@ -240,7 +240,8 @@ impl Call {
 
     /// What the values of both tables add up to.
     fn aggregate(&self, left: &str, right: &str) -> Result<String, String> {
-        let semiring: Semiring = self.option("semiring").unwrap_or("plus_times").parse()?;
+        let semiring = self.option("semiring").unwrap_or("plus_times").parse::<Semiring>();
+        let semiring = semiring.map_err(|unknown| unknown.to_string())?;
         let value = self.column("value");
         Ok(semiring.sql(&format!("{left}.{value}"), &format!("{right}.{value}")))
     }

@@ -33,9 +33,9 @@ use crate::workers::Workers;
 /// How a product is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
-    /// Both inputs are in memory; the partitions make the rows of the product between them.
+    /// Both inputs become matrices, whole or panel by panel; the partitions make the rows of the product between them.
     Rows,
-    /// One input is in memory and the other comes by.
+    /// One input is in memory and the other comes by; only the sums stay.
     Vector(Moving),
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Method {
 ///
 /// - Rows are those of the join and its aggregation, in any order; each group is in one partition.
 /// - NULL keys meet nothing, NULL groups are groups, NULL values are passed over as the aggregates do.
-/// - Memory: what is said at [`Method`], and the sums.
+/// - Memory: the inputs of [`Method::Rows`] and the sums of [`Method::Vector`] go to the disk when they do not fit.
 /// - A dropped stream stops the work at the next batch.
 pub(crate) struct SparseMatMulExec {
     left: Arc<dyn ExecutionPlan>,
