@@ -1,7 +1,10 @@
 //! Products of DataFrames: by `sparse_matmul`, and by `join` and `aggregate` as any DataFusion program writes them.
 
+use std::sync::Arc;
+
 use datafusion::common::JoinType;
 use datafusion::functions_aggregate::expr_fn::{min, sum};
+use datafusion::physical_plan::collect;
 use datafusion::prelude::{DataFrame, col};
 use futures::StreamExt;
 use libtest_mimic::Trial;
@@ -16,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("sparse_frames::sparse_matmul_is_the_product", sparse_matmul_is_the_product),
         trial("sparse_frames::join_and_aggregate_is_the_product", join_and_aggregate_is_the_product),
         trial("sparse_frames::other_frames_are_refused", other_frames_are_refused),
+        trial("sparse_frames::a_plan_runs_more_than_once", a_plan_runs_more_than_once),
         trial("sparse_frames::a_dropped_stream_stops_the_work", a_dropped_stream_stops_the_work),
     ]
 }
@@ -80,6 +84,29 @@ async fn other_frames_are_refused() -> Outcome {
         "plus_minus".parse::<ocelli::Semiring>().map_err(|error| error.to_string()[..35].to_owned()),
         Err("semiring 'plus_minus' is not known;".to_owned())
     );
+    Ok(())
+}
+
+/// Some joins run their inputs again when memory is short.
+#[tokio::main]
+async fn a_plan_runs_more_than_once() -> Outcome {
+    let ocelli = Ocelli::builder().threads(2).build()?;
+    let matrix = ocelli.sql(MATRIX).await?;
+    let vector = format!(
+        "SELECT m.row, SUM(m.value * m.value) FROM ({MATRIX}) m JOIN ({MATRIX}) n ON m.col = n.row GROUP BY m.row"
+    );
+    for (frame, rows) in [(matrix.clone().sparse_matmul(&matrix)?, 4), (ocelli.sql(&vector).await?, 2)] {
+        let plan = frame.create_physical_plan().await?;
+        for _ in 0..3 {
+            let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
+            assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), rows);
+        }
+        // One partition alone, then both.
+        let alone = plan.execute(0, ocelli.context().task_ctx())?.count().await;
+        assert!(alone <= 1);
+        let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
+        assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), rows);
+    }
     Ok(())
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("sparse_memory::panels_give_the_same_rows", panels_give_the_same_rows),
         trial("sparse_memory::what_fits_is_not_spilled", what_fits_is_not_spilled),
         trial("sparse_memory::sums_are_spilled_too", sums_are_spilled_too),
+        trial("sparse_memory::sums_that_fit_apart_are_put_together", sums_that_fit_apart_are_put_together),
         trial("sparse_memory::texts_are_spilled_too", texts_are_spilled_too),
         trial("sparse_memory::too_little_is_one_sentence", too_little_is_one_sentence),
     ]
@@ -101,6 +102,21 @@ async fn sums_are_spilled_too() -> Outcome {
     let (found, files) = run(Some(6 << 20), matrix, sql).await?;
     assert_eq!(found, expected);
     assert!(files > 0);
+    Ok(())
+}
+
+/// What two partitions hold each is more than both may hold together.
+#[tokio::main]
+async fn sums_that_fit_apart_are_put_together() -> Outcome {
+    let matrix =
+        "SELECT i AS row, i % 10 AS col, 1.0 AS value FROM generate_series(1, 200000) AS s (i) ORDER BY i % 7919";
+    let sql = "SELECT COUNT(*), SUM(s), MIN(row), MAX(row) FROM (SELECT a.row, SUM(a.value * b.value) AS s
+        FROM (SELECT * FROM m UNION ALL SELECT row + 1, col, value FROM m) a
+        JOIN (SELECT i AS row, 1.0 AS value FROM generate_series(0, 9) AS s (i)) b ON a.col = b.row GROUP BY a.row)";
+    let expected = joined(matrix, sql).await?;
+    for limit in [8, 10, 12, 14, 16, 18, 20, 24] {
+        assert_eq!(run(Some(limit << 20), matrix, sql).await?.0, expected, "limit {limit} MiB");
+    }
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Filter, LogicalPlan, Projection};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
+use crate::error::explain;
 use crate::operators::sparse_matmul::{SparseMatMul, SparseMatMulNode};
 use crate::options::OcelliOptions;
 
@@ -68,7 +69,6 @@ impl OptimizerRule for SparseMatMulRule {
                 log::debug!("no sparse product for {}: {reason}", plan.display());
                 Ok(Transformed::no(plan))
             }
-            Err(Refusal::Failed(error)) => Err(error),
         }
     }
 }
@@ -94,12 +94,12 @@ enum Refusal {
     NoJoin,
     /// The kernels do not hold it.
     Because(String),
-    Failed(DataFusionError),
 }
 
+/// What cannot be planned as a product, because of names say, may well be a join.
 impl From<DataFusionError> for Refusal {
     fn from(error: DataFusionError) -> Self {
-        Self::Failed(error)
+        Self::Because(format!("it cannot be planned: {}", explain(&error)))
     }
 }
 
@@ -125,6 +125,7 @@ fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
         return because("it has no GROUP BY");
     }
     over.conditions.extend(join.filter.iter().cloned().flat_map(split_conjunction_owned));
+    over.refuse_what_changes()?;
     let inputs = Inputs::new(join);
     let mut left = Side::new(&join.left);
     let mut right = Side::new(&join.right);
@@ -133,6 +134,9 @@ fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
         let right_type = right_key.get_type(join.right.schema())?;
         if left_type != right_type {
             return because(format!("its join compares {left_type} with {right_type}"));
+        }
+        if left_type.is_null() {
+            return because("its join is on NULL");
         }
         if left_type.is_floating() || left_type.is_nested() {
             return because(format!("its join is on {left_type}, whose equal values may have different bits"));

@@ -16,7 +16,8 @@ use std::ops::ControlFlow;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectNamePart, TableAlias, TableFactor, Value, VisitMut, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectNamePart, TableAlias, TableFactor, TableSampleKind, Value,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -46,7 +47,7 @@ impl VisitorMut for Expand {
     type Break = DataFusionError;
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
-        let TableFactor::Table { name, alias, args: Some(args), .. } = factor else {
+        let TableFactor::Table { name, alias, args: Some(args), sample, .. } = factor else {
             return ControlFlow::Continue(());
         };
         let [ObjectNamePart::Identifier(name)] = name.0.as_slice() else {
@@ -61,7 +62,7 @@ impl VisitorMut for Expand {
             columns: Vec::new(),
             at: None,
         });
-        match function.expand(&args.args, alias) {
+        match function.expand(&args.args, alias, sample.clone()) {
             Ok(expanded) => *factor = expanded,
             Err(error) => return ControlFlow::Break(error),
         }
@@ -172,12 +173,12 @@ struct Call {
 }
 
 impl TableFunction {
-    fn expand(&self, args: &[FunctionArg], alias: TableAlias) -> Result<TableFactor> {
+    fn expand(&self, args: &[FunctionArg], alias: TableAlias, sample: Option<TableSampleKind>) -> Result<TableFactor> {
         let refuse = |problem| Error::Arguments { syntax: self.syntax, problem };
         let call = self.call(args).map_err(refuse)?;
         let sql = (self.sql)(&call).map_err(refuse)?;
         let query = Parser::new(&GenericDialect {}).try_with_sql(&sql)?.parse_query()?;
-        Ok(TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample: None })
+        Ok(TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample })
     }
 
     fn call(&self, args: &[FunctionArg]) -> Result<Call, String> {

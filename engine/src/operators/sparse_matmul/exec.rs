@@ -1,7 +1,7 @@
 //! [`SparseMatMulExec`]: the physical form of [`SparseMatMulNode`](super::SparseMatMulNode).
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -51,10 +51,16 @@ pub(crate) struct SparseMatMulExec {
     matmul: Arc<SparseMatMul>,
     method: Method,
     workers: Arc<Workers>,
-    /// Made by the first partition that is executed, for all of them.
-    preparation: OnceLock<Arc<Preparation>>,
+    run: Mutex<Option<Run>>,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
+}
+
+/// What the partitions of one run share, until each of them has been executed. A plan may be run again: some joins do that with
+/// their inputs when memory is short.
+struct Run {
+    preparation: Arc<Preparation>,
+    executed: Vec<bool>,
 }
 
 impl SparseMatMulExec {
@@ -81,7 +87,7 @@ impl SparseMatMulExec {
             matmul,
             method,
             workers,
-            preparation: OnceLock::new(),
+            run: Mutex::default(),
             metrics: ExecutionPlanMetricsSet::new(),
             properties: Arc::new(properties),
         }
@@ -91,14 +97,32 @@ impl SparseMatMulExec {
         MemoryConsumer::new(format!("{}[{partition}]", self.name())).register(context.memory_pool())
     }
 
+    /// That of the run which this partition is the next of.
+    fn preparation(&self, partition: usize, context: &Arc<TaskContext>) -> Arc<Preparation> {
+        let mut slot = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = match slot.take() {
+            Some(run) if !run.executed[partition] => run,
+            _ => {
+                let inputs = (Arc::clone(&self.left), Arc::clone(&self.right));
+                let preparation = Preparation::new(inputs, &self.matmul, &self.workers, context, &self.metrics);
+                let partitions = self.properties.output_partitioning().partition_count();
+                Run { preparation: Arc::new(preparation), executed: vec![false; partitions] }
+            }
+        };
+        run.executed[partition] = true;
+        let preparation = Arc::clone(&run.preparation);
+        // After the last one, what was read is kept by those who read from it.
+        if run.executed.contains(&false) {
+            *slot = Some(run);
+        }
+        preparation
+    }
+
     fn rows(&self, partition: usize, context: &Arc<TaskContext>) -> SendableRecordBatchStream {
-        let preparation = self.preparation.get_or_init(|| {
-            let inputs = (Arc::clone(&self.left), Arc::clone(&self.right));
-            Arc::new(Preparation::new(inputs, &self.matmul, &self.workers, context, &self.metrics))
-        });
+        let preparation = self.preparation(partition, context);
         let batch_rows = context.session_config().batch_size();
         let rows = Rows {
-            preparation: Arc::clone(preparation),
+            preparation,
             pair: 0,
             now: None,
             schema: self.schema(),
@@ -160,6 +184,7 @@ impl Rows {
                     return Ok(Some(batch.record_output(&self.metrics)));
                 }
                 self.now = None;
+                self.memory.free();
                 self.pair += 1;
             }
             match self.preparation.next(self.pair).await? {

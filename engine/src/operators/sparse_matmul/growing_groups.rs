@@ -73,25 +73,25 @@ impl GrowingGroups {
         let Some((lowest, highest)) = bounds(std::slice::from_ref(array))? else {
             return Ok(true);
         };
-        if numbers.is_empty() {
-            *low = lowest;
-        }
-        let high = *low + numbers.len() as i64 - 1;
-        if *low <= lowest && highest <= high {
+        let (low_now, high_now) = match numbers.len() {
+            0 => (lowest, lowest),
+            some => (*low, low.saturating_add(some as i64 - 1)),
+        };
+        if !numbers.is_empty() && low_now <= lowest && highest <= high_now {
             return Ok(true);
         }
-        let (new_low, new_high) = (lowest.min(*low), highest.max(high));
+        let (new_low, new_high) = (lowest.min(low_now), highest.max(high_now));
         let Some(needed) = span(new_low, new_high, 2 * (values.len() + array.len())) else {
             return Ok(false);
         };
         // Twice the room, on the side that grows, so that growing costs little.
         let room = needed.max(2 * numbers.len()) - needed;
-        let (below, above) = if new_low < *low { (room, 0) } else { (0, room) };
-        let Some(new_low) = new_low.checked_sub(below as i64) else {
+        let (below, above) = if new_low < low_now { (room, 0) } else { (0, room) };
+        let (Some(new_low), Some(_)) = (new_low.checked_sub(below as i64), new_high.checked_add(above as i64)) else {
             return Ok(false);
         };
         let mut wider = vec![NONE; needed + below + above];
-        let at = (*low - new_low) as usize;
+        let at = (low_now - new_low) as usize;
         wider[at..at + numbers.len()].copy_from_slice(numbers);
         (*low, *numbers) = (new_low, wider);
         Ok(true)
@@ -194,6 +194,20 @@ mod tests {
         let columns = groups.finish().unwrap();
         for (value, number) in all {
             assert_eq!(shown(&columns, number), value);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_64_bits_are_groups_too() {
+        for start in [i64::MIN, i64::MAX - 100] {
+            let mut groups = GrowingGroups::new(&field(DataType::Int64)).unwrap();
+            let mut numbers = Vec::new();
+            for (at, step) in [0, 50, 10, 100].into_iter().enumerate() {
+                groups.intern(&[integers_of(&[Some(start + step)])], &mut numbers).unwrap();
+                assert_eq!(numbers, [at as u32]);
+            }
+            let expected = [0, 50, 10, 100].map(|step| Some(start + step));
+            assert_eq!(&groups.finish().unwrap()[0], &integers_of(&expected));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::{cast, max, min};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::row::{RowConverter, SortField};
@@ -86,8 +87,9 @@ impl Keys {
         for batch in 0..columns.first().map_or(0, Vec::len) {
             let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column[batch])).collect();
             let rows = converter.convert_columns(&arrays)?;
+            let nulls = Nulls::of(&arrays);
             for (at, row) in rows.iter().enumerate() {
-                if arrays.iter().all(|array| !array.is_null(at)) && !numbers.contains_key(row.as_ref()) {
+                if !nulls.is_null(at) && !numbers.contains_key(row.as_ref()) {
                     let next = number(numbers.len(), "different keys")?;
                     numbers.insert(row.as_ref().into(), next);
                 }
@@ -139,14 +141,27 @@ impl Keys {
             }),
             Self::Rows { converter, numbers: known } => {
                 let rows = converter.convert_columns(arrays)?;
+                let nulls = Nulls::of(arrays);
                 for (at, row) in rows.iter().enumerate() {
-                    let is_null = arrays.iter().any(|array| array.is_null(at));
-                    let found = if is_null { None } else { known.get(row.as_ref()).copied() };
+                    let found = if nulls.is_null(at) { None } else { known.get(row.as_ref()).copied() };
                     numbers.push(found.unwrap_or(NONE));
                 }
                 Ok(())
             }
         }
+    }
+}
+
+/// Which rows have a NULL in some column, also where it is in the values of a dictionary.
+struct Nulls(Vec<NullBuffer>);
+
+impl Nulls {
+    fn of(arrays: &[ArrayRef]) -> Self {
+        Self(arrays.iter().filter_map(|array| array.logical_nulls()).collect())
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        self.0.iter().any(|nulls| nulls.is_null(row))
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct VectorProduct {
 
 /// The sums of a whole input.
 enum AllSums {
-    Memory(VectorWorker),
+    Memory(VectorWorker, MemoryReservation),
     Disk(Panels),
 }
 
@@ -57,7 +57,7 @@ impl VectorProduct {
             let resting = product.resting(&memory).await?;
             let sums = product.sums(&resting).await?;
             let (panels, parts) = match sums {
-                AllSums::Memory(worker) => {
+                AllSums::Memory(worker, _memory) => {
                     let batch = product.batch(worker)?;
                     return Ok::<_, DataFusionError>(stream::iter([Ok(batch)]).boxed());
                 }
@@ -124,26 +124,44 @@ impl VectorProduct {
         for task in tasks {
             workers.push(join(task).await??);
         }
-        let spilled = spilled.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut writer) = spilled {
-            for (worker, _memory) in workers {
-                writer.write(self.state(worker)?)?;
-            }
-            return Ok(AllSums::Disk(writer.finish()?));
-        }
+        let mut spilled = spilled.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut all: Option<(VectorWorker, MemoryReservation)> = None;
         for (worker, memory) in workers {
-            match &mut all {
-                Some((all, held)) => {
-                    held.try_grow(worker.bytes())?;
-                    all.merge(worker)?;
+            let (first, held) = match (&mut spilled, &mut all) {
+                (Some(writer), _) => {
+                    writer.write(self.state(worker)?)?;
+                    continue;
                 }
-                None => all = Some((worker, memory)),
+                (None, None) => {
+                    all = Some((worker, memory));
+                    continue;
+                }
+                (None, Some((first, held))) => (first, held),
+            };
+            match held.try_grow(worker.bytes()) {
+                Ok(()) => first.merge(worker)?,
+                Err(full) if !worker.can_spill() => return Err(full),
+                // Both, and what comes after them.
+                Err(_) => {
+                    let sums = self.state(worker)?;
+                    let mut writer = self.writer(&sums)?;
+                    writer.write(sums)?;
+                    if let Some((first, held)) = all.take() {
+                        writer.write(self.state(first)?)?;
+                        held.free();
+                    }
+                    spilled = Some(writer);
+                }
             }
         }
-        match all {
-            Some((all, _)) => Ok(AllSums::Memory(all)),
-            None => Ok(AllSums::Memory(VectorWorker::new(Arc::clone(resting), &self.input.schema())?)),
+        match (spilled, all) {
+            (Some(writer), _) => Ok(AllSums::Disk(writer.finish()?)),
+            (None, Some((all, memory))) => Ok(AllSums::Memory(all, memory)),
+            (None, None) => {
+                let worker = VectorWorker::new(Arc::clone(resting), &self.input.schema())?;
+                let memory = MemoryConsumer::new("SparseMatMulExec").register(self.context.memory_pool());
+                Ok(AllSums::Memory(worker, memory))
+            }
         }
     }
 

@@ -181,7 +181,13 @@ impl Take<'_, '_> {
     fn product(&mut self, adding: Adding, argument: &Expr, output_type: &DataType) -> Result<Product, Refusal> {
         // What a sum is cast to, pair by pair, is what it is kept in.
         let multiplied = match argument {
-            Expr::Cast(cast) if adding == Adding::Sum && self.inputs.of(argument).is_none() => &cast.expr,
+            Expr::Cast(cast)
+                if adding == Adding::Sum
+                    && self.inputs.of(argument).is_none()
+                    && !cast.field.data_type().is_decimal() =>
+            {
+                &cast.expr
+            }
             _ => argument,
         };
         let value_type = multiplied.get_type(self.schema)?;

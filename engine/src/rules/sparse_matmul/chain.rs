@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
-use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
+use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, cast, lit};
 
 use super::{Refusal, recognise};
@@ -36,8 +36,7 @@ impl Factor {
 ///                                               TableScan: c
 /// ```
 ///
-/// `a.v * b.v * c.v` summed over both keys is the same as `SUM(a.v * b.v) * c.v` summed over one. That holds for what
-/// distributes: products over sums, sums of floats over minima and maxima. The columns of the plan are `named` keys and groups,
+/// `a.v * b.v * c.v` summed over both keys is the same as `SUM(a.v * b.v) * c.v` summed over one. The columns of the plan are `named` keys and groups,
 /// and values.
 pub(super) fn add_up_first(
     plan: LogicalPlan,
@@ -53,18 +52,13 @@ pub(super) fn add_up_first(
     let mut values: Vec<(Expr, Option<DataType>)> = Vec::new();
     let mut changed = products.to_vec();
     for product in &mut changed {
-        let (adding, data_type) = (product.adding, product.value_type.clone());
+        let data_type = product.value_type.clone();
         let value = factor.of(product);
-        let added = match (*value, adding) {
-            (Some(value), Adding::Sum) => (sum(column(named + value)), None),
-            (Some(value), Adding::Min) => (min(column(named + value)), None),
-            (Some(value), _) => (max(column(named + value)), None),
+        let added = match *value {
+            Some(value) => (sum(column(named + value)), None),
             // Without a value, each row counts once.
-            (None, Adding::Sum) if data_type == DataType::Int64 => (count(lit(1_i64)), None),
-            (None, Adding::Sum) => {
-                (count(lit(1_i64)).alias(format!("__sparse_matmul_count_{data_type}")), Some(data_type))
-            }
-            (None, _) => continue,
+            None if data_type == DataType::Int64 => (count(lit(1_i64)), None),
+            None => (count(lit(1_i64)).alias(format!("__sparse_matmul_count_{data_type}")), Some(data_type)),
         };
         let known = values.iter().position(|known| *known == added);
         *value = Some(known.unwrap_or_else(|| {
@@ -76,7 +70,6 @@ pub(super) fn add_up_first(
     let sums = values.iter().map(|(sum, _)| sum.clone()).collect();
     let added = match recognise(&Aggregate::try_new(Arc::new(plan.clone()), groups, sums)?) {
         Ok(added) => added,
-        Err(Refusal::Failed(error)) => return Err(Refusal::Failed(error)),
         Err(_) => return Ok(plan),
     };
     products.clone_from_slice(&changed);
@@ -94,15 +87,11 @@ pub(super) fn add_up_first(
     Ok(LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(added))?))
 }
 
-/// Whether adding up one factor first gives the same.
+/// Whether adding up one factor first gives the same: sums of products do, up to the order of the additions.
 ///
-/// Minima and maxima of whole numbers do not, which may wrap around, nor do those of products, whose factors may be negative.
+/// Minima and maxima do not: DataFusion starts them at the largest number, which a minimum of infinities then is.
 fn distributes(product: &Product) -> bool {
-    let is_kept = matches!(product.value_type, DataType::Float64 | DataType::Int64 | DataType::UInt64)
-        && product.output_type == product.value_type;
-    match (product.adding, product.multiplying) {
-        (Adding::Sum, Multiplying::Times) => is_kept,
-        (Adding::Min | Adding::Max, Multiplying::Plus) => product.value_type == DataType::Float64,
-        _ => false,
-    }
+    matches!(product.value_type, DataType::Float64 | DataType::Int64 | DataType::UInt64)
+        && product.output_type == product.value_type
+        && (product.adding, product.multiplying) == (Adding::Sum, Multiplying::Times)
 }

@@ -113,7 +113,7 @@ impl Terms {
             },
             (false, true) => match (self.right.take(), self.divisor.take()) {
                 (Some(before), _) => self.right = Some(before / expr.clone()),
-                (None, Some(before)) => self.divisor = Some(before * expr.clone()),
+                (None, Some(_)) => return because(format!("{expr} divides what is divided already")),
                 (None, None) => self.divisor = Some(expr.clone()),
             },
         }
@@ -138,6 +138,10 @@ impl Terms {
             None => return because(format!("{expr} is no sum of a value of each table")),
         };
         let term = expr.clone();
+        let is_second = if is_left { self.left.is_some() } else { self.right.is_some() };
+        if is_second && data_type.is_floating() {
+            return because(format!("{expr} is added in another order than a product would add it"));
+        }
         let all = if is_left { &mut self.left } else { &mut self.right };
         *all = Some(match (all.take(), minus) {
             (Some(before), true) => before - term,

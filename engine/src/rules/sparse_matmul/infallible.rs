@@ -2,7 +2,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
-use datafusion::functions::{core, datetime, math, string};
+use datafusion::functions::{core, math, string};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
 
 /// Whether an expression gives a value for every row, whatever is in it.
@@ -53,8 +53,6 @@ pub(super) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
                 core::greatest(),
                 core::least(),
                 core::nullif(),
-                datetime::date_part(),
-                datetime::date_trunc(),
                 math::exp(),
                 math::ln(),
                 math::log10(),

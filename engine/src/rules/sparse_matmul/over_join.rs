@@ -57,11 +57,23 @@ impl<'a> OverJoin<'a> {
             }
             plan = next;
         };
-        let all = groups.iter().chain(arguments.iter().flatten()).chain(&conditions);
-        if let Some(volatile) = all.into_iter().find(|expr| expr.is_volatile()) {
-            return because(format!("{volatile} is another value each time"));
-        }
         Ok(Self { aggregate, join, groups, arguments, conditions })
+    }
+
+    /// Refuses what has another value each time it is asked for, or one for each row of an outer query.
+    pub(super) fn refuse_what_changes(&self) -> Result<(), Refusal> {
+        let keys = self.join.on.iter().flat_map(|(left, right)| [left, right]);
+        let all = self.groups.iter().chain(self.arguments.iter().flatten()).chain(&self.conditions).chain(keys);
+        for expr in all {
+            if expr.is_volatile() {
+                return because(format!("{expr} is another value each time"));
+            }
+        }
+        // Such a query becomes a join in a later pass, for which it has to be what DataFusion knows.
+        match self.aggregate.input.all_out_ref_exprs().first() {
+            Some(outer) => because(format!("{outer} is of an outer query")),
+            None => Ok(()),
+        }
     }
 
     /// A condition on columns of both inputs, by the columns of the groups.
@@ -75,7 +87,15 @@ impl<'a> OverJoin<'a> {
         });
         let by_groups = by_groups.data()?;
         let known: HashSet<&Column> = names[..self.groups.len()].iter().collect();
-        if by_groups.column_refs().iter().all(|column| known.contains(column)) {
+        // Floats of one group may differ: -0.0 and 0.0.
+        let is_one_value = |column: &Column| {
+            let at = names.iter().position(|name| name == column);
+            at.is_some_and(|at| {
+                let data_type = self.aggregate.schema.field(at).data_type();
+                !data_type.is_floating() && !data_type.is_nested()
+            })
+        };
+        if by_groups.column_refs().iter().all(|column| known.contains(column) && is_one_value(column)) {
             return Ok(by_groups);
         }
         because(format!("its join is also on {condition}, which compares more than the groups"))
