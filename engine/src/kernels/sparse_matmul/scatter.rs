@@ -1,6 +1,7 @@
 //! [`scatter`]: a product with a vector, of entries that come by.
 
 use super::csr::NONE;
+use super::number::Value;
 use super::prefetch::prefetch;
 use super::ring::Semiring;
 use super::row::{Matrix, Sums, Values};
@@ -44,17 +45,18 @@ pub(crate) fn scatter<R: Semiring>(
         Moving::Left => ring.multiply(a, b),
         Moving::Right => ring.multiply(b, a),
     };
-    // A vector with a value for each key, which is where most of the time goes: no row is looked up.
-    if let (true, false, Some(numbers), Targets::Moving(places)) =
+    if let (true, false, Some(vector), Targets::Moving(places)) =
         (still.is_vector(), keeps_valid, &still_values.numbers, targets)
     {
-        for (entry, (&row, &place)) in rows.iter().zip(places).enumerate() {
-            if let Some(&ahead) = rows.get(entry + AHEAD) {
-                prefetch(numbers, ahead as usize);
+        let entries = rows.iter().copied().zip(places.iter().copied());
+        match &values.numbers {
+            Some(numbers) => {
+                let entries = entries.zip(numbers.iter().copied());
+                scatter_vector::<R>(ring, multiply, rows, entries, vector, &mut sums.sums);
             }
-            if row != NONE {
-                let product = multiply(values.number(entry), numbers[row as usize]);
-                ring.add(&mut sums.sums[place as usize], product);
+            None => {
+                let entries = entries.map(|entry| (entry, R::Value::ONE));
+                scatter_vector::<R>(ring, multiply, rows, entries, vector, &mut sums.sums);
             }
         }
         return;
@@ -80,6 +82,38 @@ pub(crate) fn scatter<R: Semiring>(
                 sums.valid[place] = true;
             }
         }
+    }
+}
+
+/// [`scatter`] past a vector with a value for each key, which is where most of the time goes: no row is looked up, values are
+/// fetched ahead, and entries of one place that follow each other are added up before they are put there.
+#[inline(always)]
+fn scatter_vector<R: Semiring>(
+    ring: R,
+    multiply: impl Fn(R::Value, R::Value) -> R::Sum,
+    rows: &[u32],
+    entries: impl Iterator<Item = ((u32, u32), R::Value)>,
+    vector: &[R::Value],
+    sums: &mut [R::Sum],
+) {
+    let mut here = (NONE, R::ZERO);
+    for (at, ((row, place), value)) in entries.enumerate() {
+        if let Some(&ahead) = rows.get(at + AHEAD) {
+            prefetch(vector, ahead as usize);
+        }
+        if row == NONE {
+            continue;
+        }
+        if place != here.0 {
+            if let Some(sum) = sums.get_mut(here.0 as usize) {
+                *sum = here.1;
+            }
+            here = (place, sums[place as usize]);
+        }
+        ring.add(&mut here.1, multiply(value, vector[row as usize]));
+    }
+    if let Some(sum) = sums.get_mut(here.0 as usize) {
+        *sum = here.1;
     }
 }
 
