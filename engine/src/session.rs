@@ -186,7 +186,7 @@ const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).u
 /// Adds functions, options, rules and operators to a session that an application builds, with the bundled model alone.
 ///
 /// The builder's query planner is replaced: DataFusion has one a session. File names as tables are left to the application
-/// (`SessionContext::enable_url_table`).
+/// (`SessionContext::enable_url_table`); statements about models and table functions (`mxm`) are [`Ocelli::sql`]'s alone.
 ///
 /// # Errors
 /// When the bundled model's configuration cannot be read.
