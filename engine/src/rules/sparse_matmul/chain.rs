@@ -36,7 +36,7 @@ impl Factor {
 ///                                               TableScan: c
 /// ```
 ///
-/// `a.v * b.v * c.v` summed over both keys is the same as `SUM(a.v * b.v) * c.v` summed over one. The columns of the plan are `named` keys and groups,
+/// `a.v * b.v * c.v` summed over both keys is the same as `SUM(a.v * b.v) * c.v` summed over one, of whole numbers. The columns of the plan are `named` keys and groups,
 /// and values.
 pub(super) fn add_up_first(
     plan: LogicalPlan,
@@ -87,11 +87,12 @@ pub(super) fn add_up_first(
     Ok(LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(added))?))
 }
 
-/// Whether adding up one factor first gives the same: sums of products do, up to the order of the additions.
+/// Whether adding up one factor first gives the same: sums of products of whole numbers do, which wrap around.
 ///
-/// Minima and maxima do not: DataFusion starts them at the largest number, which a minimum of infinities then is.
+/// Floats do not: `(3 - 1) * inf` is not `3 * inf - 1 * inf`. Neither do minima and maxima, which DataFusion starts at the largest
+/// number: a minimum of infinities is that.
 fn distributes(product: &Product) -> bool {
-    matches!(product.value_type, DataType::Float64 | DataType::Int64 | DataType::UInt64)
+    matches!(product.value_type, DataType::Int64 | DataType::UInt64)
         && product.output_type == product.value_type
         && (product.adding, product.multiplying) == (Adding::Sum, Multiplying::Times)
 }
