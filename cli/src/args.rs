@@ -6,7 +6,7 @@ use clap::{Parser, value_parser};
 
 use crate::output::Format;
 
-/// SQL over pictures: classify images in Parquet files with ONNX models
+/// SQL over pictures and sparse matrices: classify images in Parquet files with ONNX models, multiply tables
 #[derive(Debug, Parser)]
 #[command(name = "ocelli", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024), env = "OCELLI_THREADS")]
     pub(crate) threads: Option<u16>,
 
-    /// Memory for rows, e.g. 2GB or 512MiB; sorts and aggregates spill to disk beyond it, others fail [default: no limit]
+    /// Memory for rows, e.g. 2GB or 512MiB; sorts, aggregates and sparse products spill to disk beyond it, others fail [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "OCELLI_MEMORY_LIMIT")]
     pub(crate) memory_limit: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! `ocelli`: SQL over pictures, from a terminal. [`Args`] is what it takes, [`run`] what it does.
+//! `ocelli`: SQL over pictures and sparse matrices, from a terminal. [`Args`] is what it takes, [`run`] what it does.
 //!
 //! Rows go to standard output, everything else to standard error. The exit status is 0, 1 when a statement failed, and 2
 //! when the command line was wrong.

@@ -113,7 +113,8 @@ pub struct OcelliBuilder {
 }
 
 impl OcelliBuilder {
-    /// Bytes that operators may hold: sorts and aggregates spill to disk then, others fail. Unlimited when not given.
+    /// Bytes that operators may hold: sorts, aggregates and sparse products spill to disk then, others
+    /// fail. Unlimited when not given.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = Some(bytes);
         self
