@@ -11,13 +11,13 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
-use datafusion::logical_expr::{LogicalPlan, PlanType, StringifiedPlan};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use crate::engine::Engine;
 use crate::progress::OnProgress;
-use crate::rules::refusals;
+use crate::rules::explain_refusals;
 
 /// DataFusion's planner, and ours for the nodes that it does not know.
 #[derive(Debug)]
@@ -34,23 +34,6 @@ impl OcelliPlanner {
             Arc::new(sparse_matmul::SparseMatMulPlanner { engine: self.engine.clone() }),
         ]
     }
-}
-
-/// EXPLAIN VERBOSE with a line for each join that the rule `sparse_matmul` left alone; None for anything else.
-fn explain_refusals(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
-    let LogicalPlan::Explain(explain) = plan else {
-        return Ok(None);
-    };
-    let refusals = if explain.verbose { refusals(&explain.plan)? } else { Vec::new() };
-    if refusals.is_empty() {
-        return Ok(None);
-    }
-    let mut explain = explain.clone();
-    let optimizer_name = "sparse_matmul (left alone)".to_owned();
-    explain.stringified_plans.extend(refusals.into_iter().map(|refusal| {
-        StringifiedPlan::new(PlanType::OptimizedLogicalPlan { optimizer_name: optimizer_name.clone() }, refusal)
-    }));
-    Ok(Some(LogicalPlan::Explain(explain)))
 }
 
 #[async_trait]

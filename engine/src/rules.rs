@@ -20,7 +20,7 @@ pub(crate) use lift_infer::LiftInfer;
 use prune_infer::PruneInfer;
 use share_infer::ShareInfer;
 use sparse_matmul::SparseMatMulRule;
-pub(crate) use sparse_matmul::refusals;
+pub(crate) use sparse_matmul::explain_refusals;
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 

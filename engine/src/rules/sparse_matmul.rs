@@ -16,7 +16,9 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, Filter, LogicalPlan, Projection};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, Filter, LogicalPlan, PlanType, Projection, StringifiedPlan,
+};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::error::explain;
@@ -73,8 +75,25 @@ impl OptimizerRule for SparseMatMulRule {
     }
 }
 
-/// Why each aggregation over a join of an optimized plan is none of ours, for EXPLAIN VERBOSE.
-pub(crate) fn refusals(plan: &LogicalPlan) -> Result<Vec<String>> {
+/// EXPLAIN VERBOSE with a line for each join that the rule `sparse_matmul` left alone; None for anything else.
+pub(crate) fn explain_refusals(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let LogicalPlan::Explain(explain) = plan else {
+        return Ok(None);
+    };
+    let refusals = if explain.verbose { refusals(&explain.plan)? } else { Vec::new() };
+    if refusals.is_empty() {
+        return Ok(None);
+    }
+    let mut explain = explain.clone();
+    let optimizer_name = "sparse_matmul (left alone)".to_owned();
+    explain.stringified_plans.extend(refusals.into_iter().map(|refusal| {
+        StringifiedPlan::new(PlanType::OptimizedLogicalPlan { optimizer_name: optimizer_name.clone() }, refusal)
+    }));
+    Ok(Some(LogicalPlan::Explain(explain)))
+}
+
+/// Why each aggregation over a join of an optimized plan is none of ours.
+fn refusals(plan: &LogicalPlan) -> Result<Vec<String>> {
     let mut refusals = Vec::new();
     plan.apply_with_subqueries(|plan| {
         if let LogicalPlan::Aggregate(aggregate) = plan

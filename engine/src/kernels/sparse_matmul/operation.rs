@@ -49,6 +49,15 @@ impl<T: Float> Multiply<T> for Over {
     }
 }
 
+/// A product that is the other factor where one is NULL.
+#[inline(always)]
+fn over_nulls<T, M: Multiply<T>>(left: Option<T>, right: Option<T>, bits: u32) -> Option<T> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(M::multiply(left, right, bits)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// `LEAST(a, b)`, which passes over NULLs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Least;
@@ -61,10 +70,7 @@ impl<T: Number> Multiply<T> for Least {
 
     #[inline(always)]
     fn multiply_nullable(left: Option<T>, right: Option<T>, bits: u32) -> Option<T> {
-        match (left, right) {
-            (Some(left), Some(right)) => Some(Self::multiply(left, right, bits)),
-            (one, other) => one.or(other),
-        }
+        over_nulls::<T, Self>(left, right, bits)
     }
 }
 
@@ -80,10 +86,7 @@ impl<T: Number> Multiply<T> for Greatest {
 
     #[inline(always)]
     fn multiply_nullable(left: Option<T>, right: Option<T>, bits: u32) -> Option<T> {
-        match (left, right) {
-            (Some(left), Some(right)) => Some(Self::multiply(left, right, bits)),
-            (one, other) => one.or(other),
-        }
+        over_nulls::<T, Self>(left, right, bits)
     }
 }
 

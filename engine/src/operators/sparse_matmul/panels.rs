@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::error::Result;
 use datafusion::execution::SpillFile;
+use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::SpillManager;
 use datafusion::physical_plan::metrics::SpillMetrics;
@@ -117,8 +118,18 @@ impl Panels {
         Arc::clone(self.manager.schema())
     }
 
-    /// Panels that are read together: as many as stay below so many bytes, by what `bytes` says of rows and their bytes.
-    pub(super) fn parts(&self, most: usize, bytes: impl Fn(usize, usize) -> usize) -> Vec<Vec<usize>> {
+    /// Panels that are read together: as many as stay below this share of the memory, by what `bytes` says of rows and their
+    /// bytes.
+    pub(super) fn parts(
+        &self,
+        pool: &Arc<dyn MemoryPool>,
+        share: f64,
+        bytes: impl Fn(usize, usize) -> usize,
+    ) -> Vec<Vec<usize>> {
+        let most = match pool.memory_limit() {
+            MemoryLimit::Finite(limit) => (limit as f64 * share) as usize,
+            MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
+        };
         let mut parts: Vec<Vec<usize>> = Vec::new();
         let mut held = usize::MAX;
         for (at, panel) in self.files.iter().enumerate().filter(|(_, panel)| panel.rows > 0) {

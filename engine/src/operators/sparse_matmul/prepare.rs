@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, SpillMetrics, Time};
 use futures::FutureExt;
@@ -184,13 +184,8 @@ async fn read(
         sides => sides,
     };
     let (left, right) = (left.to_disk(left_side)?, right.to_disk(right_side)?);
-    let limit = match pool.memory_limit() {
-        MemoryLimit::Finite(limit) => limit as f64,
-        MemoryLimit::Infinite | MemoryLimit::Unknown => f64::MAX,
-    };
-    let parts = |panels: &Panels, share: f64| {
-        panels.parts((limit * share) as usize, |rows, bytes| bytes + index_bytes(matmul, rows))
-    };
+    let parts =
+        |panels: &Panels, share: f64| panels.parts(pool, share, |rows, bytes| bytes + index_bytes(matmul, rows));
     let (left_parts, right_parts) = (parts(&left, LEFT_SHARE), parts(&right, RIGHT_SHARE));
     Ok(Inputs::Disk { left, right, left_parts, right_parts })
 }

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_plan::metrics::{BaselineMetrics, RecordOutput, SpillMetrics};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -62,12 +62,8 @@ impl VectorProduct {
                     return Ok::<_, DataFusionError>(stream::iter([Ok(batch)]).boxed());
                 }
                 AllSums::Disk(panels) => {
-                    let most = match product.context.memory_pool().memory_limit() {
-                        MemoryLimit::Finite(limit) => (limit as f64 * SHARE) as usize,
-                        MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
-                    };
                     // Once as it is read, once as sums, and the table of the groups.
-                    let parts = panels.parts(most, |_, bytes| 3 * bytes);
+                    let parts = panels.parts(product.context.memory_pool(), SHARE, |_, bytes| 3 * bytes);
                     (panels, parts)
                 }
             };
