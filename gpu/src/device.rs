@@ -1,146 +1,170 @@
 //! [`Device`]: an opened adapter.
 
-use std::sync::mpsc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use wgpu::util::{BufferInitDescriptor, DeviceExt};
-
-use crate::buffer::Buffer;
+use crate::adapter::{self, Adapter};
 use crate::error::Error;
 
-/// An opened adapter and its queue. Made once a process: opening takes a tenth of a second.
+/// An opened adapter and its queue. All models of a process share one ([`Device::shared`]).
 #[derive(Debug)]
 pub struct Device {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
-    info: wgpu::AdapterInfo,
+    adapter: Adapter,
+    /// Why nothing can be expected of it any more.
+    failed: Arc<OnceLock<String>>,
+    /// Compiled kernels by their sources.
+    pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
 }
 
 impl Device {
+    /// The device for an adapter, opened unless somebody in this process has it open.
+    ///
+    /// # Errors
+    /// Those of [`Device::open`].
+    pub fn shared(name: Option<&str>) -> Result<Arc<Self>, Error> {
+        static OPEN: Mutex<Vec<Weak<Device>>> = Mutex::new(Vec::new());
+        let (adapter, known) = adapter::find(name)?;
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was lost is for those who still have it.
+        open.retain(|device| device.upgrade().is_some_and(|device| device.check().is_ok()));
+        if let Some(device) = open.iter().filter_map(Weak::upgrade).find(|device| device.adapter == known) {
+            return Ok(device);
+        }
+        let device = Arc::new(Self::of(&adapter, known)?);
+        open.push(Arc::downgrade(&device));
+        Ok(device)
+    }
+
     /// Opens the first real GPU, or the adapter whose name contains `name`, whatever the case of its letters.
     ///
-    /// An adapter that computes on the CPU, such as Mesa's llvmpipe, is opened only by its name: nobody who asks for a GPU
-    /// means that.
-    ///
     /// # Errors
-    /// [`Error::NoAdapter`] lists the adapters that there are.
+    /// [`Error::NoAdapter`] lists the adapters that there are, [`Error::Open`] has the driver's words.
     pub fn open(name: Option<&str>) -> Result<Self, Error> {
-        let mut instance = wgpu::InstanceDescriptor::new_without_display_handle();
-        instance.backends = wgpu::Backends::PRIMARY;
-        let adapters = pollster::block_on(wgpu::Instance::new(instance).enumerate_adapters(wgpu::Backends::PRIMARY));
-        let wanted = name.map(str::to_lowercase);
-        let fits = |adapter: &&wgpu::Adapter| {
-            let info = adapter.get_info();
-            match &wanted {
-                Some(name) => info.name.to_lowercase().contains(name),
-                None => info.device_type != wgpu::DeviceType::Cpu,
-            }
+        let (adapter, known) = adapter::find(name)?;
+        Self::of(&adapter, known)
+    }
+
+    fn of(adapter: &wgpu::Adapter, known: Adapter) -> Result<Self, Error> {
+        let units = match known.units() {
+            Some(_) => wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+            None => wgpu::Features::empty(),
         };
-        let Some(adapter) = adapters.iter().find(fits) else {
-            return Err(Error::NoAdapter {
-                wanted: name.map_or_else(|| "real GPU".to_owned(), |name| format!("GPU named '{name}'")),
-                found: names(&adapters),
-            });
-        };
-        let info = adapter.get_info();
+        let useful = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
         let description = wgpu::DeviceDescriptor {
             label: Some("ocelli"),
+            required_features: adapter.features() & useful | units,
             // All that the card has: models are large.
             required_limits: adapter.limits(),
+            experimental_features: match units.is_empty() {
+                true => wgpu::ExperimentalFeatures::disabled(),
+                // SAFETY: what is experimental are cooperative matrices; the kernels that use them stay in the bounds of their
+                // workgroup memory, for blocks of a size that the adapter has said to have.
+                false => unsafe { wgpu::ExperimentalFeatures::enabled() },
+            },
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&description))
-            .map_err(|error| Error::Open { adapter: info.name.clone(), reason: error.to_string() })?;
-        Ok(Self { device, queue, info })
-    }
-
-    /// The adapter's name, e.g. `NVIDIA H200` or `llvmpipe (LLVM 15.0.6, 256 bits)`.
-    pub fn name(&self) -> &str {
-        &self.info.name
-    }
-
-    /// The API below wgpu: `vulkan`, `metal` or `dx12`.
-    pub fn backend(&self) -> &'static str {
-        self.info.backend.to_str()
-    }
-
-    /// Copies numbers to the device.
-    ///
-    /// # Errors
-    /// [`Error::TooLarge`] or [`Error::OutOfMemory`].
-    pub fn upload(&self, values: &[f32]) -> Result<Buffer, Error> {
-        let contents = bytemuck::cast_slice(values);
-        self.allocate(values.len(), |usage| {
-            self.device.create_buffer_init(&BufferInitDescriptor { label: None, contents, usage })
-        })
-    }
-
-    /// `len` zeros on the device.
-    ///
-    /// # Errors
-    /// [`Error::TooLarge`] or [`Error::OutOfMemory`].
-    pub fn zeros(&self, len: usize) -> Result<Buffer, Error> {
-        let size = bytes(len);
-        self.allocate(len, |usage| {
-            self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
-        })
-    }
-
-    /// Copies numbers from the device, after everything that was started before.
-    ///
-    /// # Errors
-    /// [`Error::Lost`] when the device stopped on the way, [`Error::OutOfMemory`] when the copy has no place.
-    pub fn download(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {
-        if buffer.is_empty() {
-            return Ok(Vec::new());
-        }
-        let size = bytes(buffer.len());
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = self.guarded(size, || {
-            self.device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
-        })?;
-        let mut commands = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        commands.copy_buffer_to_buffer(&buffer.buffer, 0, &staging, 0, size);
-        self.queue.submit([commands.finish()]);
-        let (sender, receiver) = mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone only when waiting failed, which is an error already.
-            let _ = sender.send(result);
+        let opened = pollster::block_on(adapter.request_device(&description));
+        let (device, queue) =
+            opened.map_err(|error| Error::Open { adapter: known.name.clone(), reason: error.to_string() })?;
+        let failed = Arc::new(OnceLock::new());
+        let lost = Arc::clone(&failed);
+        device.set_device_lost_callback(move |_, reason| {
+            let _ = lost.set(reason);
         });
-        let lost = |reason: String| Error::Lost { reason };
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| lost(error.to_string()))?;
-        receiver.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
-        let view = staging.get_mapped_range(..).map_err(|error| lost(error.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        // Without a handler, wgpu panics.
+        let wrong = Arc::clone(&failed);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let _ = wrong.set(error.to_string());
+        }));
+        Ok(Self { device, queue, adapter: known, failed, pipelines: Mutex::default() })
     }
 
-    fn allocate(&self, len: usize, create: impl FnOnce(wgpu::BufferUsages) -> wgpu::Buffer) -> Result<Buffer, Error> {
-        let limits = self.device.limits();
-        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        if bytes(len) > limit {
-            return Err(Error::TooLarge { bytes: bytes(len), limit });
+    /// What the driver says of it.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// Whether it still works.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] since it has stopped.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.failed.get() {
+            Some(reason) => Err(Error::Lost { reason: reason.clone() }),
+            None => Ok(()),
         }
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        Ok(Buffer { buffer: self.guarded(bytes(len), || create(usage))?, len })
     }
 
-    /// Without a scope, wgpu answers to full memory with a panic.
-    fn guarded(&self, bytes: u64, create: impl FnOnce() -> wgpu::Buffer) -> Result<wgpu::Buffer, Error> {
+    /// Makes it as good as lost, for tests of what happens then.
+    #[doc(hidden)]
+    pub fn destroy(&self) {
+        let _ = self.failed.set("it was destroyed".to_owned());
+        self.device.destroy();
+    }
+
+    /// The most bytes of one buffer that a kernel can read.
+    pub fn largest_buffer(&self) -> u64 {
+        let limits = self.device.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+
+    /// A buffer of at least so many bytes.
+    pub(crate) fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
+        let limit = self.largest_buffer();
+        // Four numbers are read at once.
+        let size = bytes.next_multiple_of(16).max(16);
+        if size > limit {
+            return Err(Error::TooLarge { bytes, limit });
+        }
+        let description = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        // Without a scope, wgpu answers to full memory as to a mistake.
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = create();
+        let buffer = self.device.create_buffer(&description);
         match pollster::block_on(scope.pop()) {
             None => Ok(buffer),
             Some(_) => Err(Error::OutOfMemory { bytes }),
         }
     }
-}
 
-fn bytes(len: usize) -> u64 {
-    (len * size_of::<f32>()) as u64
-}
-
-fn names(adapters: &[wgpu::Adapter]) -> String {
-    if adapters.is_empty() {
-        return "none at all (is a Vulkan driver installed?)".to_owned();
+    /// The compiled kernel of a source; `name` is for messages.
+    pub(crate) fn pipeline(&self, name: &str, source: &str) -> Result<wgpu::ComputePipeline, Error> {
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = pipelines.get(source) {
+            return Ok(pipeline.clone());
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let description =
+            wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+        // SAFETY: the sources are this crate's own. They compare what they read and write with the sizes of their buffers, which
+        // are planned together with them, and their loops count up to constants.
+        let module =
+            unsafe { self.device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked()) };
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            return Err(Error::Kernel { kernel: name.to_owned(), reason: error.to_string() });
+        }
+        pipelines.insert(source.to_owned(), pipeline.clone());
+        Ok(pipeline)
     }
-    adapters.iter().map(|adapter| adapter.get_info().name).collect::<Vec<_>>().join(", ")
+
+    /// Waits for what was submitted.
+    pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), Error> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        let waited = self.device.poll(wait);
+        self.check()?;
+        waited.map(|_| ()).map_err(|error| Error::Lost { reason: error.to_string() })
+    }
 }

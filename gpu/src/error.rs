@@ -22,6 +22,33 @@ pub enum Error {
         reason: String,
     },
 
+    /// The adapter lacks what was asked for.
+    #[error("GPU '{adapter}' has no {feature}")]
+    Missing {
+        /// Its name.
+        adapter: String,
+        /// What it lacks, for a sentence.
+        feature: String,
+    },
+
+    /// The graph has an operator that does not run here, or not so.
+    #[error("operator {operator} ('{node}'): {reason}")]
+    Unsupported {
+        /// Its name, behind that of its domain where that is not ONNX's own.
+        operator: String,
+        /// Which one of them.
+        node: String,
+        /// Why.
+        reason: String,
+    },
+
+    /// The graph does not hold together.
+    #[error("{reason}")]
+    Graph {
+        /// What is wrong, for a sentence.
+        reason: String,
+    },
+
     /// A buffer is larger than the device allows.
     #[error("a buffer of {bytes} bytes is more than the GPU takes at once ({limit} bytes)")]
     TooLarge {
@@ -38,28 +65,13 @@ pub enum Error {
         bytes: u64,
     },
 
-    /// Buffers and shape do not fit together.
-    #[error("{kernel} of shape {shape:?} takes {expected} values, got {actual}")]
-    Shape {
-        /// The kernel.
-        kernel: &'static str,
-        /// As it was given.
-        shape: [usize; 3],
-        /// What the shape says.
-        expected: usize,
-        /// What the buffer has.
-        actual: usize,
-    },
-
-    /// A matrix has more rows or columns than the device counts.
-    #[error("{kernel} takes sides of up to {limit} on this GPU, got {side}")]
-    TooLong {
-        /// The kernel.
-        kernel: &'static str,
-        /// The longest side.
-        side: usize,
-        /// The device's limit.
-        limit: usize,
+    /// The driver does not take a kernel: a mistake of ours, or of its own.
+    #[error("the GPU's driver refuses a kernel ({kernel}): {reason}")]
+    Kernel {
+        /// Its name.
+        kernel: String,
+        /// The driver's words.
+        reason: String,
     },
 
     /// The device stopped working.
@@ -68,4 +80,11 @@ pub enum Error {
         /// The driver's words.
         reason: String,
     },
+}
+
+impl Error {
+    /// Whether less at once may do.
+    pub fn is_memory(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::OutOfMemory { .. })
+    }
 }

@@ -1,28 +1,44 @@
-//! The GPU through wgpu: Vulkan, Metal or DirectX 12 from one build. Slices in, slices out.
+//! ONNX graphs on the GPU through wgpu: Vulkan, Metal or DirectX 12 from one build. Slices in, slices out.
 //!
 //! ```no_run
-//! use ocelli_gpu::{Device, Gemm};
+//! use ocelli_gpu::{Device, Graph, Input, Model, Precision};
 //!
-//! # fn main() -> Result<(), ocelli_gpu::Error> {
-//! let device = Device::open(None)?;
-//! let gemm = Gemm::new(&device);
-//! let (a, b) = (device.upload(&[1.0, 2.0])?, device.upload(&[3.0, 4.0])?);
-//! let product = gemm.run(&a, &b, [1, 2, 1])?;
-//! assert_eq!(device.download(&product)?, [11.0]);
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let graph = Graph::parse(&std::fs::read("resnet50.onnx")?, &[])?;
+//! let logits = graph.outputs().to_vec();
+//! let model = Model::new(Device::shared(None)?, graph.into(), Precision::F32)?;
+//! let image = vec![0.0; 3 * 224 * 224];
+//! let input = Input { shape: vec![1, 3, 224, 224], parts: vec![&image] };
+//! let results = model.run(&[input], &logits)?;
+//! assert_eq!(results[0].shape, [1, 1000]);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! - [`Device`] is an opened adapter, [`Buffer`] a slice on it.
-//! - Each kernel is a type of its own ([`Gemm`]): its `.wgsl` beside its `.rs`, which has the launch. The tests have a slow
-//!   `reference_` twin of each.
+//! ```text
+//! Graph (ONNX) ──plan──▶ Plan (steps) ──Program──▶ pipelines and buffers of a Device ──Model──▶ passes, several shapes
+//!                                                                                    Batcher ─▶ items from many threads
+//! ```
+//! - `graph/`: ONNX as it is in the file. `plan/`: what is to be done, without a device. `kernel/`: how, one file a kernel, its
+//!   `.wgsl` beside its `.rs`.
+//! - Numbers are 32-bit floats on the way in and out; on the device they may have 16 bits ([`Precision`]).
 
-mod buffer;
+mod adapter;
+mod batcher;
 mod device;
 mod error;
-mod gemm;
+mod graph;
+mod kernel;
+mod model;
+mod plan;
+mod precision;
+mod program;
+mod tuner;
 
-pub use buffer::Buffer;
+pub use adapter::{Adapter, adapters};
+pub use batcher::{Batcher, Done};
 pub use device::Device;
 pub use error::Error;
-pub use gemm::Gemm;
+pub use graph::Graph;
+pub use model::{Input, Model, Run, Tensor};
+pub use precision::Precision;

@@ -6,7 +6,7 @@ mod accuracy;
 mod conformance;
 mod decode;
 mod functions;
-mod gemm;
+mod gpu;
 mod infer;
 mod models;
 mod mutations;
@@ -33,7 +33,7 @@ fn main() {
     trials.extend(conformance::trials());
     trials.extend(decode::trials());
     trials.extend(functions::trials());
-    trials.extend(gemm::trials());
+    trials.extend(gpu::trials());
     trials.extend(infer::trials());
     trials.extend(models::trials());
     trials.extend(mutations::trials());

@@ -1,0 +1,59 @@
+//! [`Constant`]: a tensor whose numbers are known when a graph is planned.
+
+use std::sync::Arc;
+
+/// Numbers in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Constant {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Values,
+}
+
+/// Whole numbers are shapes and indices; all else is what a model computes with.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Values {
+    Float(Arc<[f32]>),
+    Int(Arc<[i64]>),
+}
+
+impl Constant {
+    pub(crate) fn floats(shape: Vec<usize>, values: Vec<f32>) -> Self {
+        Self { shape, values: Values::Float(values.into()) }
+    }
+
+    pub(crate) fn ints(shape: Vec<usize>, values: Vec<i64>) -> Self {
+        Self { shape, values: Values::Int(values.into()) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match &self.values {
+            Values::Float(values) => values.len(),
+            Values::Int(values) => values.len(),
+        }
+    }
+
+    /// As numbers to compute with.
+    pub(crate) fn to_floats(&self) -> Arc<[f32]> {
+        match &self.values {
+            Values::Float(values) => Arc::clone(values),
+            Values::Int(values) => values.iter().map(|&value| value as f32).collect(),
+        }
+    }
+
+    /// As whole numbers, cut off behind the point.
+    pub(crate) fn to_ints(&self) -> Arc<[i64]> {
+        match &self.values {
+            Values::Float(values) => values.iter().map(|&value| value as i64).collect(),
+            Values::Int(values) => Arc::clone(values),
+        }
+    }
+
+    /// The one number that there is.
+    pub(crate) fn scalar(&self) -> Option<f32> {
+        match &self.values {
+            Values::Float(values) if values.len() == 1 => Some(values[0]),
+            Values::Int(values) if values.len() == 1 => Some(values[0] as f32),
+            _ => None,
+        }
+    }
+}

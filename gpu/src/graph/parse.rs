@@ -1,0 +1,183 @@
+//! [`Graph::parse`]: from an ONNX file.
+
+use std::collections::{HashMap, HashSet};
+
+use half::f16;
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataLocation, DataType, ModelProto, NodeProto, TensorProto};
+
+use super::node::Attribute;
+use super::{Constant, Graph, Node};
+use crate::error::Error;
+
+impl Graph {
+    /// Reads an ONNX file; `external` holds the files of weights beside it, by the names that the graph has for them.
+    ///
+    /// # Errors
+    /// [`Error::Graph`] when it does not hold together, [`Error::Unsupported`] for weights of a type that has no place here.
+    pub fn parse(file: &[u8], external: &[(String, Vec<u8>)]) -> Result<Self, Error> {
+        let model = ModelProto::parse_buf(file).map_err(|error| refused(error.to_string()))?;
+        let proto = model.graph.ok_or_else(|| refused("there is no graph in it".to_owned()))?;
+        let standard =
+            model.opset_import.iter().find(|set| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx")));
+        let opset = standard.and_then(|set| set.version).unwrap_or(0);
+        let mut constants = HashMap::new();
+        let is_half = proto.initializer.iter().any(|tensor| tensor.data_type == Some(DataType::FLOAT16));
+        for tensor in &proto.initializer {
+            constants.insert(tensor.name.clone().unwrap_or_default(), constant(tensor, external)?);
+        }
+        let mut nodes = Vec::new();
+        for node in proto.node {
+            let node = self::node(node, external)?;
+            match (node.op.as_str(), node.outputs.first()) {
+                ("Constant", Some(output)) => {
+                    let value = value(&node)?;
+                    constants.insert(output.clone(), value);
+                }
+                _ => nodes.push(node),
+            }
+        }
+        let inputs = proto.input.into_iter().filter_map(|input| input.name);
+        let inputs: Vec<String> = inputs.filter(|name| !constants.contains_key(name)).collect();
+        let outputs = proto.output.into_iter().filter_map(|output| output.name).collect();
+        let mut graph = Self { nodes, constants, inputs, outputs, opset, is_half };
+        graph.sort()?;
+        graph.fold_batch_norms();
+        Ok(graph)
+    }
+
+    /// Puts each node behind those that it needs: ONNX asks for that, and not every writer cares.
+    fn sort(&mut self) -> Result<(), Error> {
+        let mut known: HashSet<String> = self.constants.keys().chain(&self.inputs).cloned().collect();
+        let mut waiting = std::mem::take(&mut self.nodes);
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            let mut later = Vec::new();
+            for node in waiting {
+                if node.inputs.iter().all(|input| input.is_empty() || known.contains(input)) {
+                    known.extend(node.outputs.iter().cloned());
+                    self.nodes.push(node);
+                } else {
+                    later.push(node);
+                }
+            }
+            if later.len() == before {
+                let missing = later.iter().flat_map(|node| &node.inputs).find(|input| !known.contains(*input));
+                return Err(refused(format!("nothing makes its tensor '{}'", missing.map_or("", |name| name))));
+            }
+            waiting = later;
+        }
+        Ok(())
+    }
+}
+
+fn refused(reason: String) -> Error {
+    Error::Graph { reason }
+}
+
+fn node(proto: NodeProto, external: &[(String, Vec<u8>)]) -> Result<Node, Error> {
+    let mut attributes = HashMap::new();
+    for attribute in proto.attribute {
+        let name = attribute.name.clone().unwrap_or_default();
+        attributes.insert(name, self::attribute(attribute, external)?);
+    }
+    Ok(Node {
+        op: proto.op_type.unwrap_or_default(),
+        domain: proto.domain.filter(|domain| domain != "ai.onnx").unwrap_or_default(),
+        name: proto.name.unwrap_or_default(),
+        inputs: proto.input,
+        outputs: proto.output,
+        attributes,
+    })
+}
+
+fn attribute(proto: AttributeProto, external: &[(String, Vec<u8>)]) -> Result<Attribute, Error> {
+    Ok(match proto.r#type {
+        Some(AttributeType::INT) => Attribute::Int(proto.i.unwrap_or(0)),
+        Some(AttributeType::FLOAT) => Attribute::Float(proto.f.unwrap_or(0.0)),
+        Some(AttributeType::STRING) => Attribute::Text(proto.s.unwrap_or_default()),
+        Some(AttributeType::INTS) => Attribute::Ints(proto.ints),
+        Some(AttributeType::FLOATS) => Attribute::Floats(proto.floats),
+        Some(AttributeType::TENSOR) => match &proto.t {
+            Some(tensor) => Attribute::Tensor(constant(tensor, external)?),
+            None => Attribute::Other,
+        },
+        _ => Attribute::Other,
+    })
+}
+
+/// What a `Constant` holds.
+fn value(node: &Node) -> Result<Constant, Error> {
+    let found = node.attributes.iter().find(|(name, _)| name.starts_with("value"));
+    Ok(match found.map(|(_, value)| value) {
+        Some(Attribute::Tensor(value)) => value.clone(),
+        Some(Attribute::Float(value)) => Constant::floats(Vec::new(), vec![*value]),
+        Some(Attribute::Int(value)) => Constant::ints(Vec::new(), vec![*value]),
+        Some(Attribute::Floats(values)) => Constant::floats(vec![values.len()], values.clone()),
+        Some(Attribute::Ints(values)) => Constant::ints(vec![values.len()], values.clone()),
+        _ => return Err(node.unsupported("its value is of a kind that has no numbers")),
+    })
+}
+
+fn constant(proto: &TensorProto, external: &[(String, Vec<u8>)]) -> Result<Constant, Error> {
+    let name = proto.name.as_deref().unwrap_or_default();
+    let broken = |what: &str| refused(format!("its tensor '{name}' {what}"));
+    let dims = proto.dims.iter().map(|&dim| usize::try_from(dim));
+    let shape: Vec<usize> = dims.collect::<Result<_, _>>().map_err(|_| broken("has a negative dimension"))?;
+    let len = shape.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim));
+    let len = len.ok_or_else(|| broken("has too many numbers"))?;
+    let data_type = proto.data_type.unwrap_or(DataType(0));
+    let raw = proto.raw_data.as_ref().map(|raw| raw.borrow());
+    let bytes: Option<&[u8]> = match proto.data_location {
+        Some(DataLocation::EXTERNAL) => {
+            Some(outside(proto, external).ok_or_else(|| broken("is in a file that is not there"))?)
+        }
+        _ => raw.as_ref().map(|raw| raw.as_slice()),
+    };
+    fn numbers<const N: usize, T>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
+        bytes.chunks_exact(N).map(|bytes| from(std::array::from_fn(|i| bytes[i]))).collect()
+    }
+    let ints = |values: Vec<i64>| Constant::ints(shape.clone(), values);
+    let floats = |values: Vec<f32>| Constant::floats(shape.clone(), values);
+    let whole: Vec<i64> = proto.int32_data.iter().map(|&value| value.into()).collect();
+    let constant = match (data_type, bytes) {
+        (DataType::FLOAT, Some(bytes)) => floats(numbers(bytes, f32::from_le_bytes)),
+        (DataType::FLOAT, None) => floats(proto.float_data.clone()),
+        (DataType::DOUBLE, Some(bytes)) => floats(numbers(bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
+        (DataType::DOUBLE, None) => floats(proto.double_data.iter().map(|&value| value as f32).collect()),
+        (DataType::FLOAT16, Some(bytes)) => floats(numbers(bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
+        (DataType::FLOAT16, None) => {
+            floats(proto.int32_data.iter().map(|&bits| f16::from_bits(bits as u16).to_f32()).collect())
+        }
+        (DataType::INT64, Some(bytes)) => ints(numbers(bytes, i64::from_le_bytes)),
+        (DataType::INT64, None) => ints(proto.int64_data.clone()),
+        (DataType::INT32, Some(bytes)) => ints(numbers(bytes, |bytes| i32::from_le_bytes(bytes).into())),
+        (DataType::UINT8 | DataType::BOOL, Some(bytes)) => ints(bytes.iter().map(|&byte| byte.into()).collect()),
+        (DataType::INT8, Some(bytes)) => ints(bytes.iter().map(|&byte| i64::from(byte as i8)).collect()),
+        (DataType::INT32 | DataType::UINT8 | DataType::BOOL | DataType::INT8, None) => ints(whole),
+        (other, _) => {
+            let type_name = other.name().map_or_else(|| other.0.to_string(), str::to_lowercase);
+            return Err(refused(format!(
+                "its tensor '{name}' has numbers of type {type_name}, which the GPU does not run"
+            )));
+        }
+    };
+    match constant.len() == len {
+        true => Ok(constant),
+        false => Err(broken(&format!("has {} numbers for the shape {shape:?}", constant.len()))),
+    }
+}
+
+/// The bytes of a tensor in a file of its own.
+fn outside<'a>(proto: &TensorProto, external: &'a [(String, Vec<u8>)]) -> Option<&'a [u8]> {
+    let entry = |key: &str| {
+        let entry = proto.external_data.iter().find(|entry| entry.key.as_deref() == Some(key));
+        entry.and_then(|entry| entry.value.as_deref())
+    };
+    let (_, bytes) = external.iter().find(|(name, _)| Some(name.as_str()) == entry("location"))?;
+    let offset = entry("offset").map_or(Some(0), |text| text.parse().ok())?;
+    let rest = bytes.get(offset..)?;
+    match entry("length") {
+        Some(length) => rest.get(..length.parse().ok()?),
+        None => Some(rest),
+    }
+}

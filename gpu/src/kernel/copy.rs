@@ -1,0 +1,19 @@
+//! [`Copy`]: numbers from where they are to where they are wanted.
+
+use super::places::Places;
+use super::shader::Shader;
+
+/// `out[to(i)] = in[from(i)]`: transposes, slices, repeats, and each part of a concatenation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Copy {
+    pub(crate) from: Places,
+    pub(crate) to: Places,
+}
+
+impl Copy {
+    pub(super) fn declare(&self, shader: Shader) -> Shader {
+        let place =
+            |name: &str, places: &Places| format!("fn {name}(i: u32) -> u32 {{ return {}; }}\n", places.to_wgsl("i"));
+        shader.push(&place("from_place", &self.from)).push(&place("to_place", &self.to)).push(include_str!("copy.wgsl"))
+    }
+}

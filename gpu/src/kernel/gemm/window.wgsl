@@ -1,0 +1,17 @@
+// Rows of a are the windows of a convolution over [batch, height, width, channels]: tap by tap, all channels of each.
+fn row_of_a(batch: u32, row: u32) -> Row {
+    let x = row % OUT_WIDTH;
+    let y = row / OUT_WIDTH % OUT_HEIGHT;
+    let image = row / (OUT_WIDTH * OUT_HEIGHT);
+    let base = image * (IN_HEIGHT * IN_WIDTH * IN_CHANNELS) + batch * CHANNELS;
+    return Row(base, i32(y * STRIDE_Y) - i32(PAD_TOP), i32(x * STRIDE_X) - i32(PAD_LEFT), row < size.rows);
+}
+
+// Negative in the padding.
+fn place_of_a(row: Row, k: u32) -> i32 {
+    let tap = k / CHANNELS;
+    let y = row.y + i32(tap / KERNEL_WIDTH * DILATION_Y);
+    let x = row.x + i32(tap % KERNEL_WIDTH * DILATION_X);
+    let is_inside = row.is_inside && k < DEPTH && y >= 0 && y < i32(IN_HEIGHT) && x >= 0 && x < i32(IN_WIDTH);
+    return select(-1, i32(row.base) + (y * i32(IN_WIDTH) + x) * i32(IN_CHANNELS) + i32(k % CHANNELS), is_inside);
+}

@@ -1,0 +1,34 @@
+// The largest or the mean number of a window of each channel, [batch, height, width, channels]. One number a thread.
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let i = group_number(group) * 256u + local;
+    if i >= size.count {
+        return;
+    }
+    let channel = i % CHANNELS;
+    let pixel = i / CHANNELS;
+    let x0 = i32((pixel % OUT_WIDTH) * STRIDE_X) - i32(PAD_LEFT);
+    let y0 = i32((pixel / OUT_WIDTH % OUT_HEIGHT) * STRIDE_Y) - i32(PAD_TOP);
+    let image = pixel / (OUT_WIDTH * OUT_HEIGHT);
+    var sum = 0.0;
+    // No number of the window is smaller.
+    var largest = -3.4028234e38;
+    var inside = 0u;
+    for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
+        let y = y0 + i32(ky * DILATION_Y);
+        for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
+            let x = x0 + i32(kx * DILATION_X);
+            if y >= 0 && y < i32(IN_HEIGHT) && x >= 0 && x < i32(IN_WIDTH) {
+                let value = f32(in0[((image * IN_HEIGHT + u32(y)) * IN_WIDTH + u32(x)) * CHANNELS + channel]);
+                sum += value;
+                largest = max(largest, value);
+            }
+            // The padding is counted, what a rounded up size adds behind it is not.
+            let is_padding = y < i32(IN_HEIGHT + PAD_BOTTOM) && x < i32(IN_WIDTH + PAD_RIGHT);
+            let is_inside = y >= 0 && y < i32(IN_HEIGHT) && x >= 0 && x < i32(IN_WIDTH);
+            inside += select(0u, 1u, select(is_inside, is_padding, COUNTS_PADDING == 1u));
+        }
+    }
+    let result = select(sum / f32(max(inside, 1u)), largest, IS_MAX == 1u);
+    out[i] = T(finish(i, result));
+}

@@ -1,0 +1,243 @@
+//! [`Model`]: a graph on a device, and [`Run`], one pass under way.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use crate::device::Device;
+use crate::error::Error;
+use crate::graph::Graph;
+use crate::plan::{Plan, arena, plan};
+use crate::precision::Precision;
+use crate::program::{Memory, Program, upload};
+use crate::tuner::Tuner;
+
+/// A graph whose weights are on a device. Passes are started from any thread and run one after the other.
+#[derive(Debug)]
+pub struct Model {
+    device: Arc<Device>,
+    graph: Arc<Graph>,
+    precision: Precision,
+    tuner: Tuner,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    memory: Memory,
+    /// The last one used is the last one.
+    programs: Vec<(Shapes, Program)>,
+    /// Buffers that results are read from, and nobody reads now.
+    readable: Vec<(wgpu::Buffer, u64)>,
+}
+
+/// What a program is for: the shapes of the inputs, and the tensors that are wanted.
+type Shapes = (Vec<Vec<usize>>, Vec<String>);
+
+/// Programs that are kept. Each has a few buffers of its own.
+const MOST_PROGRAMS: usize = 16;
+
+/// A value of one of the graph's inputs, in row-major order.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+    /// Its numbers, in as many parts as they come.
+    pub parts: Vec<&'a [f32]>,
+}
+
+/// A tensor that was computed, in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+    /// Its numbers.
+    pub values: Vec<f32>,
+}
+
+/// A pass that the device is at work on.
+#[derive(Debug)]
+pub struct Run<'m> {
+    model: &'m Model,
+    submission: wgpu::SubmissionIndex,
+    staging: wgpu::Buffer,
+    bytes: u64,
+    mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    /// For each tensor its shape, and where its bytes begin.
+    outputs: Vec<(Vec<usize>, u64)>,
+}
+
+impl Model {
+    /// Takes a graph to a device. Weights are copied when the first pass needs them.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] names an operator that does not run there, [`Error::Missing`] what the device lacks for 16-bit floats.
+    pub fn new(device: Arc<Device>, graph: Arc<Graph>, precision: Precision) -> Result<Self, Error> {
+        graph.check()?;
+        if precision == Precision::F16 && !device.adapter().has_f16 {
+            return Err(Error::Missing { adapter: device.adapter().name.clone(), feature: "16-bit floats".to_owned() });
+        }
+        let tuner = Tuner::new(device.adapter());
+        Ok(Self { device, graph, precision, tuner, state: Mutex::default() })
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// How many bits its numbers have.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The graph that it runs.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Starts a pass over inputs in the order of the graph, for tensors by their names. The device works on it while the caller
+    /// prepares the next one.
+    ///
+    /// # Errors
+    /// [`Error::is_memory`] ones when a smaller batch may do; [`Error::Unsupported`] and [`Error::Graph`] when the graph cannot be
+    /// run on these shapes; [`Error::Lost`] when the device is gone.
+    pub fn start(&self, inputs: &[Input], wanted: &[String]) -> Result<Run<'_>, Error> {
+        self.device.check()?;
+        for (name, input) in self.graph.inputs.iter().zip(inputs) {
+            let given: usize = input.parts.iter().map(|part| part.len()).sum();
+            if input.shape.iter().product::<usize>() != given {
+                let reason = format!("its input '{name}' of shape {:?} got {given} numbers", input.shape);
+                return Err(Error::Graph { reason });
+            }
+        }
+        if inputs.len() != self.graph.inputs.len() {
+            let reason = format!("it has {} inputs and got {}", self.graph.inputs.len(), inputs.len());
+            return Err(Error::Graph { reason });
+        }
+        let shapes: Shapes = (inputs.iter().map(|input| input.shape.clone()).collect(), wanted.to_vec());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.prepare(&mut state, &shapes)?;
+        let State { programs, readable, .. } = &mut *state;
+        let Some((_, program)) = programs.last() else {
+            return Err(Error::Graph { reason: "there is nothing to run".to_owned() });
+        };
+        // Results one behind the other; a copy begins at a multiple of four bytes.
+        let mut bytes = 0;
+        let mut outputs = Vec::new();
+        for output in &program.outputs {
+            outputs.push((output.shape.clone(), bytes));
+            bytes += self.bytes(output.shape.iter().product());
+        }
+        let staging = match readable.iter().position(|(_, size)| *size == bytes) {
+            Some(number) => readable.swap_remove(number).0,
+            None => self.device.buffer(bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?,
+        };
+        for (input, buffer) in inputs.iter().zip(&program.inputs) {
+            if let Some((buffer, _)) = buffer {
+                upload(&self.device, self.precision, buffer, &input.parts);
+            }
+        }
+        let mut commands = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        program.encode(&mut commands);
+        for (output, (shape, offset)) in program.outputs.iter().zip(&outputs) {
+            let size = self.bytes(shape.iter().product());
+            commands.copy_buffer_to_buffer(&output.buffer, 0, &staging, *offset, size);
+        }
+        let submission = self.device.queue.submit([commands.finish()]);
+        let (sender, mapped) = mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // Whoever dropped the run does not want to know.
+            let _ = sender.send(result);
+        });
+        drop(state);
+        Ok(Run { model: self, submission, staging, bytes, mapped, outputs })
+    }
+
+    /// One pass from start to end.
+    ///
+    /// # Errors
+    /// Those of [`Model::start`] and [`Run::wait`].
+    pub fn run(&self, inputs: &[Input], wanted: &[String]) -> Result<Vec<Tensor>, Error> {
+        self.start(inputs, wanted)?.wait()
+    }
+
+    /// The bytes that results take on the device in one pass, and those of the largest of them, for inputs of these shapes.
+    ///
+    /// # Errors
+    /// Those of planning.
+    pub fn working_bytes(&self, shapes: &[Vec<usize>], wanted: &[String]) -> Result<(u64, u64), Error> {
+        let plan = plan(&self.graph, shapes, wanted)?;
+        let size = self.precision.size() as u64;
+        let arena = arena(&plan).buffers;
+        let inputs: usize = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
+        let total: usize = arena.iter().sum::<usize>() + inputs;
+        let largest = arena.iter().copied().max().unwrap_or(0).max(inputs);
+        Ok((total as u64 * size, largest as u64 * size))
+    }
+
+    /// What a pass is made of: a line a kernel, for people.
+    ///
+    /// # Errors
+    /// Those of planning.
+    pub fn explain(&self, shapes: &[Vec<usize>], wanted: &[String]) -> Result<Vec<String>, Error> {
+        let Plan { steps, .. } = plan(&self.graph, shapes, wanted)?;
+        Ok(steps.iter().map(|step| format!("{:?} {:?}", step.kernel, step.finish)).collect())
+    }
+
+    /// Has the program for these shapes last in the list.
+    fn prepare(&self, state: &mut State, shapes: &Shapes) -> Result<(), Error> {
+        if let Some(number) = state.programs.iter().position(|(known, _)| known == shapes) {
+            let program = state.programs.remove(number);
+            state.programs.push(program);
+            return Ok(());
+        }
+        let plan = plan(&self.graph, &shapes.0, &shapes.1)?;
+        let made = Program::new(&self.device, self.precision, &plan, &mut state.memory, &self.tuner);
+        let (program, others_are_good) = made.inspect_err(|error| {
+            if error.is_memory() {
+                // What was taken for this batch is in the way of a smaller one.
+                state.programs.clear();
+                state.memory.shrink();
+            }
+        })?;
+        if !others_are_good {
+            state.programs.clear();
+        }
+        if state.programs.len() == MOST_PROGRAMS {
+            state.programs.remove(0);
+        }
+        state.programs.push((shapes.clone(), program));
+        Ok(())
+    }
+
+    /// Bytes of so many numbers, as they are copied.
+    fn bytes(&self, numbers: usize) -> u64 {
+        (numbers * self.precision.size()).next_multiple_of(4) as u64
+    }
+}
+
+impl Run<'_> {
+    /// Waits for the device, and reads what it has computed.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the device stopped on the way.
+    pub fn wait(self) -> Result<Vec<Tensor>, Error> {
+        let Self { model, submission, staging, bytes, mapped, outputs } = self;
+        model.device.wait(submission)?;
+        let lost = |reason: String| Error::Lost { reason };
+        mapped.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
+        let view = staging.get_mapped_range(..).map_err(|error| lost(error.to_string()))?;
+        let tensors = outputs.into_iter().map(|(shape, offset)| {
+            let len = shape.iter().product();
+            Tensor { values: model.precision.decode(&view[offset as usize..], len), shape }
+        });
+        let tensors = tensors.collect();
+        drop(view);
+        staging.unmap();
+        let mut state = model.state.lock().unwrap_or_else(PoisonError::into_inner);
+        const KEPT: usize = 4;
+        if state.readable.len() < KEPT {
+            state.readable.push((staging, bytes));
+        }
+        Ok(tensors)
+    }
+}

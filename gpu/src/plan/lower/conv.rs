@@ -1,0 +1,126 @@
+//! Convolutions: a product over windows, or channel by channel.
+
+use super::Lowered;
+use crate::error::Error;
+use crate::graph::Node;
+use crate::kernel::{A, B, Binary, Depthwise, Expression, Gemm, Kernel, Term, Window, padded};
+use crate::plan::planner::{Planner, Value};
+use crate::plan::tensor::CHANNELS_LAST;
+
+/// `X [batch, channels, height, width], W [out, channels / group, kernel height, kernel width], B [out]?`
+pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
+    let x = planner.input(node, 0)?;
+    let Some(weights) = planner.constant(node, 1)? else { return Err(node.unsupported("it has no weights")) };
+    let ([batch, in_channels, height, width], [channels, depth, kernel_height, kernel_width]) =
+        (&x.shape[..], &weights.shape[..])
+    else {
+        return Err(node.unsupported(format!("its input has the shape {:?}, and only pictures are convolved", x.shape)));
+    };
+    let (batch, in_channels, channels, depth) = (*batch, *in_channels, *channels, *depth);
+    let group = usize::try_from(node.int("group", 1)).unwrap_or(0);
+    if group == 0 || depth * group != in_channels || channels % group != 0 {
+        let reason = format!("{group} groups of {depth} channels do not fit {in_channels}, or its {channels} results");
+        return Err(node.unsupported(reason));
+    }
+    let window = window(node, [*height, *width], [*kernel_height, *kernel_width], false)?;
+    let x = planner.ordered(&x, &CHANNELS_LAST);
+    let name = node.input(1).unwrap_or_default();
+    let [kernel_height, kernel_width] = window.kernel;
+    let taps = kernel_height * kernel_width;
+    let out_shape = vec![batch, channels, window.output[0], window.output[1]];
+    let numbers = weights.to_floats();
+    let (kernel, packed) = if depth == 1 && group > 1 {
+        // [tap, channel]
+        let packed = planner.weights(format!("{name} by taps"), taps * channels, move || {
+            (0..taps * channels).map(|i| numbers[i % channels * taps + i / channels]).collect()
+        });
+        (Kernel::Depthwise(Depthwise { window, in_channels, channels }), packed)
+    } else {
+        // [channel, tap, depth], padded
+        let (row, padded) = (taps * depth, padded(taps * depth));
+        let packed = planner.weights(format!("{name} in rows"), channels * padded, move || {
+            let mut packed = vec![0.0; channels * padded];
+            for (i, &number) in numbers.iter().enumerate() {
+                let (channel, rest) = (i / row, i % row);
+                packed[channel * padded + rest % taps * depth + rest / taps] = number;
+            }
+            packed
+        });
+        let gemm = Gemm {
+            rows: batch * window.pixels(),
+            depth: row,
+            columns: channels / group,
+            batch: group,
+            a: A::Window { window, in_channels, channels: depth },
+            b: B::Weights,
+            out_batch: channels / group,
+            out_row: channels,
+        };
+        (Kernel::Gemm(gemm), packed)
+    };
+    let bias = planner.constant(node, 2)?;
+    let (mut finish, mut operands) = (Expression::own(), Vec::new());
+    if let Some(bias) = bias {
+        // Its axis is that of the channels.
+        let shaped = crate::graph::Constant { shape: vec![bias.len(), 1, 1], values: bias.values.clone() };
+        let term = planner.operand(
+            node.input(2).unwrap_or_default(),
+            &Value::Constant(shaped.into()),
+            &out_shape,
+            &CHANNELS_LAST,
+        );
+        let term = term.unwrap_or_else(|operand| {
+            operands.push(operand);
+            Term::Operand(0)
+        });
+        let bias = finish.push(term);
+        finish.push(Term::Binary(Binary::Add, 0, bias));
+    }
+    let out =
+        planner.emit_finished(kernel, vec![x.storage, packed], out_shape, CHANNELS_LAST.to_vec(), finish, operands);
+    Ok(vec![Value::Tensor(out)])
+}
+
+/// The window that a node's attributes say.
+pub(super) fn window(node: &Node, input: [usize; 2], kernel: [usize; 2], rounds_up: bool) -> Result<Window, Error> {
+    let pair = |name: &str| -> Result<[usize; 2], Error> {
+        match node.ints(name) {
+            None => Ok([1, 1]),
+            Some(&[down, across]) if down > 0 && across > 0 => Ok([down as usize, across as usize]),
+            Some(other) => Err(node.unsupported(format!("its {name} are {other:?}"))),
+        }
+    };
+    let (strides, dilations) = (pair("strides")?, pair("dilations")?);
+    let auto = node.text("auto_pad").unwrap_or("NOTSET");
+    let (mut pads, mut pads_behind) = match node.ints("pads") {
+        Some(&[top, left, bottom, right])
+            if auto == "NOTSET" && [top, left, bottom, right].iter().all(|&pad| pad >= 0) =>
+        {
+            ([top as usize, left as usize], [bottom as usize, right as usize])
+        }
+        Some(other) if auto == "NOTSET" => return Err(node.unsupported(format!("its pads are {other:?}"))),
+        _ => ([0, 0], [0, 0]),
+    };
+    let mut output = [0, 0];
+    for axis in 0..2 {
+        let span = dilations[axis].saturating_mul(kernel[axis].saturating_sub(1)) + 1;
+        if auto.starts_with("SAME") {
+            let steps = input[axis].div_ceil(strides[axis]);
+            let pad = (steps.saturating_sub(1) * strides[axis] + span).saturating_sub(input[axis]);
+            let (less, more) = (pad / 2, pad - pad / 2);
+            (pads[axis], pads_behind[axis]) = if auto == "SAME_LOWER" { (more, less) } else { (less, more) };
+        }
+        let padded = input[axis] + pads[axis] + pads_behind[axis];
+        let Some(room) = padded.checked_sub(span).filter(|_| kernel[axis] > 0) else {
+            return Err(
+                node.unsupported(format!("its window of {kernel:?} pixels is larger than the picture of {input:?}"))
+            );
+        };
+        output[axis] = if rounds_up { room.div_ceil(strides[axis]) } else { room / strides[axis] } + 1;
+        // A window that begins behind the picture is none.
+        if rounds_up && (output[axis] - 1) * strides[axis] >= input[axis] + pads[axis] {
+            output[axis] -= 1;
+        }
+    }
+    Ok(Window { input, output, kernel, strides, dilations, pads, pads_behind })
+}

@@ -1,0 +1,220 @@
+//! Arithmetic on each number, which mostly ends up in the kernel before it.
+
+use super::Lowered;
+use crate::error::Error;
+use crate::graph::Node;
+use crate::kernel::{Binary, Expression, Kernel, Term, Unary};
+use crate::plan::fold::broadcast;
+use crate::plan::planner::{Planner, Value};
+use crate::plan::tensor::{Tensor, counted};
+
+const UNARY: [(&str, Unary); 18] = [
+    ("Abs", Unary::Abs),
+    ("Ceil", Unary::Ceil),
+    ("Cos", Unary::Cos),
+    ("Erf", Unary::Erf),
+    ("Exp", Unary::Exp),
+    ("Floor", Unary::Floor),
+    ("Log", Unary::Log),
+    ("Neg", Unary::Neg),
+    ("Not", Unary::Not),
+    ("Reciprocal", Unary::Reciprocal),
+    ("Relu", Unary::Relu),
+    ("Round", Unary::Round),
+    ("Sigmoid", Unary::Sigmoid),
+    ("Sin", Unary::Sin),
+    ("Softplus", Unary::Softplus),
+    ("Sqrt", Unary::Sqrt),
+    ("Tanh", Unary::Tanh),
+    ("Trunc", Unary::Trunc),
+];
+
+const BINARY: [(&str, Binary); 14] = [
+    ("Add", Binary::Add),
+    ("And", Binary::Mul),
+    ("Div", Binary::Div),
+    ("Equal", Binary::Equal),
+    ("Greater", Binary::Greater),
+    ("GreaterOrEqual", Binary::GreaterOrEqual),
+    ("Less", Binary::Less),
+    ("LessOrEqual", Binary::LessOrEqual),
+    ("Max", Binary::Max),
+    ("Min", Binary::Min),
+    ("Mul", Binary::Mul),
+    ("Or", Binary::Max),
+    ("Pow", Binary::Pow),
+    ("Sub", Binary::Sub),
+];
+
+/// Made of several of those.
+const COMPOSED: [&str; 12] =
+    ["Cast", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Sum", "Swish", "Where"];
+
+pub(super) fn is_known(op: &str) -> bool {
+    UNARY.iter().any(|(name, _)| *name == op) || BINARY.iter().any(|(name, _)| *name == op) || COMPOSED.contains(&op)
+}
+
+pub(super) fn elementwise(planner: &mut Planner, node: &Node) -> Lowered {
+    let mut values = Vec::new();
+    for number in 0..node.inputs.len() {
+        values.extend(planner.optional(node, number).map(|value| (number, value)));
+    }
+    // The limits of Clip are numbers in its code.
+    let read = match node.op.as_str() {
+        "Clip" => values.get(..1).unwrap_or_default(),
+        _ => &values[..],
+    };
+    let Some(shape) = read.iter().try_fold(Vec::new(), |shape, (_, value)| broadcast(&shape, value.shape())) else {
+        let shapes: Vec<&[usize]> = read.iter().map(|(_, value)| value.shape()).collect();
+        return Err(node.unsupported(format!("the shapes of its inputs do not fit together: {shapes:?}")));
+    };
+    let whole = read.iter().find_map(|(_, value)| match value {
+        Value::Tensor(tensor) if tensor.shape == shape => Some(tensor.order.clone()),
+        _ => None,
+    });
+    let order = whole.unwrap_or_else(|| counted(shape.len()));
+    let (mut finish, mut operands) = (Expression(Vec::new()), Vec::new());
+    let mut inputs = Vec::new();
+    for (number, value) in read {
+        let name = node.input(*number).unwrap_or_default().to_owned();
+        let term = planner.operand(&name, value, &shape, &order).unwrap_or_else(|operand| {
+            operands.push(operand);
+            Term::Operand(operands.len() - 1)
+        });
+        inputs.push(finish.push(term));
+    }
+    compose(planner, node, &mut finish, &inputs)?;
+    let out: Tensor = planner.emit_finished(Kernel::Pointwise, Vec::new(), shape, order, finish, operands);
+    Ok(vec![Value::Tensor(out)])
+}
+
+/// Writes what a node does to its inputs behind them.
+fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize]) -> Result<(), Error> {
+    let missing = |number: usize| node.unsupported(format!("it has no input {number}"));
+    let a = *inputs.first().ok_or_else(|| missing(0))?;
+    if let Some((_, function)) = UNARY.iter().find(|(name, _)| *name == node.op) {
+        e.push(Term::Unary(*function, a));
+        return Ok(());
+    }
+    let binary = BINARY.iter().find(|(name, _)| *name == node.op).map(|(_, function)| *function);
+    if let Some(function) = binary.or((node.op == "Sum").then_some(Binary::Add)) {
+        // Max, Min and Sum take any number of inputs.
+        let mut result = a;
+        for &b in &inputs[1..] {
+            result = e.push(Term::Binary(function, result, b));
+        }
+        return Ok(());
+    }
+    let b = inputs.get(1).copied().ok_or_else(|| missing(1));
+    let mut number = |value: f32| e.push(Term::Number(value));
+    match node.op.as_str() {
+        // Truth is a number already; of one with a point, the point goes.
+        "Cast" => {
+            let is_float = matches!(node.int("to", 1), 1 | 10 | 11 | 16);
+            let is_bool = node.int("to", 1) == 9;
+            if is_bool {
+                let zero = number(0.0);
+                let is_zero = e.push(Term::Binary(Binary::Equal, a, zero));
+                e.push(Term::Unary(Unary::Not, is_zero));
+            } else if !is_float {
+                e.push(Term::Unary(Unary::Trunc, a));
+            }
+        }
+        "Clip" => {
+            let limit = |name: &str, input: usize| -> Result<Option<f32>, Error> {
+                match planner.constant(node, input)? {
+                    Some(constant) => Ok(constant.scalar()),
+                    None => Ok(node.attributes.contains_key(name).then(|| node.float(name, 0.0))),
+                }
+            };
+            let (low, high) = (limit("min", 1)?, limit("max", 2)?);
+            let mut result = a;
+            for (limit, function) in [(low, Binary::Max), (high, Binary::Min)] {
+                if let Some(limit) = limit {
+                    let limit = e.push(Term::Number(limit));
+                    result = e.push(Term::Binary(function, result, limit));
+                }
+            }
+        }
+        "HardSigmoid" => {
+            hard_sigmoid(e, a, node.float("alpha", 0.2), node.float("beta", 0.5));
+        }
+        "HardSwish" => {
+            let gate = hard_sigmoid(e, a, 1.0 / 6.0, 0.5);
+            e.push(Term::Binary(Binary::Mul, a, gate));
+        }
+        "Swish" => {
+            let alpha = number(node.float("alpha", 1.0));
+            let scaled = e.push(Term::Binary(Binary::Mul, a, alpha));
+            let gate = e.push(Term::Unary(Unary::Sigmoid, scaled));
+            e.push(Term::Binary(Binary::Mul, a, gate));
+        }
+        "Mish" => {
+            let soft = e.push(Term::Unary(Unary::Softplus, a));
+            let gate = e.push(Term::Unary(Unary::Tanh, soft));
+            e.push(Term::Binary(Binary::Mul, a, gate));
+        }
+        "Gelu" => gelu(e, a, node.text("approximate") == Some("tanh")),
+        "LeakyRelu" => {
+            let slope = number(node.float("alpha", 0.01));
+            leaky(e, a, slope);
+        }
+        "PRelu" => leaky(e, a, b?),
+        "Elu" => {
+            let (alpha, one) = (number(node.float("alpha", 1.0)), e.push(Term::Number(1.0)));
+            let grown = e.push(Term::Unary(Unary::Exp, a));
+            let less = e.push(Term::Binary(Binary::Sub, grown, one));
+            let below = e.push(Term::Binary(Binary::Mul, less, alpha));
+            above_zero(e, a, below);
+        }
+        "Where" => {
+            let no = inputs.get(2).copied().ok_or_else(|| missing(2))?;
+            e.push(Term::Select(a, b?, no));
+        }
+        _ => return Err(node.unsupported("the GPU does not run it")),
+    }
+    Ok(())
+}
+
+/// `x` where it is above 0, else `below`.
+fn above_zero(e: &mut Expression, x: usize, below: usize) {
+    let zero = e.push(Term::Number(0.0));
+    let is_above = e.push(Term::Binary(Binary::Greater, x, zero));
+    e.push(Term::Select(is_above, x, below));
+}
+
+fn leaky(e: &mut Expression, x: usize, slope: usize) {
+    let below = e.push(Term::Binary(Binary::Mul, x, slope));
+    above_zero(e, x, below);
+}
+
+fn hard_sigmoid(e: &mut Expression, x: usize, alpha: f32, beta: f32) -> usize {
+    let (alpha, beta) = (e.push(Term::Number(alpha)), e.push(Term::Number(beta)));
+    let scaled = e.push(Term::Binary(Binary::Mul, x, alpha));
+    let moved = e.push(Term::Binary(Binary::Add, scaled, beta));
+    let (zero, one) = (e.push(Term::Number(0.0)), e.push(Term::Number(1.0)));
+    let low = e.push(Term::Binary(Binary::Max, moved, zero));
+    e.push(Term::Binary(Binary::Min, low, one))
+}
+
+/// Hendrycks and Gimpel, Gaussian Error Linear Units, 2016: exact, or with their tanh.
+fn gelu(e: &mut Expression, x: usize, with_tanh: bool) {
+    let inner = if with_tanh {
+        let (cubed, root) =
+            (e.push(Term::Number(0.044_715)), e.push(Term::Number((2.0 / std::f32::consts::PI).sqrt())));
+        let square = e.push(Term::Binary(Binary::Mul, x, x));
+        let cube = e.push(Term::Binary(Binary::Mul, square, x));
+        let part = e.push(Term::Binary(Binary::Mul, cube, cubed));
+        let sum = e.push(Term::Binary(Binary::Add, x, part));
+        let scaled = e.push(Term::Binary(Binary::Mul, sum, root));
+        e.push(Term::Unary(Unary::Tanh, scaled))
+    } else {
+        let root = e.push(Term::Number(std::f32::consts::FRAC_1_SQRT_2));
+        let scaled = e.push(Term::Binary(Binary::Mul, x, root));
+        e.push(Term::Unary(Unary::Erf, scaled))
+    };
+    let (one, half) = (e.push(Term::Number(1.0)), e.push(Term::Number(0.5)));
+    let gate = e.push(Term::Binary(Binary::Add, inner, one));
+    let halved = e.push(Term::Binary(Binary::Mul, x, half));
+    e.push(Term::Binary(Binary::Mul, halved, gate));
+}

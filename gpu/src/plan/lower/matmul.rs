@@ -1,0 +1,169 @@
+//! Products of matrices.
+
+use std::sync::Arc;
+
+use super::Lowered;
+use crate::error::Error;
+use crate::graph::{Constant, Node};
+use crate::kernel::{A, B, Binary, Expression, Gemm, Kernel, Term, padded};
+use crate::plan::fold::broadcast;
+use crate::plan::planner::{Planner, Value};
+use crate::plan::tensor::{Tensor, counted};
+
+/// `alpha * A' * B' + beta * C`, where A' and B' may be turned.
+pub(super) fn gemm(planner: &mut Planner, node: &Node) -> Lowered {
+    let turned = |tensor: Tensor, name: &str| if node.int(name, 0) != 0 { tensor.transposed(&[1, 0]) } else { tensor };
+    let a = planner.input(node, 0)?;
+    if a.shape.len() != 2 {
+        return Err(node.unsupported(format!("its input has the shape {:?}, and is no matrix", a.shape)));
+    }
+    let a = turned(a, "transA");
+    let (alpha, beta) = (node.float("alpha", 1.0), node.float("beta", 1.0));
+    let b = planner.value(node, 1)?;
+    if b.shape().len() != 2 {
+        return Err(node.unsupported(format!("its weights have the shape {:?}, and are no matrix", b.shape())));
+    }
+    let product = match b {
+        Value::Constant(b) => with_weights(planner, node, &a, &b, node.int("transB", 0) != 0)?,
+        Value::Tensor(b) => of_tensors(planner, node, &a, &turned(b, "transB"))?,
+    };
+    let Some(c) = planner.optional(node, 2) else { return Ok(vec![Value::Tensor(scaled(planner, &product, alpha))]) };
+    let (shape, order) = (product.shape.clone(), product.order.clone());
+    if broadcast(&shape, c.shape()).as_ref() != Some(&shape) {
+        return Err(node.unsupported(format!("its C of shape {:?} does not fit {shape:?}", c.shape())));
+    }
+    let (mut e, mut operands) = (Expression(Vec::new()), Vec::new());
+    let mut inputs = Vec::new();
+    for (name, value, factor) in [("", Value::Tensor(product), alpha), (node.input(2).unwrap_or_default(), c, beta)] {
+        let term = planner.operand(name, &value, &shape, &order).unwrap_or_else(|operand| {
+            operands.push(operand);
+            Term::Operand(operands.len() - 1)
+        });
+        let number = e.push(term);
+        inputs.push(times(&mut e, number, factor));
+    }
+    e.push(Term::Binary(Binary::Add, inputs[0], inputs[1]));
+    Ok(vec![Value::Tensor(planner.emit_finished(Kernel::Pointwise, Vec::new(), shape, order, e, operands))])
+}
+
+fn times(e: &mut Expression, number: usize, factor: f32) -> usize {
+    if factor == 1.0 {
+        return number;
+    }
+    let factor = e.push(Term::Number(factor));
+    e.push(Term::Binary(Binary::Mul, number, factor))
+}
+
+fn scaled(planner: &mut Planner, tensor: &Tensor, factor: f32) -> Tensor {
+    if factor == 1.0 {
+        return tensor.clone();
+    }
+    let (shape, order) = (tensor.shape.clone(), tensor.order.clone());
+    let (mut e, mut operands) = (Expression(Vec::new()), Vec::new());
+    if let Err(operand) = planner.operand("", &Value::Tensor(tensor.clone()), &shape, &order) {
+        operands.push(operand);
+    }
+    let number = e.push(Term::Operand(0));
+    times(&mut e, number, factor);
+    planner.emit_finished(Kernel::Pointwise, Vec::new(), shape, order, e, operands)
+}
+
+/// As numpy's, for at least two axes each; a vector in the place of a matrix is a matrix of one row or column.
+pub(super) fn matmul(planner: &mut Planner, node: &Node) -> Lowered {
+    let (a, b) = (planner.input(node, 0)?, planner.value(node, 1)?);
+    if a.shape.len() < 2 || b.shape().len() < 2 {
+        return Err(node.unsupported("one of its inputs is a vector"));
+    }
+    let out = match b {
+        Value::Constant(b) if b.shape.len() == 2 => with_weights(planner, node, &a, &b, false)?,
+        b => {
+            let b = planner.tensor(node.input(1).unwrap_or_default(), &b);
+            of_tensors(planner, node, &a, &b)?
+        }
+    };
+    Ok(vec![Value::Tensor(out)])
+}
+
+/// `a [.., rows, depth]` and constant weights `[depth, columns]`, or `[columns, depth]` when they are turned.
+fn with_weights(
+    planner: &mut Planner,
+    node: &Node,
+    a: &Tensor,
+    b: &Arc<Constant>,
+    is_turned: bool,
+) -> Result<Tensor, Error> {
+    let &[first, second] = &b.shape[..] else { return Err(node.unsupported("its weights are no matrix")) };
+    let (depth, columns) = if is_turned { (second, first) } else { (first, second) };
+    let a = planner.counted(a);
+    let Some((&inner, outer)) = a.shape.split_last().filter(|(inner, _)| **inner == depth) else {
+        return Err(node.unsupported(format!("{:?} by {:?} is no product", a.shape, b.shape)));
+    };
+    let (row, numbers) = (padded(depth), b.to_floats());
+    let name = format!("{} in {}", node.input(1).unwrap_or_default(), if is_turned { "rows" } else { "columns" });
+    let packed = planner.weights(name, columns * row, move || {
+        let mut packed = vec![0.0; columns * row];
+        for (i, &number) in numbers.iter().enumerate() {
+            let (column, k) = if is_turned { (i / depth, i % depth) } else { (i % columns, i / columns) };
+            packed[column * row + k] = number;
+        }
+        packed
+    });
+    let gemm = Gemm {
+        rows: outer.iter().product(),
+        depth,
+        columns,
+        batch: 1,
+        a: A::Matrix { batch: 0, row: inner, depth: 1 },
+        b: B::Weights,
+        out_batch: 0,
+        out_row: columns,
+    };
+    let shape: Vec<usize> = outer.iter().copied().chain([columns]).collect();
+    let order = counted(shape.len());
+    Ok(planner.emit(Kernel::Gemm(gemm), vec![a.storage, packed], shape, order))
+}
+
+/// `a [.., rows, depth]` and `b [.., depth, columns]`, a product for each of the axes before.
+fn of_tensors(planner: &mut Planner, node: &Node, a: &Tensor, b: &Tensor) -> Result<Tensor, Error> {
+    let (outer_a, inner_a) = a.shape.split_at(a.shape.len() - 2);
+    let (outer_b, inner_b) = b.shape.split_at(b.shape.len() - 2);
+    let (&[rows, depth], &[depth_b, columns]) = (inner_a, inner_b) else {
+        return Err(node.unsupported("its inputs are no matrices"));
+    };
+    if depth != depth_b || (outer_a != outer_b && outer_b.iter().any(|&dim| dim != 1)) {
+        return Err(node.unsupported(format!("{:?} by {:?} is no product", a.shape, b.shape)));
+    }
+    let mut shape = outer_a.to_vec();
+    if outer_b.len() > outer_a.len() {
+        shape = [&vec![1; outer_b.len() - outer_a.len()], outer_a].concat();
+    }
+    let batch: usize = outer_a.iter().product();
+    let (a, [a_row, a_depth]) = matrices(planner, a);
+    let (b, [b_depth, b_column]) = matrices(planner, b);
+    let b_batch = if outer_b.iter().product::<usize>() == 1 { 0 } else { depth * columns };
+    let gemm = Gemm {
+        rows,
+        depth,
+        columns,
+        batch,
+        a: A::Matrix { batch: rows * depth, row: a_row, depth: a_depth },
+        b: B::Matrix { batch: b_batch, depth: b_depth, column: b_column },
+        out_batch: rows * columns,
+        out_row: columns,
+    };
+    shape.extend([rows, columns]);
+    let order = counted(shape.len());
+    Ok(planner.emit(Kernel::Gemm(gemm), vec![a.storage, b.storage], shape, order))
+}
+
+/// The same, one matrix behind the other, each as it lies; with how far apart rows and columns are.
+fn matrices(planner: &mut Planner, tensor: &Tensor) -> (Tensor, [usize; 2]) {
+    let rank = tensor.shape.len();
+    let (rows, columns) = (tensor.shape[rank - 2], tensor.shape[rank - 1]);
+    let mut turned = counted(rank);
+    turned.swap(rank - 2, rank - 1);
+    if tensor.lies_in(&turned) && rows != 1 && columns != 1 {
+        return (tensor.clone(), [1, rows]);
+    }
+    (planner.counted(tensor), [columns, 1])
+}

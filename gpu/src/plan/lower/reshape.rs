@@ -1,0 +1,94 @@
+//! Other shapes of the same numbers.
+
+use super::Lowered;
+use crate::error::Error;
+use crate::graph::Node;
+use crate::plan::planner::{Planner, Value};
+
+pub(super) fn reshape(planner: &mut Planner, node: &Node) -> Lowered {
+    let x = planner.input(node, 0)?;
+    let Some(shape) = new_shape(planner, node, &x.shape)? else {
+        return Err(node.unsupported("its new shape is not constant"));
+    };
+    if shape.iter().product::<usize>() != x.len() {
+        return Err(node.unsupported(format!("{:?} has other numbers than {shape:?}", x.shape)));
+    }
+    Ok(vec![Value::Tensor(planner.reshaped(&x, shape))])
+}
+
+/// The numbers as they are. A dropout drops nothing when a model is used.
+pub(super) fn identity(planner: &mut Planner, node: &Node) -> Lowered {
+    Ok(vec![planner.value(node, 0)?])
+}
+
+pub(super) fn transpose(planner: &mut Planner, node: &Node) -> Lowered {
+    let x = planner.input(node, 0)?;
+    let reversed: Vec<usize> = (0..x.shape.len()).rev().collect();
+    let permutation = permutation(node, x.shape.len())?.unwrap_or(reversed);
+    Ok(vec![Value::Tensor(x.transposed(&permutation))])
+}
+
+/// What `perm` says.
+pub(in crate::plan) fn permutation(node: &Node, rank: usize) -> Result<Option<Vec<usize>>, Error> {
+    let Some(given) = node.ints("perm") else { return Ok(None) };
+    let axes: Vec<usize> = given.iter().filter_map(|&axis| usize::try_from(axis).ok()).collect();
+    let mut sorted = axes.clone();
+    sorted.sort_unstable();
+    match sorted == (0..rank).collect::<Vec<_>>() {
+        true => Ok(Some(axes)),
+        false => Err(node.unsupported(format!("{given:?} is no order of {rank} axes"))),
+    }
+}
+
+/// The shape that a node gives to numbers of the shape `old`; `None` when that is not known.
+pub(in crate::plan) fn new_shape(planner: &Planner, node: &Node, old: &[usize]) -> Result<Option<Vec<usize>>, Error> {
+    let rank = old.len() as i64;
+    let listed = |number: usize, attribute: &str| -> Result<Option<Vec<i64>>, Error> {
+        match (node.ints(attribute), planner.optional(node, number)) {
+            (Some(values), _) => Ok(Some(values.to_vec())),
+            (None, Some(Value::Constant(constant))) => Ok(Some(constant.to_ints().to_vec())),
+            (None, Some(Value::Tensor(_))) => Err(node.unsupported("its new shape is not constant")),
+            (None, None) => Ok(None),
+        }
+    };
+    let out_of_range = || node.unsupported("it names an axis that is not there");
+    Ok(Some(match node.op.as_str() {
+        "Flatten" => {
+            let axis = node.int("axis", 1);
+            let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).map_err(|_| out_of_range())?;
+            let (outer, inner) = old.split_at_checked(axis).ok_or_else(out_of_range)?;
+            vec![outer.iter().product(), inner.iter().product()]
+        }
+        "Squeeze" => {
+            let axes = listed(1, "axes")?;
+            let is_gone = |axis: usize| match &axes {
+                None => old[axis] == 1,
+                Some(axes) => axes.iter().any(|&gone| (if gone < 0 { gone + rank } else { gone }) == axis as i64),
+            };
+            (0..old.len()).filter(|&axis| !is_gone(axis)).map(|axis| old[axis]).collect()
+        }
+        "Unsqueeze" => {
+            let Some(axes) = listed(1, "axes")? else { return Ok(None) };
+            let rank = rank + axes.len() as i64;
+            let is_new = |axis: i64| axes.iter().any(|&new| (if new < 0 { new + rank } else { new }) == axis);
+            let mut rest = old.iter().copied();
+            (0..rank)
+                .map(|axis| if is_new(axis) { Some(1) } else { rest.next() })
+                .collect::<Option<_>>()
+                .ok_or_else(out_of_range)?
+        }
+        _ => {
+            let Some(wanted) = listed(1, "shape")? else { return Ok(None) };
+            let keeps_zeros = node.int("allowzero", 0) != 0;
+            let dims = wanted.iter().enumerate().map(|(axis, &dim)| match dim {
+                0 if !keeps_zeros => old.get(axis).copied().map(Some),
+                -1 => Some(None),
+                dim => usize::try_from(dim).ok().map(Some),
+            });
+            let dims: Vec<Option<usize>> = dims.collect::<Option<_>>().ok_or_else(out_of_range)?;
+            let known: usize = dims.iter().flatten().product();
+            let rest = old.iter().product::<usize>().checked_div(known).unwrap_or(0);
+            dims.into_iter().map(|dim| dim.unwrap_or(rest)).collect()
+        }
+    }))
+}

@@ -1,0 +1,227 @@
+//! [`Program`]: a plan on a device: pipelines, buffers, and what binds them.
+
+use std::collections::HashMap;
+
+use crate::device::Device;
+use crate::error::Error;
+use crate::kernel::{GROUPS_ACROSS, Kernel, Road};
+use crate::plan::{Plan, Source, Step, arena};
+use crate::precision::Precision;
+use crate::tuner::Tuner;
+
+/// A plan that can be run as often as wanted, one run after the other.
+#[derive(Debug)]
+pub(crate) struct Program {
+    dispatches: Vec<Dispatch>,
+    /// For each input of the graph its buffer and numbers, where the plan reads it.
+    pub(crate) inputs: Vec<Option<(wgpu::Buffer, usize)>>,
+    /// Of the outputs that were wanted.
+    pub(crate) outputs: Vec<Output>,
+}
+
+#[derive(Debug)]
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+    groups: [u32; 2],
+}
+
+/// A tensor that is read back.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) buffer: wgpu::Buffer,
+    pub(crate) shape: Vec<usize>,
+}
+
+/// Buffers that programs of one model share, because they run one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    weights: HashMap<String, wgpu::Buffer>,
+    /// What results are written to, the largest first; with the numbers that each has room for.
+    arena: Vec<(wgpu::Buffer, usize)>,
+}
+
+impl Memory {
+    /// Makes room for a plan; `false` when buffers had to be replaced, and programs that use them are to be made again.
+    fn grow(&mut self, device: &Device, precision: Precision, sizes: &[usize]) -> Result<bool, Error> {
+        let mut fits = true;
+        for (number, &size) in sizes.iter().enumerate() {
+            if self.arena.get(number).is_some_and(|(_, room)| *room >= size) {
+                continue;
+            }
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+            let buffer = device.buffer((size * precision.size()) as u64, usage)?;
+            match self.arena.get_mut(number) {
+                Some(place) => {
+                    *place = (buffer, size);
+                    fits = false;
+                }
+                None => self.arena.push((buffer, size)),
+            }
+        }
+        Ok(fits)
+    }
+
+    /// Gives back what results were written to.
+    pub(crate) fn shrink(&mut self) {
+        self.arena.clear();
+    }
+}
+
+impl Program {
+    /// Makes a plan runnable. Also says whether programs that were made before are still good.
+    ///
+    /// # Errors
+    /// Those of [`Device::buffer`] and [`Device::pipeline`].
+    pub(crate) fn new(
+        device: &Device,
+        precision: Precision,
+        plan: &Plan,
+        memory: &mut Memory,
+        tuner: &Tuner,
+    ) -> Result<(Self, bool), Error> {
+        let arena = arena(plan);
+        let others_are_good = memory.grow(device, precision, &arena.buffers)?;
+        let mut buffers = Vec::with_capacity(plan.storages.len());
+        let mut inputs = Vec::new();
+        // For what nobody reads or writes since steps were merged.
+        let unused = device.buffer(0, wgpu::BufferUsages::STORAGE)?;
+        for (storage, place) in plan.storages.iter().zip(&arena.places) {
+            let bytes = (storage.len * precision.size()) as u64;
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+            buffers.push(match (&storage.source, place) {
+                (Source::Step, Some(place)) => memory.arena[*place].0.clone(),
+                (Source::Step, None) => unused.clone(),
+                (Source::Input(number), _) => {
+                    let buffer = device.buffer(bytes, usage)?;
+                    inputs.resize(inputs.len().max(number + 1), None);
+                    inputs[*number] = Some((buffer.clone(), storage.len));
+                    buffer
+                }
+                (Source::Weights(weights), _) => match memory.weights.get(&weights.name) {
+                    Some(buffer) => buffer.clone(),
+                    None => {
+                        let buffer = device.buffer(bytes, usage)?;
+                        upload(device, precision, &buffer, &[&(weights.prepare)()]);
+                        memory.weights.insert(weights.name.clone(), buffer.clone());
+                        buffer
+                    }
+                },
+            });
+        }
+        let dispatches = plan.steps.iter().map(|step| dispatch(device, precision, step, &buffers, tuner));
+        let dispatches = dispatches.collect::<Result<_, _>>()?;
+        let outputs = plan
+            .outputs
+            .iter()
+            .map(|tensor| Output { buffer: buffers[tensor.storage].clone(), shape: tensor.shape.clone() });
+        Ok((Self { dispatches, inputs, outputs: outputs.collect() }, others_are_good))
+    }
+
+    /// Writes all of it into a command buffer.
+    pub(crate) fn encode(&self, commands: &mut wgpu::CommandEncoder) {
+        let mut pass = commands.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for Dispatch { pipeline, group, groups: [x, y] } in &self.dispatches {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, group, &[]);
+            pass.dispatch_workgroups(*x, *y, 1);
+        }
+    }
+}
+
+/// Copies numbers to a buffer, one part behind the other, before what is submitted next.
+pub(crate) fn upload(device: &Device, precision: Precision, buffer: &wgpu::Buffer, parts: &[&[f32]]) {
+    let numbers: usize = parts.iter().map(|part| part.len()).sum();
+    let Some(size) = wgpu::BufferSize::new((numbers * precision.size()).next_multiple_of(4) as u64) else { return };
+    // Where the device fetches it. Without a view, the device is lost, which the pass that follows finds out.
+    let Some(mut view) = device.queue.write_buffer_with(buffer, 0, size) else { return };
+    let mut before = 0;
+    for part in parts {
+        precision.encode(part, |place, bytes| {
+            view.slice(before + place..before + place + bytes.len()).copy_from_slice(bytes)
+        });
+        before += part.len() * precision.size();
+    }
+}
+
+fn dispatch(
+    device: &Device,
+    precision: Precision,
+    step: &Step,
+    buffers: &[wgpu::Buffer],
+    tuner: &Tuner,
+) -> Result<Dispatch, Error> {
+    let road = match &step.kernel {
+        Kernel::Gemm(gemm) => {
+            let units = device.adapter().units().filter(|_| precision == Precision::F16);
+            let roads = gemm.roads(units);
+            let time = |road: Road| {
+                let dispatch = Dispatch::new(device, precision, step, buffers, Some(road))?;
+                dispatch.seconds(device)
+            };
+            tuner.choose(gemm, precision, &roads, time)?
+        }
+        _ => None,
+    };
+    Dispatch::new(device, precision, step, buffers, road)
+}
+
+impl Dispatch {
+    fn new(
+        device: &Device,
+        precision: Precision,
+        step: &Step,
+        buffers: &[wgpu::Buffer],
+        road: Option<Road>,
+    ) -> Result<Self, Error> {
+        let fixed = step.kernel.inputs();
+        let finish = step.finish.to_wgsl(|number| {
+            let place = step.operands.get(number).map_or_else(String::new, |operand| operand.places.to_wgsl("i"));
+            format!("f32(in{}[{place}])", fixed + number)
+        });
+        let source = step.kernel.source(road, precision, step.operands.len(), &finish);
+        let pipeline = device.pipeline(step.kernel.name(), &source)?;
+        let (rows, groups) = step.kernel.sizes(step.count, road);
+        let numbers = [step.count as u32, rows as u32, groups as u32, 0];
+        let sizes = device.buffer(16, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)?;
+        device.queue.write_buffer(&sizes, 0, bytemuck::cast_slice(&numbers));
+        let read = step.reads().map(|storage| &buffers[storage]);
+        let all = std::iter::once(&sizes).chain(read).chain([&buffers[step.output]]);
+        let entries: Vec<_> = (0..)
+            .zip(all)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let scope = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(step.kernel.name()),
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            return Err(Error::Kernel { kernel: step.kernel.name().to_owned(), reason: error.to_string() });
+        }
+        let groups = groups as u32;
+        Ok(Self { pipeline, group, groups: [groups.min(GROUPS_ACROSS), groups.div_ceil(GROUPS_ACROSS)] })
+    }
+
+    /// How long the device takes for it, in the best of a few tries.
+    fn seconds(&self, device: &Device) -> Result<f64, Error> {
+        const TRIES: usize = 3;
+        const RUNS: usize = 4;
+        let mut best = f64::INFINITY;
+        for _ in 0..TRIES {
+            let mut commands = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for _ in 0..RUNS {
+                let mut pass = commands.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                pass.set_pipeline(&self.pipeline);
+                pass.set_bind_group(0, &self.group, &[]);
+                pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
+            }
+            let begin = std::time::Instant::now();
+            let submission = device.queue.submit([commands.finish()]);
+            device.wait(submission)?;
+            best = best.min(begin.elapsed().as_secs_f64() / RUNS as f64);
+        }
+        Ok(best)
+    }
+}
