@@ -46,7 +46,7 @@ mod sql;
 mod system;
 mod workers;
 
-pub use backend::{BackendChoice, onnx_runtime};
+pub use backend::{BackendChoice, DeviceChoice, PrecisionChoice, gpus, onnx_runtime};
 pub use error::{Error, explain};
 pub use ocelli_udf::image::ImageError;
 pub use options::{OcelliOptions, OnError};

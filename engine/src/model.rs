@@ -19,7 +19,9 @@ use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, Float32Type};
 use sha2::{Digest, Sha256};
 
-use crate::backend::{Backend, BackendChoice, Bytes, Decided, GraphFile, Input, Kind, Output, Tensor};
+use crate::backend::{
+    Backend, BackendChoice, BackendOptions, Bytes, Decided, DeviceChoice, GraphFile, Input, Kind, Output, Queue, Tensor,
+};
 use crate::error::Error;
 use crate::workers::Workers;
 
@@ -30,6 +32,9 @@ pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;
 pub(crate) use vision::{Embedding, Vision};
+
+/// What a session says about where models run that say nothing themselves.
+pub(crate) type SessionBackend = (BackendChoice, DeviceChoice);
 
 /// Numbers in a tensor that are no mistake of a file: a gigabyte.
 pub(crate) const LARGEST_TENSOR: usize = 1 << 28;
@@ -49,7 +54,7 @@ pub(crate) struct Model {
     digest: OnceLock<String>,
     /// The backend that it has been loaded by, and why by that one; the session says when there is none.
     decided: Option<Decided>,
-    loaded: [OnceLock<Result<Loaded, String>>; 2],
+    loaded: [OnceLock<Result<Loaded, String>>; Kind::COUNT],
     /// Of a file that is compiled in, before it is loaded.
     parsed: OnceLock<Result<Graph, String>>,
 }
@@ -121,16 +126,16 @@ impl Model {
     ///
     /// # Errors
     /// When the backend that was named is not there.
-    pub(crate) fn backend(&self, session: BackendChoice) -> Result<Decided, Error> {
+    pub(crate) fn backend(&self, session: SessionBackend) -> Result<Decided, Error> {
         match &self.decided {
             Some(decided) => Ok(decided.clone()),
-            None => session.decide().map_err(|reason| self.refused(reason)),
+            None => BackendOptions::default().decide(session).map_err(|reason| self.refused(reason)),
         }
     }
 
     /// Whether the graph has been loaded, or could not be.
-    pub(crate) fn is_loaded(&self, kind: Kind) -> bool {
-        self.loaded[kind as usize].get().is_some()
+    pub(crate) fn is_loaded(&self, backend: &Decided) -> bool {
+        self.loaded[backend.kind as usize].get().is_some()
     }
 
     /// Loads the graph, unless that has been done.
@@ -140,15 +145,15 @@ impl Model {
     ///
     /// # Errors
     /// When it is no graph that the backend can run.
-    pub(crate) fn load(&self, kind: Kind) -> Result<&Loaded, Error> {
+    pub(crate) fn load(&self, backend: &Decided) -> Result<&Loaded, Error> {
         let load = || {
             let graph = Graph::parse(self.file)?;
             let embedding = self.vision.as_ref().ok().and_then(|vision| vision.embedding.as_ref());
             let extra = extra(&graph, embedding.map(|embedding| embedding.tensor.as_str()));
             let file = GraphFile { graph: Bytes::Static(self.file), external: Vec::new() };
-            Ok(Loaded { backend: kind.load(file, &graph, &extra)?, graph })
+            Ok(Loaded { backend: backend.load(file, &graph, &extra)?, graph })
         };
-        let loaded = self.loaded[kind as usize].get_or_init(load);
+        let loaded = self.loaded[backend.kind as usize].get_or_init(load);
         loaded.as_ref().map_err(|reason| self.refused(reason.clone()))
     }
 
@@ -158,34 +163,83 @@ impl Model {
     /// When the graph cannot be loaded or run, or gives other numbers than one for each label, and so many for an embedding.
     pub(crate) fn run(
         &self,
-        kind: Kind,
+        backend: &Decided,
         tensor: Vec<f32>,
         images: usize,
         wanted: Wanted,
         workers: &Workers,
     ) -> Result<Tensors, Error> {
-        let mut tensors = Tensors::default();
         if images == 0 {
-            return Ok(tensors);
+            return Ok(Tensors::default());
         }
-        let failed = |reason| Error::Backend { backend: kind.name(), model: self.name.clone(), reason };
         let vision = self.vision()?;
+        let outputs = self.outputs(wanted)?;
+        let results = self.load(backend)?.run_images(vision, tensor, images, &outputs, workers);
+        self.tensors(backend, results, images, wanted)
+    }
+
+    /// The same on a device that has a queue for images: `done` is called when it has come to these.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        backend: &Decided,
+        tensor: Vec<f32>,
+        images: usize,
+        wanted: Wanted,
+        done: impl FnOnce(Result<Tensors, Error>) + Send + 'static,
+    ) {
+        let ready = || Ok::<_, Error>((self.vision()?, self.outputs(wanted)?, self.queue(backend)?));
+        let (vision, outputs, queue) = match ready() {
+            Ok((vision, outputs, Some(queue))) => (vision, outputs, queue),
+            Ok(_) => return done(Err(self.refused("its backend has no queue".to_owned()))),
+            Err(error) => return done(Err(error)),
+        };
+        let (model, decided) = (Arc::clone(self), backend.clone());
+        let done = move |results| done(model.tensors(&decided, results, images, wanted));
+        queue.push(tensor, &vision.preprocess.shape(images), &outputs, Box::new(done));
+    }
+
+    /// Where the backend takes images in, if it runs them elsewhere than on the workers.
+    ///
+    /// # Errors
+    /// When the graph cannot be loaded.
+    pub(crate) fn queue(&self, backend: &Decided) -> Result<Option<&dyn Queue>, Error> {
+        Ok(self.load(backend)?.backend.queue())
+    }
+
+    fn outputs(&self, wanted: Wanted) -> Result<Vec<Output<'_>>, Error> {
         let mut outputs = Vec::new();
         if wanted.scores {
-            outputs.push((Output::Number(0), vision.labels.len(), "labels", &mut tensors.scores));
+            outputs.push(Output::Number(0));
         }
         if wanted.embedding {
-            let Embedding { tensor, length } = self.embedding()?;
-            outputs.push((Output::Named(tensor), *length, "numbers in an embedding", &mut tensors.embeddings));
+            outputs.push(Output::Named(&self.embedding()?.tensor));
         }
-        let names: Vec<Output> = outputs.iter().map(|(output, ..)| *output).collect();
-        let results = self.load(kind)?.run_images(vision, tensor, images, &names, workers).map_err(failed)?;
-        for ((_, length, what, into), result) in outputs.into_iter().zip(results) {
-            if result.len() != images * length {
-                let reason = format!("it has {length} {what} and gave {} for {images} images", result.len());
-                return Err(failed(reason));
+        Ok(outputs)
+    }
+
+    /// What a backend gave for some images, when that is as much as it should be.
+    fn tensors(
+        &self,
+        backend: &Decided,
+        results: Result<Vec<Vec<f32>>, String>,
+        images: usize,
+        wanted: Wanted,
+    ) -> Result<Tensors, Error> {
+        let failed = |reason| Error::Backend { backend: backend.kind.name(), model: self.name.clone(), reason };
+        let mut results = results.map_err(failed)?.into_iter();
+        let mut tensors = Tensors::default();
+        let mut next = |length: usize, what: &str| {
+            let result = results.next().unwrap_or_default();
+            match result.len() == images * length {
+                true => Ok(result),
+                false => Err(failed(format!("it has {length} {what} and gave {} for {images} images", result.len()))),
             }
-            *into = result;
+        };
+        if wanted.scores {
+            tensors.scores = next(self.vision()?.labels.len(), "labels")?;
+        }
+        if wanted.embedding {
+            tensors.embeddings = next(self.embedding()?.length, "numbers in an embedding")?;
         }
         Ok(tensors)
     }

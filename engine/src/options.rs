@@ -8,19 +8,21 @@ use datafusion::common::config_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 
-use crate::backend::BackendChoice;
-use crate::model::bundled;
+use crate::backend::{BackendChoice, DeviceChoice};
+use crate::model::{SessionBackend, bundled};
 
 /// Options of a session, read when a query is planned.
 ///
 /// DataFusion's own macro for such a struct lists the options without their prefix, so that `SHOW ocelli.model` finds none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OcelliOptions {
-    /// What runs models that name no backend: `'auto'`, `'ort'` (ONNX Runtime) or `'rten'`. A model that is created takes the
-    /// one of that moment.
+    /// What runs models that name no backend: `'auto'`, `'gpu'`, `'ort'` (ONNX Runtime) or `'rten'`. A model that is created
+    /// takes the one of that moment.
     pub backend: BackendChoice,
     /// Whether a sort with a limit comes before the model (`defer_infer`).
     pub defer_infer: bool,
+    /// Where models run that name no device: `'auto'` (a real GPU when there is one), `'cpu'` or `'gpu'`.
+    pub device: DeviceChoice,
     /// Images that one worker decodes and classifies at a time. More make the model a little faster and LIMIT a little
     /// slower.
     pub infer_batch_rows: usize,
@@ -48,6 +50,7 @@ impl Default for OcelliOptions {
         Self {
             backend: BackendChoice::default(),
             defer_infer: true,
+            device: DeviceChoice::default(),
             infer_batch_rows: 16,
             lift_infer: true,
             max_error_ratio: 1.0,
@@ -65,6 +68,11 @@ impl OcelliOptions {
     /// The options of a session, the defaults when it has none.
     pub fn of(config: &ConfigOptions) -> Self {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// What they say about where models run.
+    pub(crate) fn session_backend(&self) -> SessionBackend {
+        (self.backend, self.device)
     }
 }
 
@@ -88,6 +96,7 @@ impl ExtensionOptions for OcelliOptions {
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         match key {
             "backend" => self.backend = backend(value)?,
+            "device" => self.device = device(value)?,
             "defer_infer" => self.defer_infer = truth(key, value)?,
             "lift_infer" => self.lift_infer = truth(key, value)?,
             "max_error_ratio" => self.max_error_ratio = share(key, value)?,
@@ -110,8 +119,9 @@ impl ExtensionOptions for OcelliOptions {
             description,
         };
         vec![
-            entry("backend", self.backend.to_string(), "What runs models: 'auto', 'ort' or 'rten'."),
+            entry("backend", self.backend.to_string(), "What runs models: 'auto', 'gpu', 'ort' or 'rten'."),
             entry("defer_infer", self.defer_infer.to_string(), "Whether a sort with a limit comes before the model."),
+            entry("device", self.device.to_string(), "Where models run: 'auto', 'cpu' or 'gpu'."),
             entry(
                 "infer_batch_rows",
                 self.infer_batch_rows.to_string(),
@@ -151,6 +161,10 @@ impl ExtensionOptions for OcelliOptions {
 
 fn backend(value: &str) -> Result<BackendChoice> {
     BackendChoice::parse(value.trim()).or_else(|reason| config_err!("ocelli.{reason}"))
+}
+
+fn device(value: &str) -> Result<DeviceChoice> {
+    DeviceChoice::parse(value.trim()).or_else(|reason| config_err!("ocelli.{reason}"))
 }
 
 fn whole_number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {

@@ -89,7 +89,7 @@ impl Ocelli {
 
     /// A model with this session's backend, from its object stores, that has no name here yet.
     pub(crate) async fn create_model(&self, name: &str, location: &str, options: ModelOptions) -> Result<Model> {
-        let session = OcelliOptions::of(self.context.state().config_options()).backend;
+        let session = OcelliOptions::of(self.context.state().config_options()).session_backend();
         let (stores, workers) = (Stores::new(self.context.runtime_env()), Arc::clone(&self.engine.workers));
         Ok(Model::create(name, location, options, session, stores, workers).await?)
     }

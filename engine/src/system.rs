@@ -73,21 +73,23 @@ impl TableProvider for ModelsTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let choice = OcelliOptions::of(session.config_options()).backend;
+        let choice = OcelliOptions::of(session.config_options()).session_backend();
         let models = self.models.all();
         let mut texts: [Vec<String>; 8] = Default::default();
         let mut labels = Vec::new();
         for model in &models {
             let graph = model.graph()?;
-            let backend =
-                model.backend(choice).map_or_else(|error| error.to_string(), |decided| decided.kind.name().to_owned());
+            let (device, backend) = model.backend(choice).map_or_else(
+                |error| (String::new(), error.to_string()),
+                |decided| (decided.device().to_owned(), decided.kind.name().to_owned()),
+            );
             let row = [
                 model.name(),
                 model.digest(),
                 model.task(),
                 &graph.shown_inputs(),
                 &graph.shown_outputs(),
-                "cpu",
+                &device,
                 &backend,
                 model.location(),
             ];

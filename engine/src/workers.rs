@@ -96,6 +96,16 @@ pub(crate) struct Slot {
     job: Option<(Arc<AtomicUsize>, Arc<Notify>)>,
 }
 
+impl Slot {
+    /// Lets the next job in. This one still counts as at work until the slot is dropped: it may hold what others wait for.
+    pub(crate) fn free(&mut self) {
+        drop(self.permit.take());
+        if let Some((_, done)) = &self.job {
+            done.notify_waiters();
+        }
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         drop(self.permit.take());

@@ -1,4 +1,6 @@
 //! One suite for all backends: every graph of `tests/data/models` gives what ONNX Runtime in Python gave.
+//!
+//! On a GPU it runs twice, in 32 bits and in 16; `OCELLI_GPU_ADAPTER` picks an adapter by its name, e.g. `llvmpipe`.
 
 use std::error::Error;
 use std::path::Path;
@@ -67,33 +69,58 @@ const CASES: [Case; 16] = [
 const LARGE: [Case; 2] =
     [case("resnet18", &[3 * 224 * 224], APPROXIMATED), case("resnet50", &[3 * 224 * 224], APPROXIMATED)];
 
+/// Where a graph is run.
+#[derive(Clone, Copy)]
+struct Runs {
+    name: &'static str,
+    /// In `OPTIONS`.
+    options: &'static str,
+    /// What it needs, in `OCELLI_REQUIRE`.
+    needs: Option<&'static str>,
+    /// The least that is asked for.
+    tolerance: f64,
+}
+
+const RUNS: [Runs; 4] = [
+    Runs { name: "rten", options: "'backend' 'rten'", needs: None, tolerance: 0.0 },
+    Runs { name: "ort", options: "'backend' 'ort'", needs: Some("ort"), tolerance: 0.0 },
+    Runs { name: "gpu", options: "'device' 'gpu', 'precision' 'f32'", needs: Some("gpu"), tolerance: 0.0 },
+    // Every layer rounds to 11 binary digits: a part in a thousand of the largest number, four of them after some layers.
+    Runs { name: "gpu_f16", options: "'device' 'gpu', 'precision' 'f16'", needs: Some("gpu"), tolerance: 4e-3 },
+];
+
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for backend in ["rten", "ort"] {
-        let missing = if backend == "ort" { ocelli::onnx_runtime().err() } else { None };
+    for runs in RUNS {
+        let missing = match runs.needs {
+            Some("ort") => ocelli::onnx_runtime().err(),
+            Some(_) => crate::gpu::missing(),
+            None => None,
+        };
+        let needs = runs.needs.unwrap_or_default();
         for case in CASES {
-            let run = trial(format!("conformance::{backend}::{}", case.name), move || agrees(case, FOLDER, backend));
-            trials.push(require("ort", missing.clone(), run));
+            let run = trial(format!("conformance::{}::{}", runs.name, case.name), move || agrees(case, FOLDER, runs));
+            trials.push(require(needs, missing.clone(), run));
         }
         let folder = std::env::var(WHOLE).unwrap_or_default();
         let no_folder = folder.is_empty().then(|| format!("{WHOLE} is not set"));
         for case in LARGE {
             let folder = folder.clone();
-            let run = trial(format!("conformance::{backend}::{}", case.name), move || agrees(case, &folder, backend));
-            trials.push(require("ort", missing.clone(), require("models", no_folder.clone(), run)));
+            let run = trial(format!("conformance::{}::{}", runs.name, case.name), move || agrees(case, &folder, runs));
+            trials.push(require(needs, missing.clone(), require("models", no_folder.clone(), run)));
         }
     }
     trials
 }
 
 #[tokio::main]
-async fn agrees(case: Case, folder: &str, backend: &str) -> Result<(), Box<dyn Error>> {
+async fn agrees(case: Case, folder: &str, runs: Runs) -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().threads(2).build()?;
     let location = match Path::new(folder).join(case.name).is_dir() {
         true => format!("{folder}/{}", case.name),
         false => format!("{folder}/{}.onnx", case.name),
     };
-    let create = format!("CREATE MODEL m STORED AS ONNX LOCATION '{location}' OPTIONS ('backend' '{backend}')");
+    let create = format!("CREATE MODEL m STORED AS ONNX LOCATION '{location}' OPTIONS ({})", runs.options);
     ocelli.sql(&create).await?;
     let columns = case.inputs.iter().map(|&length| column(case, length)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<String> = (0..columns.len()).map(|number| format!("c{number}")).collect();
@@ -113,7 +140,7 @@ async fn agrees(case: Case, folder: &str, backend: &str) -> Result<(), Box<dyn E
         assert_eq!(ours.len(), theirs.len(), "{name}");
         let largest = theirs.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(worst <= case.tolerance * largest, "{name}: {worst} of {largest}");
+        assert!(worst <= case.tolerance.max(runs.tolerance) * largest, "{name}: {worst} of {largest}");
         let best = |scores: &[f64]| scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
         let classes = |scores: &[f64]| scores.chunks(theirs.len() / case.rows).map(best).collect::<Vec<_>>();
         assert_eq!(classes(&ours), classes(&theirs), "the best classes of {name}");

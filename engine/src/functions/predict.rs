@@ -111,9 +111,9 @@ impl ScalarUDFImpl for Predict {
         let model = self.model(Some(name))?;
         let columns: Vec<ArrayRef> =
             columns.iter().map(|column| column.to_array(args.number_rows)).collect::<Result<_>>()?;
-        let kind = model.backend(OcelliOptions::of(&args.config_options).backend)?.kind;
+        let backend = model.backend(OcelliOptions::of(&args.config_options).session_backend())?;
         let refuse = |problem| Error::Prediction { model: model.name().to_owned(), problem };
-        let loaded = model.load(kind)?;
+        let loaded = model.load(&backend)?;
         // The backends are other people's code.
         let run = AssertUnwindSafe(|| predict(&self.engine, loaded, &columns, args.number_rows));
         let values = catch_unwind(run).unwrap_or_else(|_| Err("it panicked".to_owned())).map_err(refuse)?;

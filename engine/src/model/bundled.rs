@@ -35,7 +35,7 @@ pub(crate) fn model() -> Result<Model, Error> {
         vision: Ok(Arc::new(vision)),
         digest: OnceLock::new(),
         decided: None,
-        loaded: [OnceLock::new(), OnceLock::new()],
+        loaded: Default::default(),
         parsed: OnceLock::new(),
     })
 }

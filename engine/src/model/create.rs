@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use super::folder::{CONFIG, ModelFolder};
 use super::graph::TensorInfo;
 use super::vision::{Embedding, Vision, looks_at_pictures, preprocess};
-use super::{Graph, Loaded, Model, ModelOptions, digest, extra, weights_hash};
-use crate::backend::{BackendChoice, GraphFile, Kind, Output};
+use super::{Graph, Loaded, Model, ModelOptions, SessionBackend, digest, extra, weights_hash};
+use crate::backend::{Decided, GraphFile, Kind, Output};
 use crate::error::Error;
 use crate::location::Stores;
 use crate::workers::Workers;
@@ -20,7 +20,7 @@ impl Model {
         name: &str,
         location: &str,
         options: ModelOptions,
-        session: BackendChoice,
+        session: SessionBackend,
         mut stores: Stores,
         workers: Arc<Workers>,
     ) -> Result<Self, Error> {
@@ -36,10 +36,10 @@ impl Model {
         (name, location): (String, String),
         folder: ModelFolder,
         options: &ModelOptions,
-        session: BackendChoice,
+        session: SessionBackend,
         workers: &Workers,
     ) -> Result<Self, String> {
-        let decided = options.backend.unwrap_or(session).decide()?;
+        let mut decided = options.backend.decide(session)?;
         let mut vision = match looks_at_pictures(&folder.graph) {
             Ok(input) => Ok(Self::vision_of(input, &folder, options)?),
             // What was said about pictures is not for nothing.
@@ -54,7 +54,15 @@ impl Model {
         let found = graph.features.clone().filter(|_| vision.is_ok());
         let tensor = options.embedding.clone().or(found);
         let weights = weights_hash(&folder.file);
-        let loaded = load(folder.file, graph, decided.kind, tensor.as_deref())?;
+        let loaded = match &decided.gpu {
+            // What the GPU does not run, the CPU runs, and says so.
+            Some(gpu) if gpu.is_optional => load(folder.file.clone(), graph.clone(), &decided, tensor.as_deref())
+                .or_else(|reason| {
+                    decided = options.backend.cpu(session.0, Some(&reason))?;
+                    load(folder.file, graph, &decided, tensor.as_deref())
+                })?,
+            _ => load(folder.file, graph, &decided, tensor.as_deref())?,
+        };
         let mut tried = Ok(());
         if let Ok(vision) = &mut vision {
             tried = match (loaded.try_out(vision, tensor, workers), &options.embedding) {
@@ -70,7 +78,7 @@ impl Model {
             }
             tried => tried?,
         }
-        let cells = [OnceLock::new(), OnceLock::new()];
+        let cells: [OnceLock<_>; Kind::COUNT] = Default::default();
         let _ = cells[decided.kind as usize].set(Ok(loaded));
         let digest = OnceLock::from(digest(weights, vision.as_ref().ok()));
         let vision = vision.map(Arc::new);
@@ -91,20 +99,17 @@ impl Model {
     }
 }
 
-/// With a word about the other backend when this one does not take it.
-fn load(file: GraphFile, graph: Graph, kind: Kind, tensor: Option<&str>) -> Result<Loaded, String> {
+/// With a word about the other backends when this one does not take it.
+fn load(file: GraphFile, graph: Graph, decided: &Decided, tensor: Option<&str>) -> Result<Loaded, String> {
     let refuse = |reason: String| {
-        let other = match kind {
-            Kind::Ort => Kind::Rten,
-            Kind::Rten => Kind::Ort,
+        let other = match decided.kind {
+            Kind::Gpu => "OPTIONS ('device' 'cpu') runs it on the CPU",
+            Kind::Ort => "OPTIONS ('backend' 'rten') tries the other",
+            Kind::Rten => "OPTIONS ('backend' 'ort') tries the other",
         };
-        format!(
-            "backend {} cannot load it: {reason}; OPTIONS ('backend' '{}') tries the other",
-            kind.name(),
-            other.name()
-        )
+        format!("backend {} cannot load it: {reason}; {other}", decided.kind.name())
     };
-    let backend = kind.load(file, &graph, &extra(&graph, tensor)).map_err(refuse)?;
+    let backend = decided.load(file, &graph, &extra(&graph, tensor)).map_err(refuse)?;
     Ok(Loaded { graph, backend })
 }
 

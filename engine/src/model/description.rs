@@ -1,8 +1,7 @@
 //! What `DESCRIBE MODEL` and `system.models` say.
 
 use super::graph::{Graph, TensorInfo};
-use super::{Model, Vision};
-use crate::backend::BackendChoice;
+use super::{Model, SessionBackend, Vision};
 use crate::error::Error;
 
 impl Model {
@@ -10,7 +9,7 @@ impl Model {
     ///
     /// # Errors
     /// When the graph cannot be read, or the backend that was asked for is not there.
-    pub(crate) fn description(&self, session: BackendChoice) -> Result<Vec<(&'static str, String)>, Error> {
+    pub(crate) fn description(&self, session: SessionBackend) -> Result<Vec<(&'static str, String)>, Error> {
         let graph = self.graph()?;
         let decided = self.backend(session)?;
         let mut rows = vec![
@@ -19,8 +18,8 @@ impl Model {
             ("digest", self.digest().to_owned()),
             ("task", self.task().to_owned()),
             ("backend", decided.kind.name().to_owned()),
-            ("backend is chosen because", decided.why),
-            ("device", "cpu".to_owned()),
+            ("backend is chosen because", decided.why.clone()),
+            ("device", decided.device().to_owned()),
             ("opset", graph.opset.to_string()),
         ];
         rows.extend(graph.inputs.iter().map(|input| ("input", input.to_string())));

@@ -3,12 +3,13 @@
 use ocelli_udf::image::Filter;
 
 use super::preprocess::{Channels, Crop, Layout, Recipe, Resize, Rounding};
-use crate::backend::BackendChoice;
+use crate::backend::{BackendChoice, BackendOptions, DeviceChoice, PrecisionChoice};
 
 /// Each wins over what the files say.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ModelOptions {
-    pub(crate) backend: Option<BackendChoice>,
+    /// What runs it, and where.
+    pub(crate) backend: BackendOptions,
     /// A file of labels, a line each.
     pub(crate) labels: Option<String>,
     /// The tensor that `embed` gives.
@@ -25,8 +26,8 @@ pub(crate) struct ModelOptions {
 }
 
 /// The names of the options, for messages.
-const NAMES: &str =
-    "backend, channels, crop, device, embedding, labels, layout, mean, rescale_factor, resample, size, std";
+const NAMES: &str = "adapter, backend, channels, crop, device, embedding, labels, layout, mean, precision, rescale_factor, \
+                     resample, size, std";
 
 impl ModelOptions {
     /// # Errors
@@ -41,8 +42,10 @@ impl ModelOptions {
             }
             seen.push(key.to_ascii_lowercase());
             match key.to_ascii_lowercase().as_str() {
-                "backend" => options.backend = Some(BackendChoice::parse(value)?),
-                "device" => device(value)?,
+                "adapter" => options.backend.adapter = Some(value.to_owned()),
+                "backend" => options.backend.backend = Some(BackendChoice::parse(value)?),
+                "device" => options.backend.device = Some(DeviceChoice::parse(value)?),
+                "precision" => options.backend.precision = Some(PrecisionChoice::parse(value)?),
                 "labels" => options.labels = Some(value.to_owned()),
                 "embedding" => options.embedding = Some(value.to_owned()),
                 "size" => options.size = Some(size(value)?),
@@ -65,7 +68,7 @@ impl ModelOptions {
     pub(crate) fn changes_recipe(&self) -> bool {
         *self
             != Self {
-                backend: self.backend,
+                backend: self.backend.clone(),
                 labels: self.labels.clone(),
                 embedding: self.embedding.clone(),
                 ..Self::default()
@@ -74,7 +77,7 @@ impl ModelOptions {
 
     /// Whether any of them means nothing where there are no pictures.
     pub(crate) fn are_about_pictures(&self) -> bool {
-        *self != Self { backend: self.backend, ..Self::default() }
+        *self != Self { backend: self.backend.clone(), ..Self::default() }
     }
 
     /// A recipe with what they say instead.
@@ -89,14 +92,6 @@ impl ModelOptions {
             channels: self.channels.unwrap_or(recipe.channels),
             layout: self.layout.unwrap_or(recipe.layout),
         }
-    }
-}
-
-fn device(value: &str) -> Result<(), String> {
-    match value.to_ascii_lowercase().as_str() {
-        "auto" | "cpu" => Ok(()),
-        "gpu" => Err("device 'gpu' is not there yet: models run on the CPU; 'auto' and 'cpu' do".to_owned()),
-        _ => Err(format!("device must be 'auto' or 'cpu', got '{value}'")),
     }
 }
 
@@ -182,10 +177,10 @@ mod tests {
     #[test]
     fn wrong_values_are_named() {
         for (key, value, problem) in [
-            ("bakend", "rten", "option 'bakend' does not exist; the options are backend, channels"),
-            ("backend", "tract", "backend must be 'auto', 'ort' or 'rten', got 'tract'"),
-            ("device", "gpu", "device 'gpu' is not there yet"),
-            ("device", "tpu", "device must be 'auto' or 'cpu', got 'tpu'"),
+            ("bakend", "rten", "option 'bakend' does not exist; the options are adapter, backend"),
+            ("backend", "tract", "backend must be 'auto', 'gpu', 'ort' or 'rten', got 'tract'"),
+            ("device", "tpu", "device must be 'auto', 'cpu' or 'gpu', got 'tpu'"),
+            ("precision", "f8", "precision must be 'auto', 'f32' or 'f16', got 'f8'"),
             ("size", "large", "size must be '256' for the shortest edge"),
             ("crop", "1x2x3", "crop must be '224'"),
             (

@@ -29,7 +29,7 @@ impl DescribeModel {
 
     pub(super) fn run(self, ocelli: &Ocelli) -> Result<DataFrame> {
         let model = ocelli.engine().models.get(&self.name.0)?;
-        let session = OcelliOptions::of(ocelli.context().state().config_options()).backend;
+        let session = OcelliOptions::of(ocelli.context().state().config_options()).session_backend();
         let (properties, values): (Vec<&str>, Vec<String>) = model.description(session)?.into_iter().unzip();
         let column = |texts: StringArray| Arc::new(texts) as ArrayRef;
         let columns = [("property", column(properties.into())), ("value", column(values.into()))];

@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
 use datafusion::arrow::compute::concat;
@@ -26,7 +27,7 @@ use crate::error::Error;
 use crate::functions::{InferCall, InferFunction, Task};
 use crate::model::{Model, Tensors, Vision, Wanted};
 use crate::options::OcelliOptions;
-use crate::workers::Workers;
+use crate::workers::{Slot, Workers};
 
 /// One model, and what is wanted of it.
 #[derive(Debug, Clone)]
@@ -51,6 +52,15 @@ pub(crate) struct Findings {
     pub(crate) tensors: Tensors,
 }
 
+/// Images on their way to the model.
+struct Prepared {
+    /// As in [`Findings`].
+    findings: Vec<std::result::Result<usize, ImageError>>,
+    /// What the model sees of the good ones.
+    tensor: Vec<f32>,
+    good: usize,
+}
+
 /// Where the time goes.
 #[derive(Debug, Clone)]
 pub(crate) struct ComputeTimes {
@@ -70,7 +80,7 @@ impl Compute {
         let wants_embedding = |output: &InferOutput| matches!(output.value.task, Task::Embed { .. });
         Ok(Self {
             vision: Arc::clone(model.vision()?),
-            backend: model.backend(options.backend)?,
+            backend: model.backend(options.session_backend())?,
             model,
             workers: Arc::clone(&engine.workers),
             wanted: Wanted {
@@ -92,43 +102,79 @@ impl Compute {
         times: &ComputeTimes,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Findings> {
-        let run = AssertUnwindSafe(|| self.run_unguarded(images, times, is_cancelled));
-        catch_unwind(run).unwrap_or_else(|_| internal_err!("model '{}' panicked", self.model.name()))
+        let prepared = self.guarded(|| self.prepare_all(images, times, is_cancelled))?;
+        self.guarded(|| self.finish(prepared, times))
     }
 
-    fn run_unguarded(
+    /// The same where the model may run elsewhere: `done` is called in the end, here or on a thread of its device. `slot` is that
+    /// of a worker, which is free for the next job once this one has nothing more for it.
+    pub(super) fn start(
         &self,
         images: &[Image],
         times: &ComputeTimes,
         is_cancelled: &dyn Fn() -> bool,
-    ) -> Result<Findings> {
+        mut slot: Slot,
+        done: impl FnOnce(Result<Findings>, Slot) + Send + 'static,
+    ) {
+        let prepared = match self.guarded(|| self.prepare_all(images, times, is_cancelled)) {
+            Ok(prepared) => prepared,
+            Err(error) => return done(Err(error), slot),
+        };
+        let has_queue = self.model.queue(&self.backend).is_ok_and(|queue| queue.is_some());
+        if !has_queue || prepared.good == 0 {
+            let findings = self.guarded(|| self.finish(prepared, times));
+            return done(findings, slot);
+        }
+        let Prepared { findings: images, tensor, good } = prepared;
+        slot.free();
+        let (time, begin) = (times.model.clone(), Instant::now());
+        let done = move |tensors: std::result::Result<Tensors, Error>| {
+            time.add_elapsed(begin);
+            done(tensors.map(|tensors| Findings { images, tensors }).map_err(Into::into), slot);
+        };
+        self.model.start(&self.backend, tensor, good, self.wanted, done);
+    }
+
+    /// Decoders and backends are other people's code.
+    fn guarded<T>(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| internal_err!("model '{}' panicked", self.model.name()))
+    }
+
+    /// What the model sees of the good ones.
+    fn prepare_all(&self, images: &[Image], times: &ComputeTimes, is_cancelled: &dyn Fn() -> bool) -> Result<Prepared> {
         let size = self.vision.preprocess.len();
-        let mut tensor = vec![0.0; images.len() * size];
-        let mut findings = Vec::with_capacity(images.len());
-        let mut good = 0;
+        let tensor = vec![0.0; images.len() * size];
+        let mut prepared = Prepared { findings: Vec::with_capacity(images.len()), tensor, good: 0 };
         let timer = times.decode.timer();
         for image in images {
             if is_cancelled() {
                 return internal_err!("nobody waits for these images");
             }
-            let finding = self.prepare(*image, &mut tensor[good * size..][..size]).map(|()| good);
+            let place = &mut prepared.tensor[prepared.good * size..][..size];
+            let finding = self.prepare(*image, place).map(|()| prepared.good);
             let is_bad = finding.is_err();
-            good += usize::from(!is_bad);
-            findings.push(finding);
+            prepared.good += usize::from(!is_bad);
+            prepared.findings.push(finding);
             if is_bad && self.stops_at_bad {
                 // The query ends with this image.
-                return Ok(Findings { images: findings, tensors: Tensors::default() });
+                prepared.good = 0;
+                break;
             }
         }
         timer.done();
         if is_cancelled() {
             return internal_err!("nobody waits for these images");
         }
-        tensor.truncate(good * size);
+        prepared.tensor.truncate(prepared.good * size);
+        Ok(prepared)
+    }
+
+    /// Runs the model on this thread.
+    fn finish(&self, Prepared { findings: images, tensor, good }: Prepared, times: &ComputeTimes) -> Result<Findings> {
         let timer = times.model.timer();
-        let tensors = self.model.run(self.backend.kind, tensor, good, self.wanted, &self.workers)?;
+        let tensors = self.model.run(&self.backend, tensor, good, self.wanted, &self.workers)?;
         timer.done();
-        Ok(Findings { images: findings, tensors })
+        Ok(Findings { images, tensors })
     }
 
     /// Decodes one image and writes what the model sees of it.

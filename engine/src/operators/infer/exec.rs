@@ -88,7 +88,7 @@ impl DisplayAs for InferExec {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 let image = self.input.schema().field(infer.image).name().clone();
                 let outputs: Vec<String> = infer.outputs.iter().map(ToString::to_string).collect();
-                let (model, Decided { kind, short, why }) = (infer.compute.model.name(), &infer.compute.backend);
+                let (model, Decided { kind, short, why, .. }) = (infer.compute.model.name(), &infer.compute.backend);
                 let why = if format == DisplayFormatType::Verbose { why } else { short };
                 write!(f, "InferExec: model={model}, backend={} ({why}), image={image}", kind.name())?;
                 if let Some(guard) = infer.guard {

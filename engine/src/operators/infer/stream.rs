@@ -12,7 +12,7 @@
 //! - An image with the bytes of another that is under way gets its answer.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
@@ -27,7 +27,7 @@ use ocelli_udf::image::ImageError;
 use tokio::sync::oneshot;
 
 use super::InferOutput;
-use super::compute::Compute;
+use super::compute::{Compute, Findings};
 use super::error_budget::ErrorBudget;
 use super::fetch::{Fetch, Fetched, Uris};
 use super::memory::{Held, Memory};
@@ -138,8 +138,8 @@ impl Infer {
 impl Partition {
     /// The next rows.
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let window = self.infer.compute.workers.threads() + 1;
         loop {
+            let window = self.window();
             let mut waits = false;
             while self.pending.len() < window && !waits && self.batch.is_some() {
                 waits = !self.start().await?;
@@ -178,6 +178,20 @@ impl Partition {
                 }
             }
         }
+    }
+
+    /// Jobs that may be under way here: one for each worker and one that waits, and where a device runs the model, so many that
+    /// it has its batches full.
+    fn window(&self) -> usize {
+        let Compute { model, backend, workers, .. } = &self.infer.compute;
+        let beside = match model.is_loaded(backend).then(|| model.queue(backend)) {
+            Some(Ok(Some(queue))) => {
+                let share = self.share.images.max(1) * self.budget.partitions().max(1);
+                queue.images().div_ceil(share)
+            }
+            _ => 0,
+        };
+        workers.threads() + 1 + beside
     }
 
     /// Takes a batch of the input, or its end.
@@ -268,20 +282,33 @@ impl Partition {
         let infer = Arc::clone(&self.infer);
         self.infer.compute.workers.spawn(slot, move |slot| {
             let timer = metrics.baseline.elapsed_compute().timer();
-            let findings = columns.images(&job.rows).and_then(|images| {
-                let images: Vec<Image> = job.images.iter().filter_map(|&row| images.get(row)).collect();
-                infer.compute.run(&images, &metrics.times, &|| sender.is_closed())
-            });
+            let columns = columns.images(&job.rows);
+            let images =
+                columns.map(|images| job.images.iter().filter_map(|&row| images.get(row)).collect::<Vec<Image>>());
+            let sender = Arc::new(Mutex::new(Some(sender)));
+            let (waiting, own, counts) = (Arc::clone(&sender), Arc::clone(&job), metrics.clone());
+            let done = move |findings: Result<Findings>, slot: Slot| {
+                let done = findings.map(|findings| {
+                    counts.images_run.add(findings.images.iter().filter(|image| image.is_ok()).count());
+                    let _ = own.findings.set(findings);
+                });
+                // Whoever waits for the slot finds the memory free.
+                drop(working);
+                drop(slot);
+                // Nobody waits for the rows of a dropped stream.
+                if let Some(sender) = sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    let _ = sender.send(done);
+                }
+            };
+            let is_cancelled = move || {
+                let sender = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                sender.as_ref().is_none_or(oneshot::Sender::is_closed)
+            };
+            match images {
+                Ok(images) => infer.compute.start(&images, &metrics.times, &is_cancelled, slot, done),
+                Err(error) => done(Err(error), slot),
+            }
             timer.done();
-            let done = findings.map(|findings| {
-                metrics.images_run.add(findings.images.iter().filter(|image| image.is_ok()).count());
-                let _ = job.findings.set(findings);
-            });
-            // Whoever waits for the slot finds the memory free.
-            drop(working);
-            drop(slot);
-            // Nobody waits for the rows of a dropped stream.
-            let _ = sender.send(done);
         });
         receiver
     }
@@ -417,12 +444,12 @@ impl Infer {
 
     /// Has the model loaded, on a thread that may wait.
     async fn load(&self) -> Result<()> {
-        let (model, kind) = (&self.compute.model, self.compute.backend.kind);
-        if model.is_loaded(kind) {
+        let (model, backend) = (&self.compute.model, &self.compute.backend);
+        if model.is_loaded(backend) {
             return Ok(());
         }
-        let model = Arc::clone(model);
-        let loading = tokio::task::spawn_blocking(move || model.load(kind).map(|_| ()));
+        let (model, backend) = (Arc::clone(model), backend.clone());
+        let loading = tokio::task::spawn_blocking(move || model.load(&backend).map(|_| ()));
         let loaded = loading.await.map_err(|error| internal_datafusion_err!("loading a model stopped: {error}"))?;
         Ok(loaded?)
     }
