@@ -11,8 +11,8 @@ use datafusion::arrow::array::ArrayRef;
 
 use crate::workers::Workers;
 
-pub(crate) use choice::BackendOptions;
 pub use choice::{BackendChoice, DeviceChoice, PrecisionChoice};
+pub(crate) use choice::{BackendOptions, SessionBackend};
 pub(crate) use kind::{Decided, Kind};
 
 /// Runs one loaded model, from any thread, any number of times at once.

@@ -20,7 +20,7 @@ use datafusion::arrow::datatypes::{DataType, Float32Type};
 use sha2::{Digest, Sha256};
 
 use crate::backend::{
-    Backend, BackendChoice, BackendOptions, Bytes, Decided, DeviceChoice, GraphFile, Input, Kind, Output, Queue, Tensor,
+    Backend, BackendOptions, Bytes, Decided, GraphFile, Input, Output, Queue, SessionBackend, Tensor,
 };
 use crate::error::Error;
 use crate::workers::Workers;
@@ -32,9 +32,6 @@ pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;
 pub(crate) use vision::{Embedding, Vision};
-
-/// What a session says about where models run that say nothing themselves.
-pub(crate) type SessionBackend = (BackendChoice, DeviceChoice);
 
 /// Numbers in a tensor that are no mistake of a file: a gigabyte.
 pub(crate) const LARGEST_TENSOR: usize = 1 << 28;
@@ -54,7 +51,7 @@ pub(crate) struct Model {
     digest: OnceLock<String>,
     /// The backend that it has been loaded by, and why by that one; the session says when there is none.
     decided: Option<Decided>,
-    loaded: [OnceLock<Result<Loaded, String>>; Kind::COUNT],
+    loaded: [OnceLock<Result<Loaded, String>>; Decided::COUNT],
     /// Of a file that is compiled in, before it is loaded.
     parsed: OnceLock<Result<Graph, String>>,
 }
@@ -129,13 +126,13 @@ impl Model {
     pub(crate) fn backend(&self, session: SessionBackend) -> Result<Decided, Error> {
         match &self.decided {
             Some(decided) => Ok(decided.clone()),
-            None => BackendOptions::default().decide(session).map_err(|reason| self.refused(reason)),
+            None => BackendOptions::default().decide(session, false).map_err(|reason| self.refused(reason)),
         }
     }
 
     /// Whether the graph has been loaded, or could not be.
     pub(crate) fn is_loaded(&self, backend: &Decided) -> bool {
-        self.loaded[backend.kind as usize].get().is_some()
+        self.loaded[backend.number()].get().is_some()
     }
 
     /// Loads the graph, unless that has been done.
@@ -153,7 +150,7 @@ impl Model {
             let file = GraphFile { graph: Bytes::Static(self.file), external: Vec::new() };
             Ok(Loaded { backend: backend.load(file, &graph, &extra)?, graph })
         };
-        let loaded = self.loaded[backend.kind as usize].get_or_init(load);
+        let loaded = self.loaded[backend.number()].get_or_init(load);
         loaded.as_ref().map_err(|reason| self.refused(reason.clone()))
     }
 

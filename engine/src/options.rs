@@ -8,8 +8,8 @@ use datafusion::common::config_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 
-use crate::backend::{BackendChoice, DeviceChoice};
-use crate::model::{SessionBackend, bundled};
+use crate::backend::{BackendChoice, DeviceChoice, PrecisionChoice, SessionBackend};
+use crate::model::bundled;
 
 /// Options of a session, read when a query is planned.
 ///
@@ -37,6 +37,8 @@ pub struct OcelliOptions {
     pub model: String,
     /// What a bad image does.
     pub on_error: OnError,
+    /// How models compute on a GPU that say nothing themselves: `'auto'` (as many bits as their weights have), `'f32'` or `'f16'`.
+    pub precision: PrecisionChoice,
     /// Whether results that nobody reads are left out (`prune_infer`).
     pub prune_infer: bool,
     /// Whether one pass of a model serves all parts of a query (`share_infer`).
@@ -57,6 +59,7 @@ impl Default for OcelliOptions {
             max_image_pixels: 64_000_000,
             model: bundled::NAME.to_owned(),
             on_error: OnError::Raise,
+            precision: PrecisionChoice::default(),
             prune_infer: true,
             share_infer: true,
             sparse_matmul: true,
@@ -72,7 +75,7 @@ impl OcelliOptions {
 
     /// What they say about where models run.
     pub(crate) fn session_backend(&self) -> SessionBackend {
-        (self.backend, self.device)
+        SessionBackend { backend: self.backend, device: self.device, precision: self.precision }
     }
 }
 
@@ -100,6 +103,7 @@ impl ExtensionOptions for OcelliOptions {
             "defer_infer" => self.defer_infer = truth(key, value)?,
             "lift_infer" => self.lift_infer = truth(key, value)?,
             "max_error_ratio" => self.max_error_ratio = share(key, value)?,
+            "precision" => self.precision = precision(value)?,
             "prune_infer" => self.prune_infer = truth(key, value)?,
             "share_infer" => self.share_infer = truth(key, value)?,
             "sparse_matmul" => self.sparse_matmul = truth(key, value)?,
@@ -144,6 +148,7 @@ impl ExtensionOptions for OcelliOptions {
             ),
             entry("model", self.model.clone(), "The model that classify uses when none is named."),
             entry("on_error", self.on_error.to_string(), "What a bad image does: 'raise' an error, or give 'null'."),
+            entry("precision", self.precision.to_string(), "How models compute on a GPU: 'auto', 'f32' or 'f16'."),
             entry("prune_infer", self.prune_infer.to_string(), "Whether results that nobody reads are left out."),
             entry(
                 "share_infer",
@@ -165,6 +170,10 @@ fn backend(value: &str) -> Result<BackendChoice> {
 
 fn device(value: &str) -> Result<DeviceChoice> {
     DeviceChoice::parse(value.trim()).or_else(|reason| config_err!("ocelli.{reason}"))
+}
+
+fn precision(value: &str) -> Result<PrecisionChoice> {
+    PrecisionChoice::parse(value.trim()).or_else(|reason| config_err!("ocelli.{reason}"))
 }
 
 fn whole_number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {

@@ -41,6 +41,18 @@ pub(crate) fn enumerate() -> Vec<wgpu::Adapter> {
     pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY))
 }
 
+/// Whether this machine may have a real GPU, without asking the drivers. Elsewhere than on Linux they are asked.
+pub fn may_have_gpu() -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    // Mesa's, NVIDIA's, that of Windows below, and those of telephones.
+    const ALONE: [&str; 5] = ["/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg", "/dev/kgsl-3d0", "/dev/mali0"];
+    let cards = std::fs::read_dir("/dev/dri").into_iter().flatten().flatten();
+    let mut renders = cards.map(|card| card.file_name()).filter(|name| name.to_string_lossy().starts_with("render"));
+    renders.next().is_some() || ALONE.iter().any(|device| std::path::Path::new(device).exists())
+}
+
 /// The adapters of this machine, in the order of its drivers.
 pub fn adapters() -> Vec<Adapter> {
     enumerate().iter().map(Adapter::of).collect()

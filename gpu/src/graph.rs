@@ -23,19 +23,12 @@ pub struct Graph {
     pub(crate) outputs: Vec<String>,
     /// The version of the standard operators.
     pub(crate) opset: i64,
-    /// Whether the weights of the file have 16 bits.
-    pub(crate) is_half: bool,
 }
 
 impl Graph {
     /// The names of the graph's outputs.
     pub fn outputs(&self) -> &[String] {
         &self.outputs
-    }
-
-    /// Whether the weights in the file have 16 bits.
-    pub fn is_half(&self) -> bool {
-        self.is_half
     }
 
     /// How many nodes read a tensor; an output of the graph is read once more.

@@ -35,7 +35,7 @@ mod precision;
 mod program;
 mod tuner;
 
-pub use adapter::{Adapter, adapters};
+pub use adapter::{Adapter, adapters, may_have_gpu};
 pub use batcher::{Batcher, Done};
 pub use device::Device;
 pub use error::Error;

@@ -3,6 +3,7 @@
 
 mod onnx;
 mod operators;
+mod sql;
 
 use std::error::Error;
 use std::sync::{Arc, LazyLock, mpsc};
@@ -44,7 +45,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     ];
     let here = tests.into_iter().map(|(name, test)| require("gpu", missing(), trial(name, test)));
     let operators = operators::trials().into_iter().map(|trial| require("gpu", missing(), trial));
-    here.chain(operators).chain([trial("gpu::an_unknown_adapter_lists_the_known", an_unknown_adapter)]).collect()
+    here.chain(operators)
+        .chain(sql::trials())
+        .chain([trial("gpu::an_unknown_adapter_lists_the_known", an_unknown_adapter)])
+        .collect()
 }
 
 /// A graph of `tests/data/models`.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::kind::{Decided, GpuTarget, Kind};
+#[cfg(feature = "gpu")]
+use super::kind::GpuTarget;
+use super::kind::{Decided, Kind};
 use super::ort;
 
 /// What a user says about the backend: `'auto'`, or the name of one.
@@ -59,10 +61,6 @@ impl BackendChoice {
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         find(&Self::NAMES, name).ok_or_else(|| format!("backend must be 'auto', 'gpu', 'ort' or 'rten', got '{name}'"))
     }
-
-    fn is_cpu(self) -> bool {
-        matches!(self, Self::Ort | Self::Rten)
-    }
 }
 
 impl DeviceChoice {
@@ -105,7 +103,21 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// All of it.
+impl fmt::Display for PrecisionChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(&Self::NAMES, self, f)
+    }
+}
+
+/// What a session says, for models that say nothing themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct SessionBackend {
+    pub(crate) backend: BackendChoice,
+    pub(crate) device: DeviceChoice,
+    pub(crate) precision: PrecisionChoice,
+}
+
+/// What a model says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct BackendOptions {
     pub(crate) backend: Option<BackendChoice>,
@@ -115,44 +127,41 @@ pub(crate) struct BackendOptions {
     pub(crate) precision: Option<PrecisionChoice>,
 }
 
-/// Names a GPU where no option does, also one that computes on the CPU.
-const ADAPTER: &str = "OCELLI_GPU_ADAPTER";
-
 impl BackendOptions {
-    /// The backend for it on this machine, and why it is that one; `session` is what a session says. A model's own options win
-    /// over those.
+    /// The backend for it on this machine, and why it is that one. A model's own options win over those of the session.
+    /// `is_half` says whether its weights have 16 bits.
     ///
     /// # Errors
     /// Why what was asked for is not there.
-    pub(crate) fn decide(&self, session: (BackendChoice, DeviceChoice)) -> Result<Decided, String> {
+    pub(crate) fn decide(&self, session: SessionBackend, is_half: bool) -> Result<Decided, String> {
         let (backend, device) = self.over(session);
-        let named = (backend.is_cpu() && device == DeviceChoice::Gpu)
-            || (backend, device) == (BackendChoice::Gpu, DeviceChoice::Cpu);
-        if named {
+        let excluded = match backend {
+            BackendChoice::Gpu => DeviceChoice::Cpu,
+            _ => DeviceChoice::Gpu,
+        };
+        if backend != BackendChoice::Auto && device == excluded {
             return Err(format!("backend '{backend}' does not run on device '{device}'; one of them is enough"));
         }
         let wants_gpu = backend == BackendChoice::Gpu || device == DeviceChoice::Gpu;
         if wants_gpu || (backend, device) == (BackendChoice::Auto, DeviceChoice::Auto) {
-            match self.gpu(!wants_gpu) {
-                Ok(decided) => return Ok(decided),
-                Err(reason) if wants_gpu => return Err(reason),
-                Err(reason) => return self.cpu(backend, Some(&reason)),
-            }
+            return match self.gpu(session, is_half, !wants_gpu) {
+                Err(reason) if !wants_gpu => self.cpu(session, Some(&reason)),
+                decided => decided,
+            };
         }
-        if self.precision == Some(PrecisionChoice::F16) {
-            return Err("precision 'f16' is for device 'gpu'".to_owned());
+        match (self.precision, &self.adapter) {
+            (Some(PrecisionChoice::F16), _) => Err("precision 'f16' is for device 'gpu'".to_owned()),
+            (_, Some(adapter)) => Err(format!("adapter '{adapter}' is for device 'gpu'")),
+            _ => self.cpu(session, None),
         }
-        if let Some(adapter) = &self.adapter {
-            return Err(format!("adapter '{adapter}' is for device 'gpu'"));
-        }
-        self.cpu(backend, None)
     }
 
-    /// On the CPU, because no GPU does it.
+    /// On the CPU, for want of a GPU where that is the reason.
     ///
     /// # Errors
     /// Why the backend that was named is not there.
-    pub(crate) fn cpu(&self, backend: BackendChoice, no_gpu: Option<&str>) -> Result<Decided, String> {
+    pub(crate) fn cpu(&self, session: SessionBackend, no_gpu: Option<&str>) -> Result<Decided, String> {
+        let (backend, _) = self.over(session);
         let decided = |kind, short: &str, why: &str| {
             let why = no_gpu.map_or_else(|| why.to_owned(), |reason| format!("{why}; not on a GPU: {reason}"));
             Ok(Decided { kind, short: short.to_owned(), why, gpu: None })
@@ -167,44 +176,44 @@ impl BackendOptions {
         }
     }
 
-    /// The session's words where there are none of its own, or where those leave no other choice.
-    fn over(&self, (backend, device): (BackendChoice, DeviceChoice)) -> (BackendChoice, DeviceChoice) {
-        let backend = match (self.backend, self.device) {
-            (Some(backend), _) => backend,
-            (None, Some(DeviceChoice::Gpu)) if backend.is_cpu() => BackendChoice::Auto,
-            (None, Some(DeviceChoice::Cpu)) if backend == BackendChoice::Gpu => BackendChoice::Auto,
-            (None, _) => backend,
-        };
-        let device = match (self.backend, self.device) {
-            (_, Some(device)) => device,
-            (Some(backend), None) if backend.is_cpu() && device == DeviceChoice::Gpu => DeviceChoice::Auto,
-            (Some(BackendChoice::Gpu), None) if device == DeviceChoice::Cpu => DeviceChoice::Auto,
-            (_, None) => device,
-        };
+    /// The session's words where there are none of its own, and where those leave another choice.
+    fn over(&self, session: SessionBackend) -> (BackendChoice, DeviceChoice) {
+        let is_cpu = |backend: BackendChoice| matches!(backend, BackendChoice::Ort | BackendChoice::Rten);
+        let backend = self.backend.unwrap_or(match self.device {
+            Some(DeviceChoice::Gpu) if is_cpu(session.backend) => BackendChoice::Auto,
+            Some(DeviceChoice::Cpu) if session.backend == BackendChoice::Gpu => BackendChoice::Auto,
+            _ => session.backend,
+        });
+        let device = self.device.unwrap_or(match self.backend {
+            Some(backend) if is_cpu(backend) && session.device == DeviceChoice::Gpu => DeviceChoice::Auto,
+            Some(BackendChoice::Gpu) if session.device == DeviceChoice::Cpu => DeviceChoice::Auto,
+            _ => session.device,
+        });
         (backend, device)
     }
 
     #[cfg(feature = "gpu")]
-    fn gpu(&self, is_optional: bool) -> Result<Decided, String> {
-        let variable = std::env::var(ADAPTER).ok().filter(|name| !name.is_empty());
-        let name = self.adapter.as_deref().or(variable.as_deref());
-        let adapter = super::gpu::find(name, is_optional)?;
-        let precision = self.precision.unwrap_or_default();
-        let bits = match precision {
-            PrecisionChoice::F16 => ", f16",
-            _ => "",
+    fn gpu(&self, session: SessionBackend, is_half: bool, is_optional: bool) -> Result<Decided, String> {
+        let adapter = super::gpu::find(self.adapter.as_deref(), is_optional)?;
+        let precision = match self.precision.unwrap_or(session.precision) {
+            PrecisionChoice::F16 if !adapter.has_f16 => {
+                return Err(format!("GPU '{}' has no 16-bit floats", adapter.name));
+            }
+            PrecisionChoice::Auto if is_half && adapter.has_f16 => PrecisionChoice::F16,
+            PrecisionChoice::F16 => PrecisionChoice::F16,
+            PrecisionChoice::Auto | PrecisionChoice::F32 => PrecisionChoice::F32,
         };
-        let short = format!("{}, {}{bits}", adapter.name, adapter.api);
+        let short = format!("{}, {}, {precision}", adapter.name, adapter.api);
         let why = match is_optional {
-            true => format!("a GPU is there: {adapter}"),
-            false => format!("it was asked for: {adapter}"),
+            true => format!("a GPU is there: {adapter}; it computes in {precision}"),
+            false => format!("it was asked for: {adapter}; it computes in {precision}"),
         };
-        let gpu = GpuTarget { name: adapter.name.clone(), precision, is_optional };
+        let gpu = GpuTarget { name: adapter.name.clone(), is_half: precision == PrecisionChoice::F16, is_optional };
         Ok(Decided { kind: Kind::Gpu, short, why, gpu: Some(gpu) })
     }
 
     #[cfg(not(feature = "gpu"))]
-    fn gpu(&self, _: bool) -> Result<Decided, String> {
+    fn gpu(&self, _: SessionBackend, _: bool, _: bool) -> Result<Decided, String> {
         Err(super::kind::NOT_BUILT.to_owned())
     }
 }
@@ -213,30 +222,32 @@ impl BackendOptions {
 mod tests {
     use super::*;
 
-    fn decided(options: BackendOptions, session: (BackendChoice, DeviceChoice)) -> String {
-        options.decide(session).map_or_else(|error| error, |decided| decided.kind.name().to_owned())
+    fn decided(options: BackendOptions, session: SessionBackend) -> String {
+        options.decide(session, false).map_or_else(|error| error, |decided| decided.kind.name().to_owned())
     }
 
     #[test]
     fn a_models_own_words_win() {
         use BackendChoice::{Auto, Gpu, Rten};
+        let session = |backend, device| SessionBackend { backend, device, ..SessionBackend::default() };
         let rten = BackendOptions { backend: Some(Rten), ..BackendOptions::default() };
-        assert_eq!(decided(rten.clone(), (Auto, DeviceChoice::Gpu)), "rten");
+        assert_eq!(decided(rten.clone(), session(Auto, DeviceChoice::Gpu)), "rten");
         let cpu = BackendOptions { device: Some(DeviceChoice::Cpu), ..BackendOptions::default() };
-        assert_eq!(decided(cpu.clone(), (Rten, DeviceChoice::Gpu)), "rten");
-        assert_ne!(decided(cpu, (Gpu, DeviceChoice::Auto)), "gpu");
+        assert_eq!(decided(cpu.clone(), session(Rten, DeviceChoice::Gpu)), "rten");
+        assert_ne!(decided(cpu, session(Gpu, DeviceChoice::Auto)), "gpu");
         let both = BackendOptions { device: Some(DeviceChoice::Gpu), ..rten };
         let error = "backend 'rten' does not run on device 'gpu'; one of them is enough";
-        assert_eq!(decided(both, (Auto, DeviceChoice::Auto)), error);
+        assert_eq!(decided(both, SessionBackend::default()), error);
+        let error = "backend 'gpu' does not run on device 'cpu'; one of them is enough";
+        assert_eq!(decided(BackendOptions::default(), session(Gpu, DeviceChoice::Cpu)), error);
     }
 
     #[test]
     fn what_is_for_a_gpu_is_not_for_the_cpu() {
         let cpu = BackendOptions { device: Some(DeviceChoice::Cpu), ..BackendOptions::default() };
         let half = BackendOptions { precision: Some(PrecisionChoice::F16), ..cpu.clone() };
-        let auto = (BackendChoice::Auto, DeviceChoice::Auto);
-        assert_eq!(decided(half, auto), "precision 'f16' is for device 'gpu'");
+        assert_eq!(decided(half, SessionBackend::default()), "precision 'f16' is for device 'gpu'");
         let named = BackendOptions { adapter: Some("card".to_owned()), ..cpu };
-        assert_eq!(decided(named, auto), "adapter 'card' is for device 'gpu'");
+        assert_eq!(decided(named, SessionBackend::default()), "adapter 'card' is for device 'gpu'");
     }
 }

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float32Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float32Type};
-use ocelli_gpu::{Adapter, Batcher, Device, Error, Model, Precision, adapters};
+use ocelli_gpu::{Adapter, Batcher, Device, Error, Model, Precision, adapters, may_have_gpu};
 
 use super::kind::GpuTarget;
-use super::{Backend, Done, GraphFile, Input, Output, PrecisionChoice, Queue, Tensor};
+use super::{Backend, Done, GraphFile, Input, Output, Queue, Tensor};
 use crate::model::Graph;
 use crate::workers::Workers;
 
@@ -46,12 +46,24 @@ pub(super) fn lines() -> Result<Vec<String>, String> {
     }
 }
 
-/// The adapter that has that in its name, or the first real GPU.
+/// Names a GPU where no option does, also one that computes on the CPU; empty, it keeps `'auto'` to the CPU.
+const ADAPTER: &str = "OCELLI_GPU_ADAPTER";
+
+/// The adapter that has that in its name, or that of the variable; else the first real GPU.
 ///
 /// # Errors
 /// The adapters that there are.
 pub(super) fn find(name: Option<&str>, must_be_real: bool) -> Result<&'static Adapter, String> {
-    let adapter = Adapter::choose(known(), name).map_err(|error| error.to_string())?;
+    let variable = std::env::var(ADAPTER).ok();
+    if must_be_real && name.is_none() && variable.as_ref().is_some_and(String::is_empty) {
+        return Err(format!("{ADAPTER} is empty"));
+    }
+    // Drivers take their time, and some talk: where there is no card, they are not asked.
+    if must_be_real && !may_have_gpu() {
+        return Err("this machine has none".to_owned());
+    }
+    let variable = variable.filter(|name| !name.is_empty());
+    let adapter = Adapter::choose(known(), name.or(variable.as_deref())).map_err(|error| error.to_string())?;
     match must_be_real && adapter.is_software {
         true => Err(format!("{} computes on the CPU, and is used only where 'device' is 'gpu'", adapter.name)),
         false => Ok(adapter),
@@ -63,12 +75,7 @@ impl Gpu {
         let words = |error: Error| error.to_string();
         let parsed = Arc::new(ocelli_gpu::Graph::parse(&file.graph, &file.external).map_err(words)?);
         let device = Device::shared(Some(&target.name)).map_err(words)?;
-        let precision = match target.precision {
-            PrecisionChoice::F16 => Precision::F16,
-            PrecisionChoice::F32 => Precision::F32,
-            PrecisionChoice::Auto if parsed.is_half() && device.adapter().has_f16 => Precision::F16,
-            PrecisionChoice::Auto => Precision::F32,
-        };
+        let precision = if target.is_half { Precision::F16 } else { Precision::F32 };
         let running = Running::new(device, Arc::clone(&parsed), precision).map_err(words)?;
         let outputs = graph.outputs.iter().map(|output| (output.name.clone(), output.element.data_type()));
         Ok(Self {

@@ -4,7 +4,7 @@
 use super::gpu::Gpu;
 use super::ort::Ort;
 use super::rten::Rten;
-use super::{Backend, GraphFile, PrecisionChoice};
+use super::{Backend, GraphFile};
 use crate::model::Graph;
 
 /// Why there is no GPU in a build without it.
@@ -23,9 +23,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// How many there are.
-    pub(crate) const COUNT: usize = 3;
-
     /// In plans, options and messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -53,12 +50,26 @@ pub(crate) struct Decided {
 pub(crate) struct GpuTarget {
     /// The adapter's name.
     pub(crate) name: String,
-    pub(crate) precision: PrecisionChoice,
+    /// Whether its numbers have 16 bits.
+    pub(crate) is_half: bool,
     /// Whether the CPU does as well.
     pub(crate) is_optional: bool,
 }
 
 impl Decided {
+    /// In how many ways a graph can be loaded.
+    pub(crate) const COUNT: usize = 4;
+
+    /// Which of them this is.
+    pub(crate) fn number(&self) -> usize {
+        match (self.kind, &self.gpu) {
+            (Kind::Rten, _) => 0,
+            (Kind::Ort, _) => 1,
+            (Kind::Gpu, Some(GpuTarget { is_half: true, .. })) => 2,
+            (Kind::Gpu, _) => 3,
+        }
+    }
+
     /// `cpu`, or the name of a GPU.
     pub(crate) fn device(&self) -> &str {
         self.gpu.as_ref().map_or("cpu", |gpu| &gpu.name)

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use super::folder::{CONFIG, ModelFolder};
 use super::graph::TensorInfo;
 use super::vision::{Embedding, Vision, looks_at_pictures, preprocess};
-use super::{Graph, Loaded, Model, ModelOptions, SessionBackend, digest, extra, weights_hash};
-use crate::backend::{Decided, GraphFile, Kind, Output};
+use super::{Graph, Loaded, Model, ModelOptions, digest, extra, weights_hash};
+use crate::backend::{Decided, GraphFile, Kind, Output, SessionBackend};
 use crate::error::Error;
 use crate::location::Stores;
 use crate::workers::Workers;
@@ -39,7 +39,7 @@ impl Model {
         session: SessionBackend,
         workers: &Workers,
     ) -> Result<Self, String> {
-        let mut decided = options.backend.decide(session)?;
+        let mut decided = options.backend.decide(session, folder.graph.is_half)?;
         let mut vision = match looks_at_pictures(&folder.graph) {
             Ok(input) => Ok(Self::vision_of(input, &folder, options)?),
             // What was said about pictures is not for nothing.
@@ -58,7 +58,7 @@ impl Model {
             // What the GPU does not run, the CPU runs, and says so.
             Some(gpu) if gpu.is_optional => load(folder.file.clone(), graph.clone(), &decided, tensor.as_deref())
                 .or_else(|reason| {
-                    decided = options.backend.cpu(session.0, Some(&reason))?;
+                    decided = options.backend.cpu(session, Some(&reason))?;
                     load(folder.file, graph, &decided, tensor.as_deref())
                 })?,
             _ => load(folder.file, graph, &decided, tensor.as_deref())?,
@@ -78,8 +78,8 @@ impl Model {
             }
             tried => tried?,
         }
-        let cells: [OnceLock<_>; Kind::COUNT] = Default::default();
-        let _ = cells[decided.kind as usize].set(Ok(loaded));
+        let cells: [OnceLock<_>; Decided::COUNT] = Default::default();
+        let _ = cells[decided.number()].set(Ok(loaded));
         let digest = OnceLock::from(digest(weights, vision.as_ref().ok()));
         let vision = vision.map(Arc::new);
         let parsed = OnceLock::new();

@@ -1,7 +1,8 @@
 //! What `DESCRIBE MODEL` and `system.models` say.
 
 use super::graph::{Graph, TensorInfo};
-use super::{Model, SessionBackend, Vision};
+use super::{Model, Vision};
+use crate::backend::SessionBackend;
 use crate::error::Error;
 
 impl Model {

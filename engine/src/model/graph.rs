@@ -21,6 +21,8 @@ pub(crate) struct Graph {
     pub(crate) external_files: BTreeSet<String>,
     /// Whether the first output has gone through a softmax.
     pub(crate) ends_in_softmax: bool,
+    /// Whether its weights have 16 bits.
+    pub(crate) is_half: bool,
     /// The tensor before the last layer.
     pub(crate) features: Option<String>,
     /// The names of everything that is computed.
@@ -97,7 +99,18 @@ impl Graph {
         let tensors =
             graph.node.iter().flat_map(|node| &node.output).filter(|name| !name.is_empty()).cloned().collect();
         let omits_kernel_shapes = graph.node.iter().any(omits_kernel_shape);
-        Ok(Self { inputs, outputs, opset, external_files, ends_in_softmax, features, tensors, omits_kernel_shapes })
+        let is_half = graph.initializer.iter().any(|tensor| tensor.data_type == Some(DataType::FLOAT16));
+        Ok(Self {
+            inputs,
+            outputs,
+            opset,
+            external_files,
+            ends_in_softmax,
+            is_half,
+            features,
+            tensors,
+            omits_kernel_shapes,
+        })
     }
 
     /// The dimensions of a tensor of the graph, when the file says them.

@@ -21,7 +21,6 @@ impl Graph {
             model.opset_import.iter().find(|set| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx")));
         let opset = standard.and_then(|set| set.version).unwrap_or(0);
         let mut constants = HashMap::new();
-        let is_half = proto.initializer.iter().any(|tensor| tensor.data_type == Some(DataType::FLOAT16));
         for tensor in &proto.initializer {
             constants.insert(tensor.name.clone().unwrap_or_default(), constant(tensor, external)?);
         }
@@ -39,7 +38,7 @@ impl Graph {
         let inputs = proto.input.into_iter().filter_map(|input| input.name);
         let inputs: Vec<String> = inputs.filter(|name| !constants.contains_key(name)).collect();
         let outputs = proto.output.into_iter().filter_map(|output| output.name).collect();
-        let mut graph = Self { nodes, constants, inputs, outputs, opset, is_half };
+        let mut graph = Self { nodes, constants, inputs, outputs, opset };
         graph.sort()?;
         graph.fold_batch_norms();
         Ok(graph)
