@@ -168,8 +168,12 @@ impl Gemm {
         shader = shader.push(include_str!("gemm/rows.wgsl"));
         shader = match &self.a {
             A::Window { window, in_channels, channels } => {
-                let shader =
-                    window.declare(shader).constant("IN_CHANNELS", *in_channels).constant("CHANNELS", *channels);
+                let is_one_tap = channels.is_multiple_of(road.tile_depth());
+                let shader = window
+                    .declare(shader)
+                    .constant("IN_CHANNELS", *in_channels)
+                    .constant("CHANNELS", *channels)
+                    .constant("ONE_TAP_A_TILE", is_one_tap.into());
                 shader.push(include_str!("gemm/window.wgsl"))
             }
             A::Matrix { batch, row, depth } => {
@@ -192,20 +196,25 @@ impl Gemm {
 fn load(operand: &str, input: usize, reads: Reads) -> String {
     match reads {
         Reads::Fours => format!(
-            "fn load_{operand}(row: Row, k: u32) -> vec4<T> {{
-                let place = place_of_{operand}(row, k);
+            "fn load_{operand}(row: Row, k: u32, inner: u32) -> vec4<T> {{
+                let place = place_of_{operand}(row, k, inner);
                 if place < 0 {{ return vec4<T>(); }}
                 return in{input}[place / 4];
             }}\n"
         ),
         Reads::Numbers => format!(
-            "fn number_{operand}(row: Row, k: u32) -> T {{
-                let place = place_of_{operand}(row, k);
+            "fn number_{operand}(row: Row, k: u32, inner: u32) -> T {{
+                let place = place_of_{operand}(row, k, inner);
                 if place < 0 {{ return T(); }}
                 return in{input}[place];
             }}
-            fn load_{operand}(row: Row, k: u32) -> vec4<T> {{
-                return vec4<T>(number_{operand}(row, k), number_{operand}(row, k + 1u), number_{operand}(row, k + 2u), number_{operand}(row, k + 3u));
+            fn load_{operand}(row: Row, k: u32, inner: u32) -> vec4<T> {{
+                return vec4<T>(
+                    number_{operand}(row, k, inner),
+                    number_{operand}(row, k, inner + 1u),
+                    number_{operand}(row, k, inner + 2u),
+                    number_{operand}(row, k, inner + 3u),
+                );
             }}\n"
         ),
     }
@@ -223,6 +232,14 @@ impl Road {
         }
     }
 
+    /// Numbers along k of a tile.
+    fn tile_depth(self) -> usize {
+        match self {
+            Self::Tiled(_) => 16,
+            Self::Units(_) => 32,
+        }
+    }
+
     fn threads(self) -> usize {
         match self {
             Self::Tiled(tile) => tile.rows / tile.thread_rows * (tile.columns / tile.thread_columns),
@@ -234,14 +251,15 @@ impl Road {
         let (tile_rows, tile_columns) = self.tile();
         let threads = self.threads();
         // Along k, in fours; what is behind them puts the rows of a tile into different banks.
-        let (fours, behind) = match self {
-            Self::Tiled(_) => (4, 1),
-            Self::Units(_) => (8, 2),
+        let fours = self.tile_depth() / 4;
+        let behind = match self {
+            Self::Tiled(_) => 1,
+            Self::Units(_) => 2,
         };
         let mut constants = vec![
             ("TILE_ROWS", tile_rows),
             ("TILE_COLUMNS", tile_columns),
-            ("TILE_DEPTH", fours * 4),
+            ("TILE_DEPTH", self.tile_depth()),
             ("TILE_STRIDE", fours + behind),
             ("FOURS", fours),
             ("THREADS", threads),
@@ -267,7 +285,7 @@ impl Road {
                     ("SUBGROUPS_ACROSS", units.subgroups_across),
                 ]);
                 times.extend(blocks);
-                times.push(("DEPTH_BLOCKS", fours * 4 / units.side));
+                times.push(("DEPTH_BLOCKS", self.tile_depth() / units.side));
                 let matrix = format!("coop_mat{0}x{0}", units.side);
                 (shader, include_str!("gemm/units.wgsl").replace("MATRIX", &matrix))
             }

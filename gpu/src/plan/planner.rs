@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::fuse::fuse;
-use super::tensor::{Tensor, counted};
+use super::tensor::{CHANNELS_LAST, Tensor, counted};
 use super::{Operand, Plan, Source, Step, Storage, Stored, Weights, fold, lower};
 use crate::error::Error;
 use crate::graph::{Constant, Graph, Node};
@@ -29,7 +29,7 @@ pub(super) struct Planner<'g> {
     storages: Vec<Stored>,
     /// Weights that are there already, by their names.
     weights: HashMap<String, Storage>,
-    /// Copies of a tensor in another order.
+    /// Copies of a tensor in another order, or of another shape.
     copies: HashMap<(Tensor, Vec<usize>), Tensor>,
 }
 
@@ -236,12 +236,35 @@ impl Planner<'_> {
         self.ordered(tensor, &counted(tensor.shape.len()))
     }
 
+    /// Pictures with their channels last, as convolutions read them, and how many channels each pixel has then: where they are
+    /// copied anyway and there are 3, a fourth of zeros lets four be read at once.
+    pub(super) fn channels_last(&mut self, tensor: &Tensor, may_pad: bool) -> (Storage, usize) {
+        let channels = tensor.shape[1];
+        if tensor.lies_in(&CHANNELS_LAST) || channels.is_multiple_of(4) || !may_pad {
+            return (self.ordered(tensor, &CHANNELS_LAST).storage, channels);
+        }
+        let padded = channels.next_multiple_of(4);
+        let shape = vec![tensor.shape[0], padded, tensor.shape[2], tensor.shape[3]];
+        let key = (tensor.clone(), shape.clone());
+        if let Some(copy) = self.copies.get(&key) {
+            return (copy.storage, padded);
+        }
+        let strides = tensor.strides();
+        let room = self.room(shape, CHANNELS_LAST.to_vec());
+        let (dims, strides) = (room.dims(), CHANNELS_LAST.iter().map(|&axis| strides[axis]).collect());
+        let from = Places { dims: dims.clone(), strides, offset: 0 };
+        let copy = Copy { from, to: Places::dense(&dims), zeros: Some((padded, channels)) };
+        self.copy(tensor.storage, copy, room.len(), &room);
+        self.copies.insert(key, room.clone());
+        (room.storage, padded)
+    }
+
     fn copied(&mut self, tensor: &Tensor, order: &[usize]) -> Tensor {
         let strides = tensor.strides();
         let dims: Vec<usize> = order.iter().map(|&axis| tensor.shape[axis]).collect();
         let from = Places { dims: dims.clone(), strides: order.iter().map(|&axis| strides[axis]).collect(), offset: 0 };
         let room = self.room(tensor.shape.clone(), order.to_vec());
-        self.copy(tensor.storage, Copy { from, to: Places::dense(&dims) }, tensor.len(), &room);
+        self.copy(tensor.storage, Copy { from, to: Places::dense(&dims), zeros: None }, tensor.len(), &room);
         room
     }
 

@@ -27,14 +27,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     var sum#i_#j = 0.0;
     #end
     #end
+    // The next tile is on its way while this one is multiplied.
+    #for t in A_LOADS
+    var next_a#t = load_a(a_row#t, 0u, four * 4u);
+    #end
+    #for t in B_LOADS
+    var next_b#t = load_b(b_row#t, 0u, four * 4u);
+    #end
     for (var k = 0u; k < DEPTH; k += TILE_DEPTH) {
         #for t in A_LOADS
-        a_tile[(local + #tu * THREADS) / FOURS * TILE_STRIDE + four] = vec4<f32>(load_a(a_row#t, k + four * 4u));
+        a_tile[(local + #tu * THREADS) / FOURS * TILE_STRIDE + four] = vec4<f32>(next_a#t);
         #end
         #for t in B_LOADS
-        b_tile[(local + #tu * THREADS) / FOURS * TILE_STRIDE + four] = vec4<f32>(load_b(b_row#t, k + four * 4u));
+        b_tile[(local + #tu * THREADS) / FOURS * TILE_STRIDE + four] = vec4<f32>(next_b#t);
         #end
         workgroupBarrier();
+        #for t in A_LOADS
+        next_a#t = load_a(a_row#t, k + TILE_DEPTH, four * 4u);
+        #end
+        #for t in B_LOADS
+        next_b#t = load_b(b_row#t, k + TILE_DEPTH, four * 4u);
+        #end
         for (var q = 0u; q < FOURS; q++) {
             #for i in THREAD_ROWS
             let a#i = a_tile[(thread_row + #iu * ROW_THREADS) * TILE_STRIDE + q];

@@ -34,14 +34,27 @@ fn main(
     var sum#i_#j = MATRIX<f32, C>();
     #end
     #end
+    // The next tile is on its way while this one is multiplied.
+    #for t in A_LOADS
+    var next_a#t = load_a(a_row#t, 0u, four * 4u);
+    #end
+    #for t in B_LOADS
+    var next_b#t = load_b(b_row#t, 0u, four * 4u);
+    #end
     for (var k = 0u; k < DEPTH; k += TILE_DEPTH) {
         #for t in A_LOADS
-        a_tile[(local + #tu * THREADS) / FOURS * TILE_STRIDE + four] = load_a(a_row#t, k + four * 4u);
+        a_tile[(local + #tu * THREADS) / FOURS * TILE_STRIDE + four] = next_a#t;
         #end
         #for t in B_LOADS
-        b_tile[(local + #tu * THREADS) / FOURS * TILE_STRIDE + four] = load_b(b_row#t, k + four * 4u);
+        b_tile[(local + #tu * THREADS) / FOURS * TILE_STRIDE + four] = next_b#t;
         #end
         workgroupBarrier();
+        #for t in A_LOADS
+        next_a#t = load_a(a_row#t, k + TILE_DEPTH, four * 4u);
+        #end
+        #for t in B_LOADS
+        next_b#t = load_b(b_row#t, k + TILE_DEPTH, four * 4u);
+        #end
         #for q in DEPTH_BLOCKS
         {
             #for i in BLOCK_ROWS

@@ -7,11 +7,14 @@ fn row_of_a(batch: u32, row: u32) -> Row {
     return Row(base, i32(y * STRIDE_Y) - i32(PAD_TOP), i32(x * STRIDE_X) - i32(PAD_LEFT), row < size.rows);
 }
 
-// Negative in the padding.
-fn place_of_a(row: Row, k: u32) -> i32 {
-    let tap = k / CHANNELS;
+// The place of number k + inner; negative in the padding. Where the channels fill whole tiles, all threads are at the same tap, which
+// then is known without the inner part.
+fn place_of_a(row: Row, k: u32, inner: u32) -> i32 {
+    let tap = select(k + inner, k, ONE_TAP_A_TILE == 1u) / CHANNELS;
+    let channel = select((k + inner) % CHANNELS, k % CHANNELS + inner, ONE_TAP_A_TILE == 1u);
     let y = row.y + i32(tap / KERNEL_WIDTH * DILATION_Y);
     let x = row.x + i32(tap % KERNEL_WIDTH * DILATION_X);
-    let is_inside = row.is_inside && k < DEPTH && y >= 0 && y < i32(IN_HEIGHT) && x >= 0 && x < i32(IN_WIDTH);
-    return select(-1, i32(row.base) + (y * i32(IN_WIDTH) + x) * i32(IN_CHANNELS) + i32(k % CHANNELS), is_inside);
+    let is_inside =
+        row.is_inside && k + inner < DEPTH && y >= 0 && y < i32(IN_HEIGHT) && x >= 0 && x < i32(IN_WIDTH);
+    return select(-1, i32(row.base) + (y * i32(IN_WIDTH) + x) * i32(IN_CHANNELS) + i32(channel), is_inside);
 }

@@ -40,7 +40,8 @@ pub(super) fn concat(planner: &mut Planner, node: &Node) -> Lowered {
             strides: first.order.iter().map(|&axis| strides[axis]).collect(),
             offset,
         };
-        let kernel = Copy { from: places(&from, 0), to: places(&strides, before * strides[axis].unsigned_abs()) };
+        let kernel =
+            Copy { from: places(&from, 0), to: places(&strides, before * strides[axis].unsigned_abs()), zeros: None };
         planner.copy(part.storage, kernel, part.len(), &whole);
         before += part.shape[axis];
     }

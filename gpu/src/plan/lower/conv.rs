@@ -23,7 +23,7 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
         return Err(node.unsupported(reason));
     }
     let window = window(node, [*height, *width], [*kernel_height, *kernel_width], false)?;
-    let x = planner.ordered(&x, &CHANNELS_LAST);
+    let (pixels, in_channels) = planner.channels_last(&x, group == 1);
     let name = node.input(1).unwrap_or_default();
     let [kernel_height, kernel_width] = window.kernel;
     let taps = kernel_height * kernel_width;
@@ -36,13 +36,14 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
         });
         (Kernel::Depthwise(Depthwise { window, in_channels, channels }), packed)
     } else {
-        // [channel, tap, depth], padded
-        let (row, padded) = (taps * depth, padded(taps * depth));
-        let packed = planner.weights(format!("{name} in rows"), channels * padded, move || {
+        // [channel, tap, depth], padded: the depth as that of the pixels, each row to be read in fours.
+        let wide = if group == 1 { in_channels } else { depth };
+        let (row, padded) = (taps * wide, padded(taps * wide));
+        let packed = planner.weights(format!("{name} in rows of {wide}"), channels * padded, move || {
             let mut packed = vec![0.0; channels * padded];
             for (i, &number) in numbers.iter().enumerate() {
-                let (channel, rest) = (i / row, i % row);
-                packed[channel * padded + rest % taps * depth + rest / taps] = number;
+                let (channel, rest) = (i / (taps * depth), i % (taps * depth));
+                packed[channel * padded + rest % taps * wide + rest / taps] = number;
             }
             packed
         });
@@ -51,7 +52,7 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
             depth: row,
             columns: channels / group,
             batch: group,
-            a: A::Window { window, in_channels, channels: depth },
+            a: A::Window { window, in_channels, channels: wide },
             b: B::Weights,
             out_batch: channels / group,
             out_row: channels,
@@ -76,8 +77,7 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
         let bias = finish.push(term);
         finish.push(Term::Binary(Binary::Add, 0, bias));
     }
-    let out =
-        planner.emit_finished(kernel, vec![x.storage, packed], out_shape, CHANNELS_LAST.to_vec(), finish, operands);
+    let out = planner.emit_finished(kernel, vec![pixels, packed], out_shape, CHANNELS_LAST.to_vec(), finish, operands);
     Ok(vec![Value::Tensor(out)])
 }
 

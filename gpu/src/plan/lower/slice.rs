@@ -45,7 +45,7 @@ fn taken(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, from: Places) -> 
     let (to, order) = (Places::dense(&shape), counted(shape.len()));
     let count = shape.iter().product();
     let room = planner.room(shape, order);
-    planner.copy(x.storage, Copy { from, to }, count, &room);
+    planner.copy(x.storage, Copy { from, to, zeros: None }, count, &room);
     room
 }
 
@@ -66,7 +66,7 @@ fn cut(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, logical: &Places) -
     let from = Places { dims: dims.clone(), strides: in_order(steps), offset: usize::try_from(offset).unwrap_or(0) };
     let count = shape.iter().product();
     let room = planner.room(shape, x.order.clone());
-    planner.copy(x.storage, Copy { from, to: Places::dense(&dims) }, count, &room);
+    planner.copy(x.storage, Copy { from, to: Places::dense(&dims), zeros: None }, count, &room);
     room
 }
 
@@ -176,7 +176,7 @@ fn gather(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
         let from =
             Places { dims: one.clone(), strides: without(&strides), offset: place * strides[axis].unsigned_abs() };
         let to = Places { dims: one.clone(), strides: to.clone(), offset: number * inner };
-        planner.copy(x.storage, Copy { from, to }, one.iter().product(), &room);
+        planner.copy(x.storage, Copy { from, to, zeros: None }, one.iter().product(), &room);
     }
     Ok(vec![Value::Tensor(room)])
 }
@@ -205,10 +205,10 @@ fn pad(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
     let dims = room.dims();
     let source = planner.weights(format!("number {number:?}"), 1, move || vec![number]);
     let nowhere = Places { dims: dims.clone(), strides: vec![0; rank], offset: 0 };
-    planner.copy(source, Copy { from: nowhere, to: Places::dense(&dims) }, room.len(), &room);
+    planner.copy(source, Copy { from: nowhere, to: Places::dense(&dims), zeros: None }, room.len(), &room);
     let strides = room.strides();
     let offset = (0..rank).map(|axis| pads[axis] as usize * strides[axis].unsigned_abs()).sum();
     let to = Places { dims: x.dims(), strides: x.order.iter().map(|&axis| strides[axis]).collect(), offset };
-    planner.copy(x.storage, Copy { from: Places::dense(&x.dims()), to }, x.len(), &room);
+    planner.copy(x.storage, Copy { from: Places::dense(&x.dims()), to, zeros: None }, x.len(), &room);
     Ok(vec![Value::Tensor(room)])
 }
