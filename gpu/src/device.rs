@@ -138,7 +138,7 @@ impl Device {
         let description =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
         // SAFETY: the sources are this crate's own. They compare what they read and write with the sizes of their buffers, which
-        // are planned together with them, and their loops count up to constants.
+        // are planned together with them, and their loops end: at constants, or at row offsets that were checked.
         let module =
             unsafe { self.device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked()) };
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

@@ -21,6 +21,7 @@
 //! ```
 //! - `graph/`: ONNX as it is in the file. `plan/`: what is to be done, without a device. `kernel/`: how, one file a kernel, its
 //!   `.wgsl` beside its `.rs`.
+//! - [`SparseMatrix`]: products of a sparse matrix and a dense one.
 //! - Numbers are 32-bit floats on the way in and out; on the device they may have 16 bits ([`Precision`]).
 
 mod adapter;
@@ -29,10 +30,12 @@ mod device;
 mod error;
 mod graph;
 mod kernel;
+mod measure;
 mod model;
 mod plan;
 mod precision;
 mod program;
+mod sparse;
 mod tuner;
 
 pub use adapter::{Adapter, adapters, may_have_gpu};
@@ -40,5 +43,7 @@ pub use batcher::{Batcher, Done};
 pub use device::Device;
 pub use error::Error;
 pub use graph::Graph;
+pub use measure::Work;
 pub use model::{Input, Model, Run, Tensor};
 pub use precision::Precision;
+pub use sparse::SparseMatrix;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use crate::device::Device;
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::plan::{Plan, arena, plan};
+use crate::plan::{arena, plan};
 use crate::precision::Precision;
 use crate::program::{Memory, Program, upload};
 use crate::tuner::Tuner;
@@ -131,10 +131,15 @@ impl Model {
             Some(number) => readable.swap_remove(number).0,
             None => self.device.buffer(bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?,
         };
+        // What is copied waits in memory of the driver's, of which there may be too little, too.
+        let scope = self.device.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         for (input, buffer) in inputs.iter().zip(&program.inputs) {
             if let Some((buffer, _)) = buffer {
                 upload(&self.device, self.precision, buffer, &input.parts);
             }
+        }
+        if pollster::block_on(scope.pop()).is_some() {
+            return Err(Error::OutOfMemory { bytes });
         }
         let mut commands = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         program.encode(&mut commands);
@@ -174,13 +179,28 @@ impl Model {
         Ok((total as u64 * size, largest as u64 * size))
     }
 
-    /// What a pass is made of: a line a kernel, for people.
-    ///
-    /// # Errors
-    /// Those of planning.
-    pub fn explain(&self, shapes: &[Vec<usize>], wanted: &[String]) -> Result<Vec<String>, Error> {
-        let Plan { steps, .. } = plan(&self.graph, shapes, wanted)?;
-        Ok(steps.iter().map(|step| format!("{:?} {:?}", step.kernel, step.finish)).collect())
+    /// Seconds that the device takes for each kernel of a pass.
+    pub(crate) fn each(&self, shapes: &[Vec<usize>], wanted: &[String]) -> Result<Vec<f64>, Error> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.prepare(&mut state, &(shapes.to_vec(), wanted.to_vec()))?;
+        state.programs.last().map_or_else(|| Ok(Vec::new()), |(_, program)| program.seconds(&self.device))
+    }
+
+    /// Starts several passes over whatever is on the device.
+    pub(crate) fn repeat(
+        &self,
+        shapes: &[Vec<usize>],
+        wanted: &[String],
+        passes: usize,
+    ) -> Result<wgpu::SubmissionIndex, Error> {
+        self.device.check()?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.prepare(&mut state, &(shapes.to_vec(), wanted.to_vec()))?;
+        let mut commands = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if let Some((_, program)) = state.programs.last() {
+            (0..passes).for_each(|_| program.encode(&mut commands));
+        }
+        Ok(self.device.queue.submit([commands.finish()]))
     }
 
     /// Has the program for these shapes last in the list.

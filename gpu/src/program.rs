@@ -118,6 +118,11 @@ impl Program {
         Ok((Self { dispatches, inputs, outputs: outputs.collect() }, others_are_good))
     }
 
+    /// How long the device takes for each of its kernels.
+    pub(crate) fn seconds(&self, device: &Device) -> Result<Vec<f64>, Error> {
+        self.dispatches.iter().map(|dispatch| dispatch.seconds(device)).collect()
+    }
+
     /// Writes all of it into a command buffer.
     pub(crate) fn encode(&self, commands: &mut wgpu::CommandEncoder) {
         let mut pass = commands.begin_compute_pass(&wgpu::ComputePassDescriptor::default());

@@ -3,6 +3,7 @@
 
 mod onnx;
 mod operators;
+mod sparse;
 mod sql;
 
 use std::error::Error;
@@ -44,7 +45,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("gpu::wrong_inputs_are_named", wrong_inputs_are_named),
     ];
     let here = tests.into_iter().map(|(name, test)| require("gpu", missing(), trial(name, test)));
-    let operators = operators::trials().into_iter().map(|trial| require("gpu", missing(), trial));
+    let operators =
+        operators::trials().into_iter().chain(sparse::trials()).map(|trial| require("gpu", missing(), trial));
     here.chain(operators)
         .chain(sql::trials())
         .chain([trial("gpu::an_unknown_adapter_lists_the_known", an_unknown_adapter)])
