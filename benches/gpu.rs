@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Instant;
 
 use ocelli::Ocelli;
-use ocelli_gpu::{Batcher, Device, Graph, Model, Precision};
+use ocelli_gpu::{Batcher, Device, Graph, Items, Model, Precision};
 use tokio::runtime::Runtime;
 
 type Failure = Box<dyn std::error::Error>;
@@ -30,7 +30,7 @@ fn main() -> Result<(), Failure> {
         println!("OCELLI_BENCH_MODEL says what is to be measured; see the first lines of this bench");
         return Ok(());
     };
-    let device = Device::shared(std::env::var("OCELLI_GPU_ADAPTER").ok().as_deref())?;
+    let device = Device::shared(std::env::var("OCELLI_GPU_ADAPTER").ok().filter(|name| !name.is_empty()).as_deref())?;
     println!("{}", device.adapter());
     let bytes = (1_u64 << 30).min(device.largest_buffer());
     println!(
@@ -88,28 +88,37 @@ fn on_the_card(model: &Model, wanted: &[String], batch: usize) -> Result<(), Fai
 /// As queries do: jobs of 16 pictures from as many threads as there are cores.
 fn from_memory(model: &Arc<Model>, wanted: &[String]) -> Result<(), Failure> {
     const JOB: usize = 16;
-    let batcher = Batcher::new(Arc::clone(model), ITEM.to_vec(), wanted)?;
+    let batcher = Batcher::new(Arc::clone(model), ITEM.to_vec(), None, wanted)?;
     let jobs: usize = if model.device().adapter().is_software { 1 } else { 1024 };
     let threads = thread::available_parallelism()?.get();
-    let (sender, receiver) = mpsc::channel();
+    // Enough for every thread to go on while the card is at work, and no more than a machine has room for.
+    const AHEAD: usize = 8;
     let run = |jobs: usize| -> Result<f64, Failure> {
         let begin = Instant::now();
-        thread::scope(|scope| {
-            for number in 0..threads {
-                let (batcher, sender) = (&batcher, sender.clone());
-                scope.spawn(move || {
-                    for _ in (number..jobs).step_by(threads) {
-                        let pictures = vec![0.5_f32; JOB * ITEM.iter().product::<usize>()];
-                        let sender = sender.clone();
-                        let done = move |result| sender.send(result).expect("somebody waits");
-                        batcher.push(pictures, JOB, wanted.to_vec(), Box::new(done));
-                    }
-                });
+        let work = |number: usize| -> Result<(), ocelli_gpu::Error> {
+            let (sender, receiver) = mpsc::channel();
+            let mut ahead = 0;
+            for _ in (number..jobs).step_by(threads) {
+                let values = vec![0.5_f32; JOB * ITEM.iter().product::<usize>()];
+                let is_wanted = Arc::new(|| true);
+                let items = Items { values, count: JOB, wanted: wanted.to_vec(), is_wanted };
+                let sender = sender.clone();
+                let done = move |result| sender.send(result).expect("somebody waits");
+                batcher.push(items, Box::new(done));
+                ahead += 1;
+                if ahead == AHEAD {
+                    receiver.recv().expect("it is answered")?;
+                    ahead -= 1;
+                }
             }
-        });
-        for _ in 0..jobs {
-            receiver.recv()??;
-        }
+            drop(sender);
+            receiver.iter().try_for_each(|result| result.map(drop))
+        };
+        thread::scope(|scope| {
+            let work = &work;
+            let threads: Vec<_> = (0..threads).map(|number| scope.spawn(move || work(number))).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))
+        })?;
         Ok(begin.elapsed().as_secs_f64())
     };
     run(jobs.div_ceil(4))?;

@@ -7,12 +7,16 @@ mod kind;
 mod ort;
 mod rten;
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::ArrayRef;
 
 use crate::workers::Workers;
 
 pub use choice::{BackendChoice, DeviceChoice, PrecisionChoice};
 pub(crate) use choice::{BackendOptions, SessionBackend};
+#[cfg(test)]
+pub(crate) use kind::GpuTarget;
 pub(crate) use kind::{Decided, Kind};
 
 /// Runs one loaded model, from any thread, any number of times at once.
@@ -32,12 +36,15 @@ pub(crate) trait Backend: Send + Sync {
 /// Pictures that a device runs, from many jobs at once, while the workers prepare the next ones.
 pub(crate) trait Queue {
     /// Hands in the numbers of some pictures, `[pictures, …]`; `done` is called with those of each output for them, on a thread
-    /// of the device.
-    fn push(&self, numbers: Vec<f32>, shape: &[usize], outputs: &[Output], done: Done);
+    /// of the device. Those that nobody waits for any more may be dropped, and `done` with them.
+    fn push(&self, numbers: Vec<f32>, shape: &[usize], outputs: &[Output], is_wanted: IsWanted, done: Done);
 
     /// Pictures that keep the device busy: those that it runs, and those it has next.
     fn images(&self) -> usize;
 }
+
+/// Whether somebody still waits.
+pub(crate) type IsWanted = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// What is called with results, or the backend's own words.
 pub(crate) type Done = Box<dyn FnOnce(Result<Vec<Vec<f32>>, String>) + Send>;

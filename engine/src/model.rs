@@ -12,7 +12,7 @@ mod vision;
 mod wire;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float32Array};
 use datafusion::arrow::compute::{cast, concat};
@@ -20,14 +20,12 @@ use datafusion::arrow::datatypes::{DataType, Float32Type};
 use sha2::{Digest, Sha256};
 
 use crate::backend::{
-    Backend, BackendOptions, Bytes, Decided, GraphFile, Input, Output, Queue, SessionBackend, Tensor,
+    Backend, BackendOptions, Bytes, Decided, GraphFile, Input, IsWanted, Output, Queue, SessionBackend, Tensor,
 };
 use crate::error::Error;
 use crate::workers::Workers;
 
-#[cfg(test)]
-pub(crate) use graph::Element;
-pub(crate) use graph::{Dim, Graph, TensorInfo, omits_kernel_shape};
+pub(crate) use graph::{Dim, Element, Graph, TensorInfo, omits_kernel_shape};
 pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;
@@ -51,7 +49,9 @@ pub(crate) struct Model {
     digest: OnceLock<String>,
     /// The backend that it has been loaded by, and why by that one; the session says when there is none.
     decided: Option<Decided>,
-    loaded: [OnceLock<Result<Loaded, String>>; Decided::COUNT],
+    loaded: [OnceLock<Loaded>; Decided::COUNT],
+    /// Held while it is loaded.
+    loading: Mutex<()>,
     /// Of a file that is compiled in, before it is loaded.
     parsed: OnceLock<Result<Graph, String>>,
 }
@@ -93,7 +93,7 @@ impl Model {
     /// # Errors
     /// When it cannot be read.
     pub(crate) fn graph(&self) -> Result<&Graph, Error> {
-        if let Some(loaded) = self.loaded.iter().find_map(|loaded| loaded.get()?.as_ref().ok()) {
+        if let Some(loaded) = self.loaded.iter().find_map(OnceLock::get) {
             return Ok(&loaded.graph);
         }
         // Planning asks many times.
@@ -126,11 +126,21 @@ impl Model {
     pub(crate) fn backend(&self, session: SessionBackend) -> Result<Decided, Error> {
         match &self.decided {
             Some(decided) => Ok(decided.clone()),
-            None => BackendOptions::default().decide(session, false).map_err(|reason| self.refused(reason)),
+            None => self.decide(session).map_err(|reason| self.refused(reason)),
         }
     }
 
-    /// Whether the graph has been loaded, or could not be.
+    /// The same for a model that says nothing itself. A GPU that nobody asked for has to load it first.
+    fn decide(&self, session: SessionBackend) -> Result<Decided, String> {
+        let options = BackendOptions::default();
+        let decided = options.decide(session, false)?;
+        match decided.gpu.as_ref().filter(|gpu| gpu.is_optional).and_then(|_| self.loaded(&decided).err()) {
+            Some(reason) => options.cpu(session, Some(&reason)),
+            None => Ok(decided),
+        }
+    }
+
+    /// Whether the graph has been loaded.
     pub(crate) fn is_loaded(&self, backend: &Decided) -> bool {
         self.loaded[backend.number()].get().is_some()
     }
@@ -143,15 +153,25 @@ impl Model {
     /// # Errors
     /// When it is no graph that the backend can run.
     pub(crate) fn load(&self, backend: &Decided) -> Result<&Loaded, Error> {
-        let load = || {
+        self.loaded(backend).map_err(|reason| self.refused(reason))
+    }
+
+    /// What fails is tried again the next time: a card that is full now may not be later.
+    fn loaded(&self, backend: &Decided) -> Result<&Loaded, String> {
+        let cell = &self.loaded[backend.number()];
+        if let Some(loaded) = cell.get() {
+            return Ok(loaded);
+        }
+        let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if cell.get().is_none() {
             let graph = Graph::parse(self.file)?;
             let embedding = self.vision.as_ref().ok().and_then(|vision| vision.embedding.as_ref());
             let extra = extra(&graph, embedding.map(|embedding| embedding.tensor.as_str()));
             let file = GraphFile { graph: Bytes::Static(self.file), external: Vec::new() };
-            Ok(Loaded { backend: backend.load(file, &graph, &extra)?, graph })
-        };
-        let loaded = self.loaded[backend.number()].get_or_init(load);
-        loaded.as_ref().map_err(|reason| self.refused(reason.clone()))
+            let loaded = Loaded { backend: backend.load(file, &graph, &extra)?, graph };
+            let _ = cell.set(loaded);
+        }
+        cell.get().ok_or_else(|| "it was not loaded".to_owned())
     }
 
     /// What is wanted of prepared images in one pass; `tensor` holds the numbers of that many.
@@ -182,6 +202,7 @@ impl Model {
         tensor: Vec<f32>,
         images: usize,
         wanted: Wanted,
+        is_wanted: IsWanted,
         done: impl FnOnce(Result<Tensors, Error>) + Send + 'static,
     ) {
         let ready = || Ok::<_, Error>((self.vision()?, self.outputs(wanted)?, self.queue(backend)?));
@@ -192,7 +213,7 @@ impl Model {
         };
         let (model, decided) = (Arc::clone(self), backend.clone());
         let done = move |results| done(model.tensors(&decided, results, images, wanted));
-        queue.push(tensor, &vision.preprocess.shape(images), &outputs, Box::new(done));
+        queue.push(tensor, &vision.preprocess.shape(images), &outputs, is_wanted, Box::new(done));
     }
 
     /// Where the backend takes images in, if it runs them elsewhere than on the workers.

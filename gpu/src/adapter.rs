@@ -68,7 +68,7 @@ pub(crate) fn find(name: Option<&str>) -> Result<(wgpu::Adapter, Adapter), Error
 }
 
 impl Adapter {
-    /// The first real GPU, or the adapter whose name contains `name`, whatever the case of its letters.
+    /// The first real GPU, or the adapter of that name, or the first whose name contains it, whatever the case of its letters.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] lists the adapters that there are.
@@ -78,7 +78,8 @@ impl Adapter {
             Some(name) => adapter.name.to_lowercase().contains(name),
             None => !adapter.is_software,
         };
-        adapters.iter().find(fits).ok_or_else(|| {
+        let is_named = |adapter: &&Self| Some(adapter.name.as_str()) == name;
+        adapters.iter().find(is_named).or_else(|| adapters.iter().find(fits)).ok_or_else(|| {
             let found = adapters.iter().map(|adapter| match adapter.is_software {
                 true => format!("{}, which computes on the CPU and is used only by its name", adapter.name),
                 false => adapter.name.clone(),
@@ -132,7 +133,14 @@ fn side(adapter: &wgpu::Adapter) -> Option<usize> {
     properties.iter().filter(|p| fits(p)).map(|p| p.m_size as usize).max()
 }
 
+/// Only Vulkan says it, and only where it is a native one.
+#[cfg(not(any(windows, target_os = "linux", target_os = "android")))]
+fn memory(_: &wgpu::Adapter) -> Option<u64> {
+    None
+}
+
 /// wgpu does not say it; Vulkan does.
+#[cfg(any(windows, target_os = "linux", target_os = "android"))]
 fn memory(adapter: &wgpu::Adapter) -> Option<u64> {
     // SAFETY: nothing is done to the adapter but asking it, and what it gives is copied.
     unsafe {
@@ -160,7 +168,8 @@ impl fmt::Display for Adapter {
             (fewest, most) => write!(f, ", subgroups of {fewest} to {most}")?,
         }
         match self.matrix_units {
-            Some(side) => write!(f, ", matrix units {side}x{side}")?,
+            Some(side) if self.units().is_some() => write!(f, ", matrix units {side}x{side}")?,
+            Some(side) => write!(f, ", matrix units {side}x{side} (not used: the size of its subgroups varies)")?,
             None => f.write_str(", no matrix units that wgpu knows")?,
         }
         f.write_str(if self.is_software { ", computes on the CPU: used only by its name" } else { "" })

@@ -22,15 +22,27 @@ pub type Done = Box<dyn FnOnce(Result<Vec<Tensor>, Error>) + Send>;
 #[derive(Debug)]
 pub struct Batcher {
     jobs: mpsc::Sender<Job>,
+    thread: thread::JoinHandle<()>,
+    /// Numbers of an item.
+    size: usize,
     most: usize,
+}
+
+/// Pictures, or whatever else a model takes one behind the other.
+pub struct Items {
+    /// Numbers of all of them, one item behind the other.
+    pub values: Vec<f32>,
+    /// How many there are.
+    pub count: usize,
+    /// The tensors that are asked for.
+    pub wanted: Vec<String>,
+    /// Whether somebody still waits for them. They are dropped otherwise, and `done` with them.
+    pub is_wanted: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// Items that came together.
 struct Job {
-    /// Numbers of all of them, one item behind the other.
-    values: Vec<f32>,
-    items: usize,
-    wanted: Vec<String>,
+    items: Items,
     done: Done,
 }
 
@@ -43,18 +55,23 @@ const LARGEST_BATCH: usize = 256;
 impl Batcher {
     /// Starts the thread of a model with one input, of which an item has the shape `item`; `wanted` is what is asked for most.
     ///
-    /// Batches are as large as a quarter of the device's memory allows for, 256 items at most.
+    /// Batches are as large as a quarter of the device's memory allows for, 256 items at most; `fixed` is for graphs that take
+    /// just so many at a time, and get zeros where there are fewer.
     ///
     /// # Errors
     /// When the graph cannot be planned for one item.
-    pub fn new(model: Arc<Model>, item: Vec<usize>, wanted: &[String]) -> Result<Self, Error> {
-        let most = largest_batch(&model, &item, wanted)?;
+    pub fn new(model: Arc<Model>, item: Vec<usize>, fixed: Option<usize>, wanted: &[String]) -> Result<Self, Error> {
+        let most = match fixed {
+            Some(fixed) => fixed,
+            None => largest_batch(&model, &item, wanted)?,
+        };
+        let size = item.iter().product();
         let (jobs, receiver) = mpsc::channel();
         let thread = thread::Builder::new().name("ocelli-gpu".to_owned());
         let spawned =
-            thread.spawn(move || Feeder { model: &model, item, most, waiting: VecDeque::new() }.feed(&receiver));
-        spawned.map_err(|error| Error::Lost { reason: format!("its thread does not start: {error}") })?;
-        Ok(Self { jobs, most })
+            thread.spawn(move || Feeder { model: &model, item, fixed, most, waiting: VecDeque::new() }.feed(&receiver));
+        let thread = spawned.map_err(|error| Error::Lost { reason: format!("its thread does not start: {error}") })?;
+        Ok(Self { jobs, thread, size, most })
     }
 
     /// The most items of a pass.
@@ -62,10 +79,18 @@ impl Batcher {
         self.most
     }
 
-    /// Hands in some items; `done` is called with the tensors `wanted` of them, whose first axis counts items.
-    pub fn push(&self, values: Vec<f32>, items: usize, wanted: Vec<String>, done: Done) {
-        let job = Job { values, items, wanted, done };
-        if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
+    /// Whether its thread runs.
+    pub fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
+    /// Hands in some items; `done` is called with the tensors that are wanted of them, whose first axis counts items.
+    pub fn push(&self, items: Items, done: Done) {
+        if items.values.len() != items.count * self.size {
+            let reason = format!("{} items of {} numbers came with {}", items.count, self.size, items.values.len());
+            return done(Err(Error::Graph { reason }));
+        }
+        if let Err(mpsc::SendError(job)) = self.jobs.send(Job { items, done }) {
             (job.done)(Err(Error::Lost { reason: "its thread has stopped".to_owned() }));
         }
     }
@@ -85,9 +110,7 @@ fn largest_batch(model: &Model, item: &[usize], wanted: &[String]) -> Result<usi
 
 /// A job at work.
 struct Begun {
-    values: Vec<f32>,
-    items: usize,
-    wanted: Vec<String>,
+    items: Items,
     /// Items that are in a pass, or were.
     taken: usize,
     results: Rc<RefCell<Results>>,
@@ -113,6 +136,7 @@ struct Pass<'m> {
 struct Feeder<'m> {
     model: &'m Model,
     item: Vec<usize>,
+    fixed: Option<usize>,
     most: usize,
     waiting: VecDeque<Begun>,
 }
@@ -127,8 +151,10 @@ impl<'m> Feeder<'m> {
             let gathered = self.gathered();
             let is_idle = passes.is_empty() && gathered > 0;
             if is_idle || (passes.len() < UNDER_WAY && gathered >= self.most) {
-                if let Some(pass) = self.start() {
-                    passes.push_back(pass);
+                match self.start(gathered, is_idle) {
+                    Some(pass) => passes.push_back(pass),
+                    // For want of memory, it may be, which the one under way has.
+                    None => passes.pop_front().into_iter().for_each(Pass::finish),
                 }
             } else if let Some(pass) = passes.pop_front() {
                 pass.finish();
@@ -141,45 +167,58 @@ impl<'m> Feeder<'m> {
         }
     }
 
-    fn accept(&mut self, Job { values, items, wanted, done }: Job) {
-        let results = Results { tensors: Vec::new(), ready: 0, items, done: Some(done) };
+    fn accept(&mut self, Job { items, done }: Job) {
+        let results = Results { tensors: Vec::new(), ready: 0, items: items.count, done: Some(done) };
         let results = Rc::new(RefCell::new(results));
-        if items == 0 {
+        if items.count == 0 {
             results.borrow_mut().end();
             return;
         }
-        self.waiting.push_back(Begun { values, items, wanted, taken: 0, results });
+        self.waiting.push_back(Begun { items, taken: 0, results });
     }
 
-    /// Items at the front that can be in one pass.
-    fn gathered(&self) -> usize {
+    /// Items that can be in one pass with the first.
+    fn gathered(&mut self) -> usize {
+        // One that has begun is brought to its end.
+        self.waiting.retain(|job| job.taken > 0 || (job.items.is_wanted)());
         let Some(first) = self.waiting.front() else { return 0 };
-        self.waiting.iter().take_while(|job| job.wanted == first.wanted).map(|job| job.items - job.taken).sum()
+        let alike = self.waiting.iter().filter(|job| job.items.wanted == first.items.wanted);
+        alike.map(|job| job.items.count - job.taken).sum()
     }
 
-    /// Starts a pass over the items at the front, or tells their jobs why there is none.
-    fn start(&mut self) -> Option<Pass<'m>> {
-        let wanted = self.waiting.front()?.wanted.clone();
+    /// Starts a pass over the first items, or tells their jobs why there is none. `is_idle` when no other is under way, which
+    /// would give its memory back.
+    fn start(&mut self, gathered: usize, is_idle: bool) -> Option<Pass<'m>> {
+        let wanted = self.waiting.front()?.items.wanted.clone();
         let size = self.item.iter().product::<usize>();
         loop {
-            let items = 1 << self.gathered().min(self.most).ilog2();
-            let (mut parts, mut shares, mut rest) = (Vec::new(), Vec::new(), items);
-            for job in &self.waiting {
-                let share = rest.min(job.items - job.taken);
-                parts.push(&job.values[job.taken * size..][..share * size]);
+            let (items, taken) = match self.fixed {
+                Some(fixed) => (fixed, fixed.min(gathered)),
+                None => {
+                    let items = 1 << gathered.min(self.most).ilog2();
+                    (items, items)
+                }
+            };
+            let nothing = vec![0.0; (items - taken) * size];
+            let (mut parts, mut shares, mut rest) = (Vec::new(), Vec::new(), taken);
+            for job in self.waiting.iter().filter(|job| job.items.wanted == wanted) {
+                let share = rest.min(job.items.count - job.taken);
+                parts.push(&job.items.values[job.taken * size..][..share * size]);
                 shares.push((Rc::clone(&job.results), share));
                 rest -= share;
                 if rest == 0 {
                     break;
                 }
             }
+            parts.push(&nothing);
             let shape = [&[items], &self.item[..]].concat();
             match self.model.start(&[Input { shape, parts }], &wanted) {
                 Ok(run) => {
-                    self.take(items);
+                    self.take(&wanted, taken);
                     return Some(Pass { run, items, shares });
                 }
-                Err(error) if error.is_memory() && items > 1 => self.most = items / 2,
+                Err(error) if error.is_memory() && !is_idle => return None,
+                Err(error) if error.is_memory() && self.fixed.is_none() && items > 1 => self.most = items / 2,
                 Err(error) => {
                     self.waiting.retain(|job| !shares.iter().any(|(results, _)| Rc::ptr_eq(results, &job.results)));
                     shares.iter().for_each(|(results, _)| results.borrow_mut().fail(&error));
@@ -189,23 +228,29 @@ impl<'m> Feeder<'m> {
         }
     }
 
-    /// Counts the items at the front as taken.
-    fn take(&mut self, mut items: usize) {
-        while let Some(job) = self.waiting.front_mut().filter(|_| items > 0) {
-            let share = items.min(job.items - job.taken);
+    /// Counts the first items of that kind as taken.
+    fn take(&mut self, wanted: &[String], mut items: usize) {
+        for job in self.waiting.iter_mut().filter(|job| job.items.wanted == wanted) {
+            let share = items.min(job.items.count - job.taken);
             job.taken += share;
             items -= share;
-            if job.taken == job.items {
-                self.waiting.pop_front();
-            }
         }
+        self.waiting.retain(|job| job.taken < job.items.count);
     }
 }
 
 impl Pass<'_> {
     /// Hands the results to the jobs.
     fn finish(self) {
-        match self.run.wait() {
+        let whole = |tensors: Vec<Tensor>| match tensors.iter().find(|tensor| tensor.shape.first() != Some(&self.items))
+        {
+            Some(tensor) => {
+                let reason = format!("it gave a tensor of {:?} for {} items", tensor.shape, self.items);
+                Err(Error::Graph { reason })
+            }
+            None => Ok(tensors),
+        };
+        match self.run.wait().and_then(whole) {
             Err(error) => self.shares.iter().for_each(|(results, _)| results.borrow_mut().fail(&error)),
             Ok(tensors) => {
                 let mut first = 0;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::adapter::{self, Adapter};
 use crate::error::Error;
+use crate::tuner::Tuner;
 
 /// An opened adapter and its queue. All models of a process share one ([`Device::shared`]).
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub struct Device {
     adapter: Adapter,
     /// Why nothing can be expected of it any more.
     failed: Arc<OnceLock<String>>,
+    pub(crate) tuner: Tuner,
     /// Compiled kernels by their sources.
     pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
 }
@@ -78,7 +80,8 @@ impl Device {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let _ = wrong.set(error.to_string());
         }));
-        Ok(Self { device, queue, adapter: known, failed, pipelines: Mutex::default() })
+        let tuner = Tuner::new(&known);
+        Ok(Self { device, queue, adapter: known, failed, tuner, pipelines: Mutex::default() })
     }
 
     /// What the driver says of it.
@@ -112,13 +115,24 @@ impl Device {
 
     /// A buffer of at least so many bytes.
     pub(crate) fn buffer(&self, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
+        self.allocate(bytes, usage, false)
+    }
+
+    /// A buffer of at least so many bytes that the device copies from, to be written now.
+    ///
+    /// Not `Queue::write_buffer`: full memory there loses the device.
+    pub(crate) fn writable(&self, bytes: u64) -> Result<wgpu::Buffer, Error> {
+        self.allocate(bytes, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC, true)
+    }
+
+    fn allocate(&self, bytes: u64, usage: wgpu::BufferUsages, is_mapped: bool) -> Result<wgpu::Buffer, Error> {
         let limit = self.largest_buffer();
         // Four numbers are read at once.
-        let size = bytes.next_multiple_of(16).max(16);
+        let size = bytes.checked_next_multiple_of(16).unwrap_or(u64::MAX).max(16);
         if size > limit {
             return Err(Error::TooLarge { bytes, limit });
         }
-        let description = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        let description = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: is_mapped };
         // Without a scope, wgpu answers to full memory as to a mistake.
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&description);
@@ -128,13 +142,31 @@ impl Device {
         }
     }
 
+    /// Copies bytes to a buffer, before what is submitted next.
+    pub(crate) fn upload(
+        &self,
+        bytes: usize,
+        buffer: &wgpu::Buffer,
+        write: impl FnOnce(&mut dyn FnMut(usize, &[u8])),
+    ) -> Result<(), Error> {
+        let size = bytes.next_multiple_of(4) as u64;
+        let staging = self.writable(size)?;
+        fill(&staging, write)?;
+        let mut commands = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        commands.copy_buffer_to_buffer(&staging, 0, buffer, 0, size);
+        self.queue.submit([commands.finish()]);
+        Ok(())
+    }
+
     /// The compiled kernel of a source; `name` is for messages.
     pub(crate) fn pipeline(&self, name: &str, source: &str) -> Result<wgpu::ComputePipeline, Error> {
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = pipelines.get(source) {
             return Ok(pipeline.clone());
         }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        // A scope a kind: what its compiler cannot do is one of wgpu's own.
+        let filters = [wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation];
+        let scopes = filters.map(|filter| self.device.push_error_scope(filter));
         let description =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
         // SAFETY: the sources are this crate's own. They compare what they read and write with the sizes of their buffers, which
@@ -153,7 +185,9 @@ impl Device {
             },
             cache: None,
         });
-        if let Some(error) = pollster::block_on(scope.pop()) {
+        // The last one is popped first.
+        let errors = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop()));
+        if let Some(error) = errors.collect::<Vec<_>>().first() {
             return Err(Error::Kernel { kernel: name.to_owned(), reason: error.to_string() });
         }
         pipelines.insert(source.to_owned(), pipeline.clone());
@@ -167,4 +201,13 @@ impl Device {
         self.check()?;
         waited.map(|_| ()).map_err(|error| Error::Lost { reason: error.to_string() })
     }
+}
+
+/// Writes a buffer that is mapped, by parts and where they begin, and gives it to the device.
+pub(crate) fn fill(staging: &wgpu::Buffer, write: impl FnOnce(&mut dyn FnMut(usize, &[u8]))) -> Result<(), Error> {
+    let mut view = staging.get_mapped_range_mut(..).map_err(|error| Error::Lost { reason: error.to_string() })?;
+    write(&mut |place, part| view.slice(place..place + part.len()).copy_from_slice(part));
+    drop(view);
+    staging.unmap();
+    Ok(())
 }

@@ -39,7 +39,7 @@ mod sparse;
 mod tuner;
 
 pub use adapter::{Adapter, adapters, may_have_gpu};
-pub use batcher::{Batcher, Done};
+pub use batcher::{Batcher, Done, Items};
 pub use device::Device;
 pub use error::Error;
 pub use graph::Graph;

@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use crate::device::Device;
+use crate::device::{Device, fill};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::plan::{arena, plan};
 use crate::precision::Precision;
-use crate::program::{Memory, Program, upload};
-use crate::tuner::Tuner;
+use crate::program::{Memory, Program, encode};
 
 /// A graph whose weights are on a device. Passes are started from any thread and run one after the other.
 #[derive(Debug)]
@@ -16,7 +15,6 @@ pub struct Model {
     device: Arc<Device>,
     graph: Arc<Graph>,
     precision: Precision,
-    tuner: Tuner,
     state: Mutex<State>,
 }
 
@@ -27,10 +25,15 @@ struct State {
     programs: Vec<(Shapes, Program)>,
     /// Buffers that results are read from, and nobody reads now.
     readable: Vec<(wgpu::Buffer, u64)>,
+    /// Buffers that inputs are written to, mapped, and of which nothing is copied now.
+    writable: Vec<(wgpu::Buffer, u64)>,
 }
 
 /// What a program is for: the shapes of the inputs, and the tensors that are wanted.
 type Shapes = (Vec<Vec<usize>>, Vec<String>);
+
+/// Told when a buffer is mapped.
+type Mapped = mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>;
 
 /// Programs that are kept. Each has a few buffers of its own.
 const MOST_PROGRAMS: usize = 16;
@@ -60,7 +63,9 @@ pub struct Run<'m> {
     submission: wgpu::SubmissionIndex,
     staging: wgpu::Buffer,
     bytes: u64,
-    mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    mapped: Mapped,
+    /// What the inputs were written to, to be written again.
+    uploads: Vec<(Mapped, wgpu::Buffer, u64)>,
     /// For each tensor its shape, and where its bytes begin.
     outputs: Vec<(Vec<usize>, u64)>,
 }
@@ -75,8 +80,7 @@ impl Model {
         if precision == Precision::F16 && !device.adapter().has_f16 {
             return Err(Error::Missing { adapter: device.adapter().name.clone(), feature: "16-bit floats".to_owned() });
         }
-        let tuner = Tuner::new(device.adapter());
-        Ok(Self { device, graph, precision, tuner, state: Mutex::default() })
+        Ok(Self { device, graph, precision, state: Mutex::default() })
     }
 
     /// Where it runs.
@@ -115,10 +119,20 @@ impl Model {
         }
         let shapes: Shapes = (inputs.iter().map(|input| input.shape.clone()).collect(), wanted.to_vec());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepare(&mut state, &shapes)?;
-        let State { programs, readable, .. } = &mut *state;
+        self.submit(&mut state, inputs, &shapes).inspect_err(|error| {
+            if error.is_memory() {
+                // What was taken for this batch is in the way of a smaller one.
+                *state = State { memory: std::mem::take(&mut state.memory), ..State::default() };
+                state.memory.shrink();
+            }
+        })
+    }
+
+    fn submit(&self, state: &mut State, inputs: &[Input], shapes: &Shapes) -> Result<Run<'_>, Error> {
+        self.prepare(state, shapes)?;
+        let State { programs, readable, writable, .. } = state;
         let Some((_, program)) = programs.last() else {
-            return Err(Error::Graph { reason: "there is nothing to run".to_owned() });
+            return Err(Error::Graph { reason: "there is no program".to_owned() });
         };
         // Results one behind the other; a copy begins at a multiple of four bytes.
         let mut bytes = 0;
@@ -127,34 +141,29 @@ impl Model {
             outputs.push((output.shape.clone(), bytes));
             bytes += self.bytes(output.shape.iter().product());
         }
-        let staging = match readable.iter().position(|(_, size)| *size == bytes) {
-            Some(number) => readable.swap_remove(number).0,
+        let staging = match take(readable, bytes) {
+            Some(staging) => staging,
             None => self.device.buffer(bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?,
         };
-        // What is copied waits in memory of the driver's, of which there may be too little, too.
-        let scope = self.device.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        for (input, buffer) in inputs.iter().zip(&program.inputs) {
-            if let Some((buffer, _)) = buffer {
-                upload(&self.device, self.precision, buffer, &input.parts);
-            }
-        }
-        if pollster::block_on(scope.pop()).is_some() {
-            return Err(Error::OutOfMemory { bytes });
-        }
         let mut commands = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut uploads = Vec::new();
+        for (input, buffer) in inputs.iter().zip(&program.inputs) {
+            let Some((buffer, len)) = buffer else { continue };
+            let size = self.bytes(*len);
+            let upload = take(writable, size).map_or_else(|| self.device.writable(size), Ok)?;
+            fill(&upload, |write| encode(self.precision, &input.parts, write))?;
+            commands.copy_buffer_to_buffer(&upload, 0, buffer, 0, size);
+            uploads.push((upload, size));
+        }
         program.encode(&mut commands);
         for (output, (shape, offset)) in program.outputs.iter().zip(&outputs) {
             let size = self.bytes(shape.iter().product());
             commands.copy_buffer_to_buffer(&output.buffer, 0, &staging, *offset, size);
         }
         let submission = self.device.queue.submit([commands.finish()]);
-        let (sender, mapped) = mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // Whoever dropped the run does not want to know.
-            let _ = sender.send(result);
-        });
-        drop(state);
-        Ok(Run { model: self, submission, staging, bytes, mapped, outputs })
+        let mapped = map(&staging, wgpu::MapMode::Read);
+        let uploads = uploads.into_iter().map(|(upload, size)| (map(&upload, wgpu::MapMode::Write), upload, size));
+        Ok(Run { model: self, submission, staging, bytes, mapped, uploads: uploads.collect(), outputs })
     }
 
     /// One pass from start to end.
@@ -211,14 +220,7 @@ impl Model {
             return Ok(());
         }
         let plan = plan(&self.graph, &shapes.0, &shapes.1)?;
-        let made = Program::new(&self.device, self.precision, &plan, &mut state.memory, &self.tuner);
-        let (program, others_are_good) = made.inspect_err(|error| {
-            if error.is_memory() {
-                // What was taken for this batch is in the way of a smaller one.
-                state.programs.clear();
-                state.memory.shrink();
-            }
-        })?;
+        let (program, others_are_good) = Program::new(&self.device, self.precision, &plan, &mut state.memory)?;
         if !others_are_good {
             state.programs.clear();
         }
@@ -241,7 +243,7 @@ impl Run<'_> {
     /// # Errors
     /// [`Error::Lost`] when the device stopped on the way.
     pub fn wait(self) -> Result<Vec<Tensor>, Error> {
-        let Self { model, submission, staging, bytes, mapped, outputs } = self;
+        let Self { model, submission, staging, bytes, mapped, uploads, outputs } = self;
         model.device.wait(submission)?;
         let lost = |reason: String| Error::Lost { reason };
         mapped.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
@@ -254,10 +256,37 @@ impl Run<'_> {
         drop(view);
         staging.unmap();
         let mut state = model.state.lock().unwrap_or_else(PoisonError::into_inner);
-        const KEPT: usize = 4;
-        if state.readable.len() < KEPT {
-            state.readable.push((staging, bytes));
+        keep(&mut state.readable, staging, bytes);
+        for (mapped, upload, size) in uploads {
+            if matches!(mapped.try_recv(), Ok(Ok(()))) {
+                keep(&mut state.writable, upload, size);
+            }
         }
         Ok(tensors)
     }
+}
+
+/// Asks for a buffer to be mapped once the device is done with it.
+fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapped {
+    let (sender, mapped) = mpsc::channel();
+    buffer.map_async(mode, .., move |result| {
+        // Whoever dropped the run does not want to know.
+        let _ = sender.send(result);
+    });
+    mapped
+}
+
+/// A buffer of that size that waits to be used again.
+fn take(buffers: &mut Vec<(wgpu::Buffer, u64)>, bytes: u64) -> Option<wgpu::Buffer> {
+    let number = buffers.iter().position(|(_, size)| *size == bytes)?;
+    Some(buffers.swap_remove(number).0)
+}
+
+/// Keeps a buffer for the next pass, and the last few alone.
+fn keep(buffers: &mut Vec<(wgpu::Buffer, u64)>, buffer: wgpu::Buffer, bytes: u64) {
+    const KEPT: usize = 4;
+    if buffers.len() == KEPT {
+        buffers.remove(0);
+    }
+    buffers.push((buffer, bytes));
 }

@@ -7,7 +7,6 @@ use crate::error::Error;
 use crate::kernel::{GROUPS_ACROSS, Kernel, Road};
 use crate::plan::{Plan, Source, Step, arena};
 use crate::precision::Precision;
-use crate::tuner::Tuner;
 
 /// A plan that can be run as often as wanted, one run after the other.
 #[derive(Debug)]
@@ -49,15 +48,11 @@ impl Memory {
             if self.arena.get(number).is_some_and(|(_, room)| *room >= size) {
                 continue;
             }
+            // Those that come behind are smaller, and are replaced as well; what was there goes first.
+            fits &= self.arena.len() <= number;
+            self.arena.truncate(number);
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-            let buffer = device.buffer((size * precision.size()) as u64, usage)?;
-            match self.arena.get_mut(number) {
-                Some(place) => {
-                    *place = (buffer, size);
-                    fits = false;
-                }
-                None => self.arena.push((buffer, size)),
-            }
+            self.arena.push((device.buffer((size * precision.size()) as u64, usage)?, size));
         }
         Ok(fits)
     }
@@ -78,7 +73,6 @@ impl Program {
         precision: Precision,
         plan: &Plan,
         memory: &mut Memory,
-        tuner: &Tuner,
     ) -> Result<(Self, bool), Error> {
         let arena = arena(plan);
         let others_are_good = memory.grow(device, precision, &arena.buffers)?;
@@ -102,14 +96,17 @@ impl Program {
                     Some(buffer) => buffer.clone(),
                     None => {
                         let buffer = device.buffer(bytes, usage)?;
-                        upload(device, precision, &buffer, &[&(weights.prepare)()]);
+                        let numbers = (weights.prepare)();
+                        device.upload(numbers.len() * precision.size(), &buffer, |write| {
+                            encode(precision, &[&numbers], write)
+                        })?;
                         memory.weights.insert(weights.name.clone(), buffer.clone());
                         buffer
                     }
                 },
             });
         }
-        let dispatches = plan.steps.iter().map(|step| dispatch(device, precision, step, &buffers, tuner));
+        let dispatches = plan.steps.iter().map(|step| dispatch(device, precision, step, &buffers));
         let dispatches = dispatches.collect::<Result<_, _>>()?;
         let outputs = plan
             .outputs
@@ -134,41 +131,31 @@ impl Program {
     }
 }
 
-/// Copies numbers to a buffer, one part behind the other, before what is submitted next.
-pub(crate) fn upload(device: &Device, precision: Precision, buffer: &wgpu::Buffer, parts: &[&[f32]]) {
-    let numbers: usize = parts.iter().map(|part| part.len()).sum();
-    let Some(size) = wgpu::BufferSize::new((numbers * precision.size()).next_multiple_of(4) as u64) else { return };
-    // Where the device fetches it. Without a view, the device is lost, which the pass that follows finds out.
-    let Some(mut view) = device.queue.write_buffer_with(buffer, 0, size) else { return };
+/// Gives numbers as the device has them, one part behind the other.
+pub(crate) fn encode(precision: Precision, parts: &[&[f32]], write: &mut dyn FnMut(usize, &[u8])) {
     let mut before = 0;
     for part in parts {
-        precision.encode(part, |place, bytes| {
-            view.slice(before + place..before + place + bytes.len()).copy_from_slice(bytes)
-        });
+        precision.encode(part, |place, bytes| write(before + place, bytes));
         before += part.len() * precision.size();
     }
 }
 
-fn dispatch(
-    device: &Device,
-    precision: Precision,
-    step: &Step,
-    buffers: &[wgpu::Buffer],
-    tuner: &Tuner,
-) -> Result<Dispatch, Error> {
-    let road = match &step.kernel {
-        Kernel::Gemm(gemm) => {
-            let units = device.adapter().units().filter(|_| precision == Precision::F16);
-            let roads = gemm.roads(units);
-            let time = |road: Road| {
-                let dispatch = Dispatch::new(device, precision, step, buffers, Some(road))?;
-                dispatch.seconds(device)
-            };
-            tuner.choose(gemm, precision, &roads, time)?
+fn dispatch(device: &Device, precision: Precision, step: &Step, buffers: &[wgpu::Buffer]) -> Result<Dispatch, Error> {
+    let Kernel::Gemm(gemm) = &step.kernel else { return Dispatch::new(device, precision, step, buffers, None) };
+    let units = device.adapter().units().filter(|_| precision == Precision::F16);
+    let mut roads = gemm.roads(units);
+    let make = |road: Road| Dispatch::new(device, precision, step, buffers, Some(road));
+    let chosen = device.tuner.choose(gemm, precision, &roads, |road| make(road)?.seconds(device))?;
+    // One that was not tried may be refused.
+    roads.sort_by_key(|road| Some(*road) != chosen);
+    let mut refused = Error::Kernel { kernel: step.kernel.name().to_owned(), reason: "there is none".to_owned() };
+    for road in roads {
+        match make(road) {
+            Err(error @ Error::Kernel { .. }) => refused = error,
+            made => return made,
         }
-        _ => None,
-    };
-    Dispatch::new(device, precision, step, buffers, road)
+    }
+    Err(refused)
 }
 
 impl Dispatch {

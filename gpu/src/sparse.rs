@@ -227,7 +227,8 @@ fn buffer(device: &Device, numbers: usize, usage: wgpu::BufferUsages) -> Result<
 fn filled<T: bytemuck::Pod>(device: &Device, numbers: &[T]) -> Result<wgpu::Buffer, Error> {
     let made = buffer(device, numbers.len(), wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST)?;
     if !numbers.is_empty() {
-        device.queue.write_buffer(&made, 0, bytemuck::cast_slice(numbers));
+        let bytes: &[u8] = bytemuck::cast_slice(numbers);
+        device.upload(bytes.len(), &made, |write| write(0, bytes))?;
     }
     Ok(made)
 }

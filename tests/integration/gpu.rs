@@ -10,7 +10,7 @@ use std::error::Error;
 use std::sync::{Arc, LazyLock, mpsc};
 
 use libtest_mimic::Trial;
-use ocelli_gpu::{Batcher, Device, Graph, Input, Model, Precision, Tensor};
+use ocelli_gpu::{Batcher, Device, Graph, Input, Items, Model, Precision, Tensor};
 
 use crate::requirement::require;
 use crate::trial;
@@ -20,12 +20,28 @@ static DEVICE: LazyLock<Result<Arc<Device>, ocelli_gpu::Error>> =
     LazyLock::new(|| Device::shared(adapter().as_deref()));
 
 fn adapter() -> Option<String> {
-    std::env::var("OCELLI_GPU_ADAPTER").ok()
+    std::env::var("OCELLI_GPU_ADAPTER").ok().filter(|name| !name.is_empty())
 }
 
 /// Why there is no GPU to test on.
 pub(crate) fn missing() -> Option<String> {
     DEVICE.as_ref().err().map(ToString::to_string)
+}
+
+/// Why there is none that has 16-bit floats.
+pub(crate) fn missing_half() -> Option<String> {
+    match &*DEVICE {
+        Ok(device) if !device.adapter().has_f16 => Some(format!("{} has no 16-bit floats", device.adapter().name)),
+        _ => missing(),
+    }
+}
+
+/// Why there is none that computes on the CPU, and so has little room.
+fn missing_software() -> Option<String> {
+    match &*DEVICE {
+        Ok(device) if !device.adapter().is_software => Some(format!("{} is a real card", device.adapter().name)),
+        _ => missing(),
+    }
 }
 
 fn device() -> Result<Arc<Device>, ocelli_gpu::Error> {
@@ -40,13 +56,15 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("gpu::a_dropped_device_is_opened_again", a_dropped_device_is_opened_again),
         ("gpu::batches_of_any_size", batches_of_any_size),
         ("gpu::jobs_of_several_threads", jobs_of_several_threads),
-        ("gpu::a_batch_too_large_is_run_in_parts", a_batch_too_large_is_run_in_parts),
+        ("gpu::a_fixed_batch_is_filled_up", a_fixed_batch_is_filled_up),
         ("gpu::what_does_not_run_is_named", what_does_not_run_is_named),
         ("gpu::wrong_inputs_are_named", wrong_inputs_are_named),
     ];
     let here = tests.into_iter().map(|(name, test)| require("gpu", missing(), trial(name, test)));
-    let operators =
-        operators::trials().into_iter().chain(sparse::trials()).map(|trial| require("gpu", missing(), trial));
+    let sparse = sparse::trials().into_iter().map(|trial| require("gpu", missing(), trial));
+    let operators = operators::trials().into_iter().chain(sparse);
+    let large = trial("gpu::a_batch_too_large_is_run_in_parts", a_batch_too_large_is_run_in_parts);
+    let here = here.chain([require("software", missing_software(), large)]);
     here.chain(operators)
         .chain(sql::trials())
         .chain([trial("gpu::an_unknown_adapter_lists_the_known", an_unknown_adapter)])
@@ -75,6 +93,17 @@ fn run(model: &Model, outputs: &[String], pictures: &[f32]) -> Result<Vec<f32>, 
     Ok(model.run(&[Input { shape, parts: vec![pictures] }], outputs)?.remove(0).values)
 }
 
+/// The largest difference; what is no number is far off.
+fn farthest(ours: &[f32], theirs: &[f32]) -> f32 {
+    let differences = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |most: f32, one| if one.is_nan() { f32::INFINITY } else { most.max(one) })
+}
+
+/// Items that somebody waits for.
+fn items(values: Vec<f32>, count: usize, wanted: &[String]) -> Items {
+    Items { values, count, wanted: wanted.to_vec(), is_wanted: Arc::new(|| true) }
+}
+
 fn an_unknown_adapter() -> Result<(), Box<dyn Error>> {
     let error = Device::open(Some("no such card")).expect_err("there is none").to_string();
     assert!(error.starts_with("no GPU named 'no such card'; adapters: "), "{error}");
@@ -94,10 +123,10 @@ fn a_lost_device_says_so() -> Result<(), Box<dyn Error>> {
     alone.destroy();
     let error = run(&model, &outputs, &pictures(1)).expect_err("it is gone").to_string();
     assert_eq!(error, "the GPU was lost: it was destroyed");
-    let batcher = Batcher::new(model, vec![3, 32, 32], &outputs)?;
+    let batcher = Batcher::new(model, vec![3, 32, 32], None, &outputs)?;
     let (sender, receiver) = mpsc::channel();
     let done = move |results| sender.send(results).expect("somebody waits");
-    batcher.push(pictures(2), 2, outputs, Box::new(done));
+    batcher.push(items(pictures(2), 2, &outputs), Box::new(done));
     assert_eq!(receiver.recv()?.expect_err("it is gone").to_string(), error);
     Ok(())
 }
@@ -119,7 +148,7 @@ fn batches_of_any_size() -> Result<(), Box<dyn Error>> {
     for count in [1, 2, 3, 5, 36] {
         let part = run(&model, &outputs, &pictures[..count * 3 * 32 * 32])?;
         // Tiles of another size add up in another order.
-        let worst = part.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst = farthest(&part, &whole);
         assert!(worst < 1e-6, "{count}: {worst}");
     }
     Ok(())
@@ -127,7 +156,7 @@ fn batches_of_any_size() -> Result<(), Box<dyn Error>> {
 
 fn jobs_of_several_threads() -> Result<(), Box<dyn Error>> {
     let (model, outputs) = model(device()?)?;
-    let batcher = Batcher::new(Arc::clone(&model), vec![3, 32, 32], &outputs)?;
+    let batcher = Batcher::new(Arc::clone(&model), vec![3, 32, 32], None, &outputs)?;
     assert!(batcher.largest_batch().is_power_of_two());
     let (sender, receiver) = mpsc::channel::<(usize, Result<Vec<Tensor>, ocelli_gpu::Error>)>();
     let counts = [0, 1, 2, 3, 7, 16, 40, 1, 300];
@@ -136,7 +165,7 @@ fn jobs_of_several_threads() -> Result<(), Box<dyn Error>> {
             let (batcher, outputs, sender) = (&batcher, &outputs, sender.clone());
             scope.spawn(move || {
                 let done = move |results| sender.send((count, results)).expect("somebody waits");
-                batcher.push(pictures(count), count, outputs.clone(), Box::new(done));
+                batcher.push(items(pictures(count), count, outputs), Box::new(done));
             });
         }
     });
@@ -149,20 +178,36 @@ fn jobs_of_several_threads() -> Result<(), Box<dyn Error>> {
         }
         assert_eq!(results[0].shape, [count, 3]);
         let alone = run(&model, &outputs, &pictures(count))?;
-        let worst = results[0].values.iter().zip(&alone).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let worst = farthest(&results[0].values, &alone);
         assert!(worst < 1e-6 && results[0].values.len() == alone.len(), "{count}: {worst}");
     }
+    Ok(())
+}
+
+fn a_fixed_batch_is_filled_up() -> Result<(), Box<dyn Error>> {
+    let graph = graph("fixed-four")?;
+    let outputs = graph.outputs().to_vec();
+    let model = Arc::new(Model::new(device()?, graph, Precision::F32)?);
+    let batcher = Batcher::new(Arc::clone(&model), vec![3, 32, 32], Some(4), &outputs)?;
+    let (sender, receiver) = mpsc::channel();
+    let done = move |results| sender.send(results).expect("somebody waits");
+    batcher.push(items(pictures(6), 6, &outputs), Box::new(done));
+    let six = receiver.recv()??.remove(0);
+    assert_eq!(six.shape, [6, 3]);
+    let four = run(&model, &outputs, &pictures(6)[..4 * 3 * 32 * 32])?;
+    assert!(farthest(&six.values[..four.len()], &four) < 1e-6);
+    // Items that nobody waits for are not run, and their `done` is dropped.
+    let (sender, receiver) = mpsc::channel();
+    let nobody = Items { is_wanted: Arc::new(|| false), ..items(pictures(1), 1, &outputs) };
+    batcher.push(nobody, Box::new(move |results| sender.send(results).expect("somebody waits")));
+    assert!(receiver.recv().is_err());
     Ok(())
 }
 
 /// One number in, as many as the device takes at once out: two rows are too many.
 fn a_batch_too_large_is_run_in_parts() -> Result<(), Box<dyn Error>> {
     let device = device()?;
-    let most = usize::try_from(device.largest_buffer() / 4)?.min(1 << 28);
-    if (device.largest_buffer() / 4) as usize > most {
-        // A card that takes more would be given more than this machine has.
-        return Ok(());
-    }
+    let most = usize::try_from(device.largest_buffer() / 4)?;
     let graph = Arc::new(Graph::parse(&onnx::widened_and_summed(most / 2 + 1), &[])?);
     let outputs = graph.outputs().to_vec();
     let model = Arc::new(Model::new(device, graph, Precision::F32)?);
@@ -170,10 +215,10 @@ fn a_batch_too_large_is_run_in_parts() -> Result<(), Box<dyn Error>> {
     let error =
         model.run(&[Input { shape: vec![2, 1], parts: vec![&values[..2]] }], &outputs).expect_err("it is too large");
     assert!(error.is_memory() && error.to_string().contains("more than the GPU takes at once"), "{error}");
-    let batcher = Batcher::new(model, vec![1], &outputs)?;
+    let batcher = Batcher::new(model, vec![1], None, &outputs)?;
     let (sender, receiver) = mpsc::channel();
     let done = move |results| sender.send(results).expect("somebody waits");
-    batcher.push(values.to_vec(), 3, outputs, Box::new(done));
+    batcher.push(items(values.to_vec(), 3, &outputs), Box::new(done));
     let sums = receiver.recv()??.remove(0);
     assert_eq!((sums.shape, sums.values), (vec![3, 1], values.to_vec()));
     Ok(())

@@ -127,6 +127,9 @@ pub(crate) struct BackendOptions {
     pub(crate) precision: Option<PrecisionChoice>,
 }
 
+/// In a plan, of a model that a GPU does not run.
+const NOT_ON_A_GPU: &str = ", not on a GPU";
+
 impl BackendOptions {
     /// The backend for it on this machine, and why it is that one. A model's own options win over those of the session.
     /// `is_half` says whether its weights have 16 bits.
@@ -142,10 +145,19 @@ impl BackendOptions {
         if backend != BackendChoice::Auto && device == excluded {
             return Err(format!("backend '{backend}' does not run on device '{device}'; one of them is enough"));
         }
-        let wants_gpu = backend == BackendChoice::Gpu || device == DeviceChoice::Gpu;
-        if wants_gpu || (backend, device) == (BackendChoice::Auto, DeviceChoice::Auto) {
+        let is_auto = (backend, device) == (BackendChoice::Auto, DeviceChoice::Auto);
+        // Who names an adapter means it.
+        let wants_gpu =
+            backend == BackendChoice::Gpu || device == DeviceChoice::Gpu || (is_auto && self.adapter.is_some());
+        if wants_gpu || is_auto {
             return match self.gpu(session, is_half, !wants_gpu) {
-                Err(reason) if !wants_gpu => self.cpu(session, Some(&reason)),
+                Err(reason) if !wants_gpu => {
+                    let decided = self.cpu(session, Some(&reason))?;
+                    // A machine without one is nothing to tell every plan.
+                    let short = decided.short.trim_end_matches(NOT_ON_A_GPU).to_owned();
+                    let is_asked = self.precision == Some(PrecisionChoice::F16);
+                    Ok(if is_asked { decided } else { Decided { short, ..decided } })
+                }
                 decided => decided,
             };
         }
@@ -164,7 +176,8 @@ impl BackendOptions {
         let (backend, _) = self.over(session);
         let decided = |kind, short: &str, why: &str| {
             let why = no_gpu.map_or_else(|| why.to_owned(), |reason| format!("{why}; not on a GPU: {reason}"));
-            Ok(Decided { kind, short: short.to_owned(), why, gpu: None })
+            let short = format!("{short}{}", no_gpu.map_or("", |_| NOT_ON_A_GPU));
+            Ok(Decided { kind, short, why, gpu: None })
         };
         if backend == BackendChoice::Rten {
             return decided(Kind::Rten, "asked for", "it was asked for");

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float32Array};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Float32Type};
-use ocelli_gpu::{Adapter, Batcher, Device, Error, Model, Precision, adapters, may_have_gpu};
+use ocelli_gpu::{Adapter, Batcher, Device, Error, Items, Model, Precision, adapters, may_have_gpu};
 
 use super::kind::GpuTarget;
-use super::{Backend, Done, GraphFile, Input, Output, Queue, Tensor};
-use crate::model::Graph;
+use super::{Backend, Done, GraphFile, Input, IsWanted, Output, Queue, Tensor};
+use crate::model::{Element, Graph, TensorInfo};
 use crate::workers::Workers;
 
 /// A graph on a GPU, and again on another one when that is lost.
@@ -21,8 +21,8 @@ pub(crate) struct Gpu {
     outputs: Vec<(String, Option<DataType>)>,
     /// The names of its inputs, as it counts them.
     inputs: Vec<String>,
-    /// Numbers of a picture, when its one input takes any number of them at once.
-    is_batched: bool,
+    /// How many rows it takes at a time, where the file says it.
+    fixed: Option<usize>,
     running: Mutex<Arc<Running>>,
 }
 
@@ -73,6 +73,16 @@ pub(super) fn find(name: Option<&str>, must_be_real: bool) -> Result<&'static Ad
 impl Gpu {
     pub(super) fn load(file: &GraphFile, graph: &Graph, target: &GpuTarget) -> Result<Self, String> {
         let words = |error: Error| error.to_string();
+        // Its numbers are floats: whole ones would lose digits, and be divided like others.
+        let is_whole = |input: &&TensorInfo| {
+            !matches!(
+                input.element,
+                Element::F16 | Element::F32 | Element::F64 | Element::I8 | Element::U8 | Element::Bool
+            )
+        };
+        if let Some(input) = graph.inputs.iter().find(is_whole) {
+            return Err(format!("its input is {input}, and the GPU computes with floats"));
+        }
         let parsed = Arc::new(ocelli_gpu::Graph::parse(&file.graph, &file.external).map_err(words)?);
         let device = Device::shared(Some(&target.name)).map_err(words)?;
         let precision = if target.is_half { Precision::F16 } else { Precision::F32 };
@@ -80,7 +90,7 @@ impl Gpu {
         let outputs = graph.outputs.iter().map(|output| (output.name.clone(), output.element.data_type()));
         Ok(Self {
             inputs: graph.inputs.iter().map(|input| input.name.clone()).collect(),
-            is_batched: matches!(graph.inputs.as_slice(), [input] if input.fixed_batch().is_none()),
+            fixed: graph.inputs.iter().find_map(TensorInfo::fixed_batch),
             outputs: outputs.collect(),
             target: target.clone(),
             precision,
@@ -92,7 +102,8 @@ impl Gpu {
     /// The device, or a new one in the place of one that was lost: the query that lost it has failed, the next one runs.
     fn running(&self) -> Result<Arc<Running>, Error> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.model.device().check().is_err() {
+        let is_dead = matches!(running.batcher.get(), Some(Ok(batcher)) if !batcher.is_alive());
+        if is_dead || running.model.device().check().is_err() {
             let device = Device::shared(Some(&self.target.name))?;
             *running = Arc::new(Running::new(device, Arc::clone(&self.graph), self.precision)?);
         }
@@ -116,7 +127,7 @@ impl Gpu {
         let rows = inputs.first().and_then(|(shape, _)| shape.first().copied()).unwrap_or(0);
         let are_rows = inputs.iter().all(|(shape, _)| shape.first() == Some(&rows));
         match self.running()?.model.run(&given, names) {
-            Err(error) if error.is_memory() && self.is_batched && are_rows && rows > 1 => {
+            Err(error) if error.is_memory() && self.fixed.is_none() && are_rows && rows > 1 => {
                 let half = |first: usize, count: usize| {
                     let part = |(shape, values): &(Vec<usize>, ArrayRef)| {
                         let size = values.len() / rows;
@@ -144,8 +155,9 @@ impl Running {
     }
 
     /// What runs pictures of that shape: those of one model are all prepared alike.
-    fn batcher(&self, item: &[usize], names: &[String]) -> Result<&Batcher, Error> {
-        let batcher = self.batcher.get_or_init(|| Batcher::new(Arc::clone(&self.model), item.to_vec(), names));
+    fn batcher(&self, item: &[usize], fixed: Option<usize>, names: &[String]) -> Result<&Batcher, Error> {
+        let make = || Batcher::new(Arc::clone(&self.model), item.to_vec(), fixed, names);
+        let batcher = self.batcher.get_or_init(make);
         batcher.as_ref().map_err(Clone::clone)
     }
 }
@@ -156,7 +168,7 @@ impl Backend for Gpu {
         let given = self.inputs.iter().map(|name| {
             let input =
                 inputs.iter().find(|input| input.name == *name).ok_or_else(|| format!("input {name} is missing"))?;
-            let values = cast(&input.tensor.values, &DataType::Float32).map_err(|error| error.to_string())?;
+            let values = strict(&input.tensor.values, &DataType::Float32)?;
             Ok((input.tensor.shape.clone(), values))
         });
         let given = given.collect::<Result<Vec<_>, String>>()?;
@@ -165,19 +177,25 @@ impl Backend for Gpu {
             let wanted =
                 self.outputs.iter().find(|(known, _)| known == name).and_then(|(_, data_type)| data_type.clone());
             let values: ArrayRef = Arc::new(Float32Array::from(tensor.values));
-            let values = cast(&values, &wanted.unwrap_or(DataType::Float32)).map_err(|error| error.to_string())?;
+            let values = strict(&values, &wanted.unwrap_or(DataType::Float32))?;
             Ok(Tensor { shape: tensor.shape, values })
         });
         tensors.collect()
     }
 
     fn queue(&self) -> Option<&dyn Queue> {
-        self.is_batched.then_some(self)
+        (self.inputs.len() == 1).then_some(self)
     }
 }
 
+/// Without a NULL for what does not fit.
+fn strict(values: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(values, to, &options).map_err(|error| error.to_string())
+}
+
 impl Queue for Gpu {
-    fn push(&self, numbers: Vec<f32>, shape: &[usize], outputs: &[Output], done: Done) {
+    fn push(&self, values: Vec<f32>, shape: &[usize], outputs: &[Output], is_wanted: IsWanted, done: Done) {
         let ready = self.names(outputs).and_then(|names| {
             let running = self.running().map_err(|error| error.to_string())?;
             Ok((running, names))
@@ -186,14 +204,14 @@ impl Queue for Gpu {
             Ok(ready) => ready,
             Err(reason) => return done(Err(reason)),
         };
-        let (images, item) = (shape.first().copied().unwrap_or(0), shape.get(1..).unwrap_or_default());
-        match running.batcher(item, &names) {
+        let (count, item) = (shape.first().copied().unwrap_or(0), shape.get(1..).unwrap_or_default());
+        match running.batcher(item, self.fixed, &names) {
             Ok(batcher) => {
                 let done = |results: Result<Vec<ocelli_gpu::Tensor>, Error>| {
                     let results = results.map(|tensors| tensors.into_iter().map(|tensor| tensor.values).collect());
                     done(results.map_err(|error| error.to_string()));
                 };
-                batcher.push(numbers, images, names, Box::new(done));
+                batcher.push(Items { values, count, wanted: names, is_wanted }, Box::new(done));
             }
             Err(error) => done(Err(error.to_string())),
         }
@@ -204,8 +222,8 @@ impl Queue for Gpu {
         const FEW: usize = 32;
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match running.batcher.get() {
-            // One that runs, one that is copied, one that gathers.
-            Some(Ok(batcher)) => 3 * batcher.largest_batch(),
+            // One that runs, one that gathers.
+            Some(Ok(batcher)) => FEW.max(2 * batcher.largest_batch()),
             _ => FEW,
         }
     }

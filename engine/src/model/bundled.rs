@@ -36,6 +36,7 @@ pub(crate) fn model() -> Result<Model, Error> {
         digest: OnceLock::new(),
         decided: None,
         loaded: Default::default(),
+        loading: Default::default(),
         parsed: OnceLock::new(),
     })
 }

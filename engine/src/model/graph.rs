@@ -21,7 +21,7 @@ pub(crate) struct Graph {
     pub(crate) external_files: BTreeSet<String>,
     /// Whether the first output has gone through a softmax.
     pub(crate) ends_in_softmax: bool,
-    /// Whether its weights have 16 bits.
+    /// Whether all of its weights have 16 bits.
     pub(crate) is_half: bool,
     /// The tensor before the last layer.
     pub(crate) features: Option<String>,
@@ -99,7 +99,8 @@ impl Graph {
         let tensors =
             graph.node.iter().flat_map(|node| &node.output).filter(|name| !name.is_empty()).cloned().collect();
         let omits_kernel_shapes = graph.node.iter().any(omits_kernel_shape);
-        let is_half = graph.initializer.iter().any(|tensor| tensor.data_type == Some(DataType::FLOAT16));
+        let has = |wanted| graph.initializer.iter().any(|tensor| tensor.data_type == Some(wanted));
+        let is_half = has(DataType::FLOAT16) && !has(DataType::FLOAT);
         Ok(Self {
             inputs,
             outputs,

@@ -42,6 +42,9 @@ impl ModelOptions {
             }
             seen.push(key.to_ascii_lowercase());
             match key.to_ascii_lowercase().as_str() {
+                "adapter" if value.is_empty() => {
+                    return Err("adapter must be a part of a GPU's name, got ''".to_owned());
+                }
                 "adapter" => options.backend.adapter = Some(value.to_owned()),
                 "backend" => options.backend.backend = Some(BackendChoice::parse(value)?),
                 "device" => options.backend.device = Some(DeviceChoice::parse(value)?),
@@ -180,6 +183,7 @@ mod tests {
             ("bakend", "rten", "option 'bakend' does not exist; the options are adapter, backend"),
             ("backend", "tract", "backend must be 'auto', 'gpu', 'ort' or 'rten', got 'tract'"),
             ("device", "tpu", "device must be 'auto', 'cpu' or 'gpu', got 'tpu'"),
+            ("adapter", " ", "adapter must be a part of a GPU's name, got ''"),
             ("precision", "f8", "precision must be 'auto', 'f32' or 'f16', got 'f8'"),
             ("size", "large", "size must be '256' for the shortest edge"),
             ("crop", "1x2x3", "crop must be '224'"),

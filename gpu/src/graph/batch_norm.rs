@@ -8,35 +8,29 @@
 use super::{Constant, Graph, Node};
 
 impl Graph {
-    /// Folds every batch normalization that alone reads what a convolution with constant weights gives.
+    /// Folds every batch normalization that alone reads what a convolution with constant weights gives. The convolution itself
+    /// stays, for whoever asks for its result by name.
     pub(super) fn fold_batch_norms(&mut self) {
-        let mut number = 0;
-        while number < self.nodes.len() {
-            match self.folded(number) {
-                Some((conv, folded, weights, bias)) => {
-                    let (weights_name, bias_name) =
-                        (format!("{} folded", folded.name), format!("{} bias", folded.name));
-                    self.constants.insert(weights_name, weights);
-                    self.constants.insert(bias_name, bias);
-                    self.nodes[conv] = folded;
-                    self.nodes.remove(number);
-                }
-                None => number += 1,
+        for number in 0..self.nodes.len() {
+            if let Some((folded, weights, bias)) = self.folded(number) {
+                let (weights_name, bias_name) = (format!("{} folded", folded.name), format!("{} bias", folded.name));
+                self.constants.insert(weights_name, weights);
+                self.constants.insert(bias_name, bias);
+                self.nodes[number] = folded;
             }
         }
     }
 
-    /// For a normalization: the number of its convolution, what stands for both, and its weights and bias.
-    fn folded(&self, number: usize) -> Option<(usize, Node, Constant, Constant)> {
+    /// For a normalization: what stands for it and its convolution, and that one's weights and bias.
+    fn folded(&self, number: usize) -> Option<(Node, Constant, Constant)> {
         let norm = self.nodes.get(number).filter(|node| node.op == "BatchNormalization" && node.domain.is_empty())?;
         let input = norm.input(0)?;
-        let conv =
-            self.nodes.iter().position(|node| node.op == "Conv" && node.outputs.first().is_some_and(|o| o == input))?;
+        let node =
+            self.nodes[..number].iter().find(|node| node.op == "Conv" && node.outputs.iter().any(|o| o == input))?;
         if self.readers(input) != 1 {
             return None;
         }
         let Channels { scale, shift } = self.channels(norm)?;
-        let node = &self.nodes[conv];
         let weights = self.constants.get(node.input(1)?)?;
         let bias = match node.input(2) {
             Some(name) => self.constants.get(name)?.to_floats(),
@@ -56,7 +50,7 @@ impl Graph {
         let name = norm.outputs.first()?.clone();
         let inputs = vec![node.input(0)?.to_owned(), format!("{name} folded"), format!("{name} bias")];
         let folded = Node { name: name.clone(), inputs, outputs: vec![name], ..node.clone() };
-        Some((conv, folded, scaled, bias))
+        Some((folded, scaled, bias))
     }
 
     /// What a normalization with constant statistics does to each channel.

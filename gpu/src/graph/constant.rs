@@ -1,5 +1,6 @@
 //! [`Constant`]: a tensor whose numbers are known when a graph is planned.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// Numbers in row-major order.
@@ -30,6 +31,27 @@ impl Constant {
             Values::Float(values) => values.len(),
             Values::Int(values) => values.len(),
         }
+    }
+
+    /// Whether it is that one, or a copy of it.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.shape == other.shape
+            && match (&self.values, &other.values) {
+                (Values::Float(a), Values::Float(b)) => Arc::ptr_eq(a, b),
+                (Values::Int(a), Values::Int(b)) => Arc::ptr_eq(a, b),
+                _ => false,
+            }
+    }
+
+    /// A number that equal ones share.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.shape.hash(&mut hasher);
+        match &self.values {
+            Values::Float(values) => values.iter().for_each(|value| value.to_bits().hash(&mut hasher)),
+            Values::Int(values) => values.hash(&mut hasher),
+        }
+        hasher.finish()
     }
 
     /// As numbers to compute with.

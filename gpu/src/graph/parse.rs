@@ -20,6 +20,13 @@ impl Graph {
         let standard =
             model.opset_import.iter().find(|set| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx")));
         let opset = standard.and_then(|set| set.version).unwrap_or(0);
+        /// Since then operands are spread as numpy does.
+        const OLDEST: i64 = 7;
+        if opset < OLDEST {
+            return Err(refused(format!(
+                "its operators are those of opset {opset}, and the GPU has those from {OLDEST} on"
+            )));
+        }
         let mut constants = HashMap::new();
         for tensor in &proto.initializer {
             constants.insert(tensor.name.clone().unwrap_or_default(), constant(tensor, external)?);
@@ -31,6 +38,11 @@ impl Graph {
                 ("Constant", Some(output)) => {
                     let value = value(&node)?;
                     constants.insert(output.clone(), value);
+                }
+                // Exporters share equal weights so.
+                ("Identity", Some(output)) if node.input(0).is_some_and(|input| constants.contains_key(input)) => {
+                    let shared = node.input(0).and_then(|input| constants.get(input)).cloned();
+                    constants.extend(shared.map(|constant| (output.clone(), constant)));
                 }
                 _ => nodes.push(node),
             }
@@ -90,7 +102,16 @@ fn node(proto: NodeProto, external: &[(String, Vec<u8>)]) -> Result<Node, Error>
 }
 
 fn attribute(proto: AttributeProto, external: &[(String, Vec<u8>)]) -> Result<Attribute, Error> {
-    Ok(match proto.r#type {
+    // Files of the first version do not say it.
+    let guessed = match &proto {
+        AttributeProto { i: Some(_), .. } => AttributeType::INT,
+        AttributeProto { f: Some(_), .. } => AttributeType::FLOAT,
+        AttributeProto { s: Some(_), .. } => AttributeType::STRING,
+        AttributeProto { t: Some(_), .. } => AttributeType::TENSOR,
+        AttributeProto { floats, .. } if !floats.is_empty() => AttributeType::FLOATS,
+        _ => AttributeType::INTS,
+    };
+    Ok(match proto.r#type.or(Some(guessed)) {
         Some(AttributeType::INT) => Attribute::Int(proto.i.unwrap_or(0)),
         Some(AttributeType::FLOAT) => Attribute::Float(proto.f.unwrap_or(0.0)),
         Some(AttributeType::STRING) => Attribute::Text(proto.s.unwrap_or_default()),

@@ -24,14 +24,17 @@ fn error_function(x: f32) -> f32 {
     return sign(x) * (1.0 - sum * exp(-x * x));
 }
 
-// WGSL's has no base below 0.
+// WGSL's has no base below 0. There whole exponents have their sign, and others no result.
 fn power(base: f32, exponent: f32) -> f32 {
-    if exponent == 2.0 {
-        return base * base;
+    if exponent == 0.0 {
+        return 1.0;
     }
     let size = pow(abs(base), exponent);
+    if base >= 0.0 {
+        return size;
+    }
     let is_odd = (i32(exponent) & 1) == 1;
-    return select(size, -size, base < 0.0 && is_odd);
+    return select(bitcast<f32>(literal(0x7fc00000u)), select(size, -size, is_odd), exponent == trunc(exponent));
 }
 
 // Infinities cannot be written in WGSL, nor be known to be there when it is compiled.

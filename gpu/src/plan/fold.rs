@@ -1,6 +1,6 @@
 //! [`fold`]: what a graph computes of shapes and constants is known when it is planned.
 
-use super::planner::{Planner, Value};
+use super::planner::{Planner, Value, size};
 use super::tensor::counted;
 use crate::error::Error;
 use crate::graph::{Constant, Node, Values};
@@ -40,11 +40,15 @@ pub(super) fn fold(planner: &Planner, node: &Node) -> Result<Option<Vec<Constant
             // ONNX's numbers of the types with a point.
             let is_float = matches!(node.int("to", 1), 1 | 10 | 11 | 16);
             Some(match is_float {
+                _ if node.int("to", 1) == 9 => {
+                    let truths = first.to_floats().iter().map(|&value| i64::from(value != 0.0)).collect();
+                    Constant::ints(first.shape.clone(), truths)
+                }
                 true => Constant { shape: first.shape.clone(), values: Values::Float(first.to_floats()) },
                 false => Constant { shape: first.shape.clone(), values: Values::Int(first.to_ints()) },
             })
         }
-        "Add" | "Sub" | "Mul" | "Div" | "Equal" | "Less" | "Greater" | "Mod" | "Max" | "Min" => {
+        "Add" | "Sub" | "Mul" | "Div" | "Equal" | "Less" | "Greater" | "Mod" | "Max" | "Min" if inputs.len() == 2 => {
             input(1).and_then(|second| arithmetic(&node.op, first, second))
         }
         "Neg" => ints(first, |values| values.iter().map(|value| value.wrapping_neg()).collect()),
@@ -61,6 +65,7 @@ pub(super) fn fold(planner: &Planner, node: &Node) -> Result<Option<Vec<Constant
         },
         "Squeeze" | "Unsqueeze" | "Reshape" | "Flatten" => {
             super::lower::reshape::new_shape(planner, node, &first.shape)?
+                .filter(|shape| size(shape) == Some(first.len()))
                 .map(|shape| Constant { shape, values: first.values.clone() })
         }
         "Slice" => {
@@ -78,12 +83,15 @@ pub(super) fn fold(planner: &Planner, node: &Node) -> Result<Option<Vec<Constant
         "Expand" => input(1).and_then(|shape| {
             let dims: Option<Vec<usize>> = shape.to_ints().iter().map(|&dim| usize::try_from(dim).ok()).collect();
             let shape = broadcast(&first.shape, &dims?)?;
-            (shape.iter().product::<usize>() <= FEW).then(|| spread(first, &shape))
+            (size(&shape)? <= FEW).then(|| spread(first, &shape))
         }),
         _ => None,
     };
     Ok(folded.map(|constant| vec![constant]))
 }
+
+/// Numbers that a constant may grow to.
+const MOST: usize = 1 << 20;
 
 /// The shape of two operands together (ONNX, "Multidirectional Broadcasting").
 pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
@@ -135,7 +143,7 @@ fn ints(constant: &Constant, function: impl Fn(&[i64]) -> Vec<i64>) -> Option<Co
 
 /// On whole numbers, and on a few with a point.
 fn arithmetic(op: &str, a: &Constant, b: &Constant) -> Option<Constant> {
-    let shape = broadcast(&a.shape, &b.shape)?;
+    let shape = broadcast(&a.shape, &b.shape).filter(|shape| size(shape).is_some_and(|len| len <= MOST))?;
     let (a, b) = (spread(a, &shape), spread(b, &shape));
     if let (Values::Int(a), Values::Int(b)) = (&a.values, &b.values) {
         let values = a.iter().zip(b.iter()).map(|(&a, &b)| match op {
@@ -143,7 +151,8 @@ fn arithmetic(op: &str, a: &Constant, b: &Constant) -> Option<Constant> {
             "Sub" => a.checked_sub(b),
             "Mul" => a.checked_mul(b),
             "Div" => a.checked_div(b),
-            "Mod" => a.checked_rem_euclid(b),
+            // With the sign of the divisor.
+            "Mod" => a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }),
             "Max" => Some(a.max(b)),
             "Min" => Some(a.min(b)),
             "Equal" => Some((a == b).into()),
@@ -167,6 +176,7 @@ fn arithmetic(op: &str, a: &Constant, b: &Constant) -> Option<Constant> {
 
 fn choose(condition: &Constant, yes: &Constant, no: &Constant) -> Option<Constant> {
     let shape = broadcast(&broadcast(&condition.shape, &yes.shape)?, &no.shape)?;
+    size(&shape).filter(|&len| len <= MOST)?;
     let is_yes = spread(condition, &shape).to_ints();
     let (yes, no) = (spread(yes, &shape), spread(no, &shape));
     let (Values::Int(yes), Values::Int(no)) = (&yes.values, &no.values) else { return None };
@@ -216,7 +226,9 @@ fn range(start: &Constant, limit: &Constant, delta: &Constant) -> Option<Constan
         Values::Float(_) => None,
     };
     let (start, limit, delta) = (number(start)?, number(limit)?, number(delta)?);
-    let len = usize::try_from(limit.checked_sub(start)?.checked_div(delta)?).ok().filter(|&len| len <= 1 << 20)?;
-    let len = len + usize::from((limit - start) % delta != 0);
+    let (whole, rest) = (limit.checked_sub(start)?.checked_div(delta)?, limit.checked_sub(start)?.checked_rem(delta)?);
+    // None, where the steps lead away.
+    let has_more = rest != 0 && (rest < 0) == (delta < 0);
+    let len = usize::try_from(whole.max(0)).ok().filter(|&len| len <= MOST)? + usize::from(whole >= 0 && has_more);
     Some(Constant::ints(vec![len], (0..len as i64).map(|i| start + i * delta).collect()))
 }

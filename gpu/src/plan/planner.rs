@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::fold::broadcast;
 use super::fuse::fuse;
-use super::tensor::{CHANNELS_LAST, Tensor, counted};
+use super::tensor::{CHANNELS_LAST, Tensor, counted, saturated};
 use super::{Operand, Plan, Source, Step, Storage, Stored, Weights, fold, lower};
 use crate::error::Error;
 use crate::graph::{Constant, Graph, Node};
@@ -59,13 +60,29 @@ pub(crate) fn plan(graph: &Graph, shapes: &[Vec<usize>], wanted: &[String]) -> R
         if !is_needed {
             continue;
         }
+        // One that has a name is there: the second output of a Dropout is not.
+        if let Some(missing) = node.inputs.iter().find(|name| !name.is_empty() && planner.known(name).is_none()) {
+            return Err(node.unsupported(format!("its input '{missing}' is not computed")));
+        }
         let values = match fold::fold(&planner, node)? {
             Some(constants) => constants.into_iter().map(|constant| Value::Constant(Arc::new(constant))).collect(),
             None => lower::lower(&mut planner, node)?,
         };
         for (name, value) in node.outputs.iter().zip(values) {
+            // Kernels count as far as that, and none of them is made for nothing.
+            match (size(value.shape()), &value) {
+                (None, _) => {
+                    return Err(node.unsupported(format!("its result of {:?} has too many numbers", value.shape())));
+                }
+                (Some(0), Value::Tensor(_)) => return Err(node.unsupported("its result has no numbers")),
+                _ => {}
+            }
             planner.values.insert(name.clone(), value);
         }
+    }
+    if let Some(stored) = planner.storages.iter().find(|stored| stored.len > MOST_NUMBERS) {
+        let bytes = (stored.len as u64).saturating_mul(size_of::<f32>() as u64);
+        return Err(Error::TooLarge { bytes, limit: MOST_NUMBERS as u64 });
     }
     let mut outputs = Vec::new();
     for name in wanted {
@@ -97,7 +114,7 @@ fn needed(graph: &Graph, wanted: &[String]) -> Vec<bool> {
 }
 
 /// The numbers of a shape, unless those are too many.
-fn size(shape: &[usize]) -> Option<usize> {
+pub(super) fn size(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim)).filter(|&len| len <= MOST_NUMBERS)
 }
 
@@ -142,15 +159,20 @@ impl Planner<'_> {
         match value {
             Value::Tensor(tensor) => tensor.clone(),
             Value::Constant(constant) => {
-                // Constants that come of shapes may differ from plan to plan.
-                let name = match self.graph.constants.contains_key(name) {
-                    true => name.to_owned(),
-                    false => format!("{name} {:?} {:?}", constant.shape, constant.values),
-                };
+                let name = self.name(name, constant);
                 let numbers = Arc::clone(constant);
                 let storage = self.weights(name, constant.len(), move || numbers.to_floats().to_vec());
                 Tensor { storage, shape: constant.shape.clone(), order: counted(constant.shape.len()) }
             }
+        }
+    }
+
+    /// What a constant is called among the weights: by its name when the graph has it, by its numbers when it was computed, since
+    /// those that come of shapes differ from plan to plan.
+    pub(super) fn name(&self, name: &str, constant: &Constant) -> String {
+        match self.graph.constants.get(name).is_some_and(|given| given.is(constant)) {
+            true => format!("given {name} {}", constant.len()),
+            false => format!("computed {:016x} {}", constant.hash(), constant.len()),
         }
     }
 
@@ -191,8 +213,7 @@ impl Planner<'_> {
         finish: Expression,
         operands: Vec<Operand>,
     ) -> Tensor {
-        // A tensor beyond that is refused when its buffer is made.
-        let count = shape.iter().fold(1_usize, |len, &dim| len.saturating_mul(dim));
+        let count = saturated(&shape);
         let output = self.store(Stored { len: count, source: Source::Step });
         self.steps.push(Step { kernel, inputs, output, count, finish, operands });
         Tensor { storage: output, shape, order }
@@ -200,7 +221,7 @@ impl Planner<'_> {
 
     /// Room for a tensor that copies fill.
     pub(super) fn room(&mut self, shape: Vec<usize>, order: Vec<usize>) -> Tensor {
-        let len = shape.iter().fold(1_usize, |len, &dim| len.saturating_mul(dim));
+        let len = saturated(&shape);
         Tensor { storage: self.store(Stored { len, source: Source::Step }), shape, order }
     }
 
@@ -274,14 +295,23 @@ impl Planner<'_> {
         Tensor { storage: tensor.storage, order: counted(shape.len()), shape }
     }
 
-    /// An operand of an expression over a result of that shape and order: its number, or where to read it.
-    pub(super) fn operand(
+    /// A value in an expression over a result of that shape and order: its number, or an operand more.
+    ///
+    /// # Errors
+    /// When it does not fit the shape.
+    pub(super) fn term(
         &mut self,
+        node: &Node,
         name: &str,
         value: &Value,
-        shape: &[usize],
-        order: &[usize],
-    ) -> Result<Term, Operand> {
+        (shape, order): (&[usize], &[usize]),
+        operands: &mut Vec<Operand>,
+    ) -> Result<Term, Error> {
+        if broadcast(shape, value.shape()).as_deref() != Some(shape) {
+            return Err(
+                node.unsupported(format!("its input of {:?} does not fit a result of {shape:?}", value.shape()))
+            );
+        }
         if let Value::Constant(constant) = value
             && let Some(number) = constant.scalar()
         {
@@ -299,7 +329,8 @@ impl Planner<'_> {
             strides: order.iter().map(|&axis| stride(axis)).collect(),
             offset: 0,
         };
-        Err(Operand { storage: tensor.storage, places })
+        operands.push(Operand { storage: tensor.storage, places });
+        Ok(Term::Operand(operands.len() - 1))
     }
 }
 

@@ -23,12 +23,17 @@ pub(crate) fn counted(rank: usize) -> Vec<usize> {
     (0..rank).collect()
 }
 
+/// The numbers of a shape. What is more than a device counts is refused before anything is made of it.
+pub(crate) fn saturated(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |len: usize, &dim| len.saturating_mul(dim))
+}
+
 /// The channels last, as convolutions want them.
 pub(crate) const CHANNELS_LAST: [usize; 4] = [0, 2, 3, 1];
 
 impl Tensor {
     pub(crate) fn len(&self) -> usize {
-        self.shape.iter().product()
+        saturated(&self.shape)
     }
 
     /// The dimensions as they lie.

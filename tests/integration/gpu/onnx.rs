@@ -53,6 +53,20 @@ pub(super) fn widened_and_summed(width: usize) -> Vec<u8> {
     file(&[("x", &[1, 1])], &constants, nodes, 17)
 }
 
+/// `x [2]` of 64-bit whole numbers, by 2.
+pub(super) fn of_whole_numbers() -> Vec<u8> {
+    let constants = [("two", Constant::Ints(vec![2]))];
+    let file = file(&[("x", &[2])], &constants, vec![("Div", vec!["x", "two"], vec!["y"], Vec::new())], 17);
+    let mut model = ModelProto::parse_buf(&file).expect("it was written here");
+    let graph = model.graph.as_mut().expect("it has one");
+    for value in graph.input.iter_mut().chain(&mut graph.output) {
+        if let Some(tensor) = value.r#type.as_mut().and_then(|of| of.tensor_type.as_mut()) {
+            tensor.elem_type = Some(DataType::INT64);
+        }
+    }
+    model.write_buf().expect("it is written to memory")
+}
+
 fn node((op, inputs, outputs, attributes): Node) -> NodeProto {
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     NodeProto {

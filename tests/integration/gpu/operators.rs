@@ -8,10 +8,11 @@ use ocelli_gpu::{Graph, Input, Model, Precision};
 use rten::ModelOptions;
 use rten_tensor::{AsView, Layout, TensorView};
 
-use super::device;
 use super::onnx::Attribute::{Float, Int, Ints, Text};
 use super::onnx::Constant::{self, Floats};
 use super::onnx::{Node, file};
+use super::{device, missing, missing_half};
+use crate::requirement::require;
 use crate::trial;
 
 /// A graph of one operator or a few, with one or two inputs.
@@ -49,9 +50,11 @@ const HALF: [&str; 6] = ["convolutions", "depthwise_convolutions", "pools", "wei
 pub(super) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, maker) in MAKERS {
-        trials.push(trial(format!("gpu::operators::{name}"), move || agree(maker, Precision::F32)));
+        let whole = trial(format!("gpu::operators::{name}"), move || agree(maker, Precision::F32));
+        trials.push(require("gpu", missing(), whole));
         if HALF.contains(&name) {
-            trials.push(trial(format!("gpu::operators::f16::{name}"), move || agree(maker, Precision::F16)));
+            let half = trial(format!("gpu::operators::f16::{name}"), move || agree(maker, Precision::F16));
+            trials.push(require("gpu", missing_half(), half));
         }
     }
     trials

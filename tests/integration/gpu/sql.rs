@@ -9,6 +9,7 @@ use futures::StreamExt;
 use libtest_mimic::Trial;
 use ocelli::Ocelli;
 
+use super::{missing, missing_half, missing_software};
 use crate::requirement::require;
 use crate::trial;
 
@@ -16,21 +17,28 @@ const PHOTOS: &str = "'examples/data/photos.parquet'";
 
 pub(super) fn trials() -> Vec<Trial> {
     type Test = fn() -> Result<(), Box<dyn Error>>;
-    let tests: [(&str, Test); 7] = [
-        ("gpu::sql::labels_are_those_of_the_cpu", labels_are_those_of_the_cpu),
-        ("gpu::sql::two_sessions_at_once", two_sessions_at_once),
-        ("gpu::sql::a_plan_names_the_adapter", a_plan_names_the_adapter),
-        ("gpu::sql::a_software_adapter_is_used_only_by_name", a_software_adapter_is_used_only_by_name),
-        ("gpu::sql::what_does_not_run_is_named", what_does_not_run_is_named),
-        ("gpu::sql::a_memory_limit_holds", a_memory_limit_holds),
-        ("gpu::sql::a_dropped_query_stops", a_dropped_query_stops),
+    // What each needs: any GPU, one with 16-bit floats, or one that computes on the CPU.
+    let (any, half, software) = (missing(), missing_half(), missing_software());
+    let tests: [(&str, Test, &str, &Option<String>); 10] = [
+        ("labels_are_those_of_the_cpu", labels_are_those_of_the_cpu, "gpu", &any),
+        ("labels_in_16_bits", labels_in_16_bits, "gpu", &half),
+        ("two_sessions_at_once", two_sessions_at_once, "gpu", &half),
+        ("a_plan_names_the_adapter", a_plan_names_the_adapter, "gpu", &half),
+        ("a_software_adapter_is_used_only_by_name", a_software_adapter_is_used_only_by_name, "software", &software),
+        ("what_does_not_run_is_named", what_does_not_run_is_named, "gpu", &any),
+        ("whole_numbers_are_refused", whole_numbers_are_refused, "gpu", &any),
+        ("a_memory_limit_holds", a_memory_limit_holds, "gpu", &any),
+        ("a_dropped_query_gives_its_memory_back", a_dropped_query_gives_its_memory_back, "gpu", &any),
+        ("a_lost_device_is_opened_again", a_lost_device_is_opened_again, "gpu", &any),
     ];
-    let mut trials: Vec<Trial> =
-        tests.into_iter().map(|(name, test)| require("gpu", super::missing(), trial(name, test))).collect();
+    let mut trials = Vec::new();
+    for (name, test, needs, missing) in tests {
+        trials.push(require(needs, missing.clone(), trial(format!("gpu::sql::{name}"), test)));
+    }
     let data = std::env::var("OCELLI_TEST_DATA").unwrap_or_default();
     let no_data = data.is_empty().then(|| "OCELLI_TEST_DATA is not set".to_owned());
     let real = trial("gpu::sql::labels_of_cifar10", move || labels_of_cifar10(&data));
-    trials.push(require("gpu", super::missing(), require("data", no_data, real)));
+    trials.push(require("gpu", half, require("data", no_data, real)));
     trials
 }
 
@@ -58,14 +66,13 @@ const CPU: &[&str] = &["backend = 'rten'"];
 
 #[tokio::main]
 async fn labels_are_those_of_the_cpu() -> Result<(), Box<dyn Error>> {
-    let (cpu, gpu, half) = (on(CPU).await?, on(GPU).await?, on(HALF).await?);
+    let (cpu, gpu) = (on(CPU).await?, on(GPU).await?);
     for infer_batch_rows in ["1", "3", "64"] {
         gpu.sql(&format!("SET ocelli.infer_batch_rows = {infer_batch_rows}")).await?;
-        let query = format!("SELECT uri, classify(image), round(classify_topk(image)[1]['score'], 4) FROM {PHOTOS}");
+        let query = format!("SELECT uri, classify(image) FROM {PHOTOS}");
         assert_eq!(rows(&gpu, &query).await?, rows(&cpu, &query).await?);
     }
     let query = format!("SELECT uri, classify(image) FROM {PHOTOS} ORDER BY uri");
-    assert_eq!(rows(&half, &query).await?, rows(&cpu, &query).await?);
     // Where it stands, without an operator, and both results of one pass.
     gpu.sql("SET ocelli.lift_infer = false").await?;
     assert_eq!(rows(&gpu, &query).await?, rows(&cpu, &query).await?);
@@ -79,8 +86,15 @@ async fn labels_are_those_of_the_cpu() -> Result<(), Box<dyn Error>> {
         Ok::<Vec<f32>, Box<dyn Error>>(values.collect())
     };
     let (ours, theirs) = (embeddings(&gpu).await?, embeddings(&cpu).await?);
-    let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = super::farthest(&ours, &theirs);
     assert!(worst < 1e-4 && ours.len() == theirs.len(), "{worst}");
+    Ok(())
+}
+
+#[tokio::main]
+async fn labels_in_16_bits() -> Result<(), Box<dyn Error>> {
+    let query = format!("SELECT uri, classify(image) FROM {PHOTOS} ORDER BY uri");
+    assert_eq!(rows(&on(HALF).await?, &query).await?, rows(&on(CPU).await?, &query).await?);
     Ok(())
 }
 
@@ -131,15 +145,18 @@ async fn a_plan_names_the_adapter() -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn a_software_adapter_is_used_only_by_name() -> Result<(), Box<dyn Error>> {
-    if !super::device()?.adapter().is_software {
-        return Ok(());
-    }
     // Also where the variable names one: 'auto' is for real ones.
     let auto = on(&[]).await?;
     let backend = rows(&auto, "SELECT device FROM system.models").await?;
     assert_eq!(backend, ["cpu"]);
     let description = rows(&auto, "DESCRIBE MODEL \"resnet20-cifar10\"").await?.join("\n");
     assert!(description.contains("; not on a GPU: "), "{description}");
+    // A name is enough.
+    let name = super::device()?.adapter().name.clone();
+    let create =
+        format!("CREATE MODEL m STORED AS ONNX LOCATION 'tests/data/models/resnet.onnx' OPTIONS ('adapter' '{name}')");
+    auto.sql(&create).await?;
+    assert_eq!(rows(&auto, "SELECT device FROM system.models WHERE name = 'm'").await?, [name]);
     Ok(())
 }
 
@@ -147,32 +164,79 @@ async fn a_software_adapter_is_used_only_by_name() -> Result<(), Box<dyn Error>>
 async fn what_does_not_run_is_named() -> Result<(), Box<dyn Error>> {
     let create = "CREATE MODEL m STORED AS ONNX LOCATION 'tests/data/models/unknown.onnx'";
     let error = on(GPU).await?.sql(create).await.expect_err("nobody has it").to_string();
-    let expected = "backend gpu cannot load it: operator example.com.Sparkle ('logits'): the GPU does not run it; \
-                    OPTIONS ('device' 'cpu') runs it on the CPU";
+    let expected = "backend gpu cannot load it: operator example.com.Sparkle ('logits'): the GPU does not run it; the CPU runs it where \
+                    neither device nor backend is 'gpu'";
     assert!(error.contains(expected), "{error}");
     Ok(())
 }
 
 #[tokio::main]
-async fn a_memory_limit_holds() -> Result<(), Box<dyn Error>> {
-    // Two pictures of 12 KiB for the model, and a decoded one.
-    let small = Ocelli::builder().threads(2).memory_limit(1 << 20).build()?;
-    small.sql("SET ocelli.device = 'gpu'").await?;
-    let query = format!("SELECT uri, classify(image) FROM {PHOTOS}");
-    assert_eq!(rows(&small, &query).await?, rows(&on(CPU).await?, &query).await?);
+async fn whole_numbers_are_refused() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("whole.onnx");
+    std::fs::write(&file, super::onnx::of_whole_numbers())?;
+    let create = format!("CREATE MODEL m STORED AS ONNX LOCATION '{}'", file.display());
+    let error = on(GPU).await?.sql(&create).await.expect_err("they are no floats").to_string();
+    assert!(
+        error.contains("backend gpu cannot load it: its input is x int64 [2], and the GPU computes with floats"),
+        "{error}"
+    );
+    on(CPU).await?.sql(&create).await?;
     Ok(())
 }
 
 #[tokio::main]
-async fn a_dropped_query_stops() -> Result<(), Box<dyn Error>> {
-    let gpu = on(GPU).await?;
+async fn a_memory_limit_holds() -> Result<(), Box<dyn Error>> {
+    const LIMIT: usize = 1 << 20;
+    let small = Ocelli::builder().threads(2).memory_limit(LIMIT).build()?;
+    small.sql("SET ocelli.device = 'gpu'").await?;
+    let query = format!("SELECT uri, classify(image) FROM {PHOTOS}");
+    assert_eq!(rows(&small, &query).await?, rows(&on(CPU).await?, &query).await?);
+    assert_eq!(small.context().runtime_env().memory_pool.reserved(), 0);
+    Ok(())
+}
+
+#[tokio::main]
+async fn a_dropped_query_gives_its_memory_back() -> Result<(), Box<dyn Error>> {
+    let gpu = Ocelli::builder().threads(2).memory_limit(64 << 20).build()?;
+    gpu.sql("SET ocelli.device = 'gpu'").await?;
     gpu.sql("SET ocelli.infer_batch_rows = 1").await?;
     let query = format!("SELECT classify(image) FROM {PHOTOS}");
     let mut stream = gpu.sql(&query).await?.execute_stream().await?;
     assert!(stream.next().await.is_some_and(|batch| batch.is_ok()));
     drop(stream);
-    // The next one has the device, and all of its rows.
-    let first = rows(&gpu, &query).await?.len();
-    assert_eq!(first, rows(&on(CPU).await?, &query).await?.len());
+    // The next one has the device; what the first one left in its queue has gone before.
+    assert_eq!(rows(&gpu, &query).await?.len(), 12);
+    assert_eq!(gpu.context().runtime_env().memory_pool.reserved(), 0);
     Ok(())
 }
+
+#[tokio::main]
+async fn a_lost_device_is_opened_again() -> Result<(), Box<dyn Error>> {
+    // By itself: the other tests keep theirs.
+    if std::env::var_os(ALONE).is_none() {
+        let program = std::env::current_exe()?;
+        let name = "gpu::sql::a_lost_device_is_opened_again";
+        let output = std::process::Command::new(program)
+            .args(["--exact", name])
+            .env(ALONE, "1")
+            .current_dir("tests")
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return Ok(());
+    }
+    let gpu = on(GPU).await?;
+    let query = format!("SELECT uri, classify(image) FROM {PHOTOS}");
+    let before = rows(&gpu, &query).await?;
+    super::device()?.destroy();
+    // The query that finds it so may fail, with one sentence; the next one has a new device.
+    if let Err(error) = rows(&gpu, &query).await {
+        assert!(error.to_string().contains("the GPU was lost: it was destroyed"), "{error}");
+    }
+    assert_eq!(rows(&gpu, &query).await?, before);
+    Ok(())
+}
+
+/// Set in a process that may lose its device.
+const ALONE: &str = "OCELLI_TEST_ALONE";

@@ -18,10 +18,11 @@ use datafusion::physical_plan::metrics::Time;
 use ocelli_udf::image::{ImageError, decode_to_fit};
 
 use super::fetch::fetch_now;
+use super::memory::Held;
 use super::outputs::{Row, column};
 use super::window::{Columns, Image};
 use super::{InferOutput, InferValue};
-use crate::backend::Decided;
+use crate::backend::{Decided, IsWanted};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::functions::{InferCall, InferFunction, Task};
@@ -66,6 +67,8 @@ struct Prepared {
 pub(crate) struct ComputeTimes {
     pub(crate) decode: Time,
     pub(crate) model: Time,
+    /// From a device's queue to its results.
+    pub(crate) queue: Time,
 }
 
 impl Compute {
@@ -107,16 +110,18 @@ impl Compute {
     }
 
     /// The same where the model may run elsewhere: `done` is called in the end, here or on a thread of its device. `slot` is that
-    /// of a worker, which is free for the next job once this one has nothing more for it.
+    /// of a worker, which is free for the next job once this one has nothing more for it, and `pixels` the memory for decoding.
     pub(super) fn start(
         &self,
         images: &[Image],
         times: &ComputeTimes,
-        is_cancelled: &dyn Fn() -> bool,
-        mut slot: Slot,
+        is_wanted: IsWanted,
+        (mut slot, pixels): (Slot, Held),
         done: impl FnOnce(Result<Findings>, Slot) + Send + 'static,
     ) {
-        let prepared = match self.guarded(|| self.prepare_all(images, times, is_cancelled)) {
+        let prepared = self.guarded(|| self.prepare_all(images, times, &|| !is_wanted()));
+        drop(pixels);
+        let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return done(Err(error), slot),
         };
@@ -127,12 +132,12 @@ impl Compute {
         }
         let Prepared { findings: images, tensor, good } = prepared;
         slot.free();
-        let (time, begin) = (times.model.clone(), Instant::now());
+        let (time, begin) = (times.queue.clone(), Instant::now());
         let done = move |tensors: std::result::Result<Tensors, Error>| {
             time.add_elapsed(begin);
             done(tensors.map(|tensors| Findings { images, tensors }).map_err(Into::into), slot);
         };
-        self.model.start(&self.backend, tensor, good, self.wanted, done);
+        self.model.start(&self.backend, tensor, good, self.wanted, is_wanted, done);
     }
 
     /// Decoders and backends are other people's code.
@@ -208,7 +213,7 @@ pub(crate) fn evaluate(
     let value = InferValue::new(call, options, &model)?;
     let output = InferOutput { name: function.name().to_owned(), value: value.clone() };
     let compute = Compute::new(engine, Arc::clone(&model), options, std::slice::from_ref(&output))?;
-    let times = ComputeTimes { decode: Time::new(), model: Time::new() };
+    let times = ComputeTimes { decode: Time::new(), model: Time::new(), queue: Time::new() };
     let schema = Arc::new(Schema::new(vec![Field::new("image", images.data_type().clone(), true)]));
     let all = RecordBatch::try_new(schema, vec![Arc::clone(images)])?;
     let size = options.infer_batch_rows.max(1);

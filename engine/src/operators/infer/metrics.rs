@@ -22,7 +22,7 @@ pub(super) struct InferMetrics {
     pub(super) bytes_fetched: Count,
     /// Until rows came from the input.
     pub(super) fetch_time: Time,
-    /// On the workers.
+    /// On the workers, and with a device.
     pub(super) times: ComputeTimes,
     /// Until a worker had finished the rows that are next.
     pub(super) wait_time: Time,
@@ -45,7 +45,7 @@ impl InferMetrics {
             images_failed: counter("images_failed"),
             bytes_fetched: counter("bytes_fetched"),
             fetch_time: time("fetch_time"),
-            times: ComputeTimes { decode: time("decode_time"), model: time("model_time") },
+            times: ComputeTimes { decode: time("decode_time"), model: time("model_time"), queue: time("queue_time") },
             wait_time: time("wait_time"),
             peak_bytes: gauge("peak_bytes"),
             images_per_second: gauge("images_per_second"),

@@ -70,6 +70,14 @@ struct Pending {
     _encoded: Held,
 }
 
+/// Whether a worker got the next rows, or what there is none of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Started {
+    Yes,
+    NoSlot,
+    NoMemory,
+}
+
 /// One partition at work.
 struct Partition {
     infer: Arc<Infer>,
@@ -89,6 +97,8 @@ struct Partition {
     share: Share,
     /// Rows that are in a job, or were.
     offset: usize,
+    /// Jobs whose rows were handed on.
+    emitted: usize,
     pending: VecDeque<Pending>,
     recent: Recent,
     /// The input has no more, or an error that comes after the rows before it.
@@ -119,6 +129,7 @@ impl Infer {
             batch: None,
             waiting: None,
             offset: 0,
+            emitted: 0,
             pending: VecDeque::new(),
             recent: Recent::default(),
             end: None,
@@ -140,9 +151,9 @@ impl Partition {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let window = self.window();
-            let mut waits = false;
-            while self.pending.len() < window && !waits && self.batch.is_some() {
-                waits = !self.start().await?;
+            let mut started = Started::Yes;
+            while self.pending.len() < window && started == Started::Yes && self.batch.is_some() {
+                started = self.start().await?;
             }
             let has_room = self.pending.len() < window || matches!(self.input, Input::Named(_));
             let wants_input = self.batch.is_none() && self.end.is_none() && has_room;
@@ -157,10 +168,16 @@ impl Partition {
                     }
                 }
                 (Some(first), false) => {
-                    let timer = self.metrics.wait_time.timer();
-                    let done = (&mut first.done).await;
-                    timer.done();
-                    return self.emit(done).map(Some);
+                    let metrics = self.metrics.clone();
+                    let _timer = metrics.wait_time.timer();
+                    let workers = Arc::clone(&self.infer.compute.workers);
+                    // Where a device runs the first job, a worker may be free long before that is done.
+                    let is_apart = window > workers.threads() + 1;
+                    tokio::select! {
+                        biased;
+                        done = &mut first.done => return self.emit(done).map(Some),
+                        () = workers.any_slot(), if is_apart && started == Started::NoSlot => {}
+                    }
                 }
                 (None, true) => {
                     let metrics = self.metrics.clone();
@@ -181,13 +198,14 @@ impl Partition {
     }
 
     /// Jobs that may be under way here: one for each worker and one that waits, and where a device runs the model, so many that
-    /// it has its batches full.
+    /// it has its batches full; not from the start, since a LIMIT may want few.
     fn window(&self) -> usize {
         let Compute { model, backend, workers, .. } = &self.infer.compute;
         let beside = match model.is_loaded(backend).then(|| model.queue(backend)) {
             Some(Ok(Some(queue))) => {
-                let share = self.share.images.max(1) * self.budget.partitions().max(1);
-                queue.images().div_ceil(share)
+                let job = self.share.images.min(SHARE_BYTES / self.columns().tensor.max(1)).max(1);
+                let most = queue.images().div_ceil(job * self.budget.partitions().max(1));
+                most.min(self.emitted)
             }
             _ => 0,
         };
@@ -230,11 +248,11 @@ impl Partition {
         }
     }
 
-    /// Gives a worker the next rows; `false` when there is no memory for them now.
-    async fn start(&mut self) -> Result<bool> {
+    /// Gives a worker the next rows.
+    async fn start(&mut self) -> Result<Started> {
         Arc::clone(&self.infer).load().await?;
-        let Some(batch) = &self.batch else { return Ok(false) };
-        let Some(slot) = self.infer.compute.workers.slot() else { return Ok(false) };
+        let Some(batch) = &self.batch else { return Ok(Started::NoMemory) };
+        let Some(slot) = self.infer.compute.workers.slot() else { return Ok(Started::NoSlot) };
         let columns = self.columns();
         let (job, sources) = columns.take(batch, self.share, &self.recent)?;
         let bytes = columns.bytes(&job.rows)?;
@@ -243,7 +261,7 @@ impl Partition {
             // Only what the worker needs, as `make_room` counts it: copies of an image must not keep it from being run.
             None => match Held::take(&self.memory, job.bytes) {
                 Some(encoded) => encoded,
-                None => return Ok(false),
+                None => return Ok(Started::NoMemory),
             },
         };
         let working = columns.working_bytes(&job, self.infer.compute.max_pixels)?;
@@ -251,7 +269,7 @@ impl Partition {
             if let Some(waiting) = &mut self.waiting {
                 waiting.join(encoded);
             }
-            return Ok(false);
+            return Ok(Started::NoMemory);
         };
         self.metrics.peak_bytes.set_max(self.memory.size());
         let taken = sources.len();
@@ -266,11 +284,11 @@ impl Partition {
         let done = self.spawn(&job, slot, working);
         self.pending.push_back(Pending { job, sources, offset: self.offset, done, bytes, _encoded: encoded });
         self.offset += taken;
-        Ok(true)
+        Ok(Started::Yes)
     }
 
     /// Puts a job in the workers' queue.
-    fn spawn(&self, job: &Arc<Job>, slot: Slot, working: Held) -> oneshot::Receiver<Result<()>> {
+    fn spawn(&self, job: &Arc<Job>, slot: Slot, mut pixels: Held) -> oneshot::Receiver<Result<()>> {
         let (sender, receiver) = oneshot::channel();
         if job.images.is_empty() {
             // All its rows have their answers elsewhere.
@@ -280,6 +298,8 @@ impl Partition {
         }
         let (job, columns, metrics) = (Arc::clone(job), self.columns(), self.metrics.clone());
         let infer = Arc::clone(&self.infer);
+        // The pixels are gone before a device has run the tensors.
+        let tensors = pixels.split(job.images.len() * columns.tensor);
         self.infer.compute.workers.spawn(slot, move |slot| {
             let timer = metrics.baseline.elapsed_compute().timer();
             let columns = columns.images(&job.rows);
@@ -293,19 +313,21 @@ impl Partition {
                     let _ = own.findings.set(findings);
                 });
                 // Whoever waits for the slot finds the memory free.
-                drop(working);
+                drop(tensors);
                 drop(slot);
                 // Nobody waits for the rows of a dropped stream.
                 if let Some(sender) = sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
                     let _ = sender.send(done);
                 }
             };
-            let is_cancelled = move || {
+            let is_wanted = move || {
                 let sender = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                sender.as_ref().is_none_or(oneshot::Sender::is_closed)
+                sender.as_ref().is_some_and(|sender| !sender.is_closed())
             };
             match images {
-                Ok(images) => infer.compute.start(&images, &metrics.times, &is_cancelled, slot, done),
+                Ok(images) => {
+                    infer.compute.start(&images, &metrics.times, Arc::new(is_wanted), (slot, pixels), done);
+                }
                 Err(error) => done(Err(error), slot),
             }
             timer.done();
@@ -354,6 +376,7 @@ impl Partition {
             return internal_err!("rows without a job");
         };
         self.recent.remove(&job);
+        self.emitted += 1;
         done.unwrap_or_else(|_| internal_err!("a worker stopped without an answer"))?;
         let mut rows = Vec::with_capacity(sources.len());
         let mut bad = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::Lowered;
 use crate::error::Error;
-use crate::graph::Node;
+use crate::graph::{Constant, Node};
 use crate::kernel::{A, B, Binary, Depthwise, Expression, Gemm, Kernel, Term, Window, padded};
 use crate::plan::planner::{Planner, Value};
 use crate::plan::tensor::CHANNELS_LAST;
@@ -24,7 +24,7 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
     }
     let window = window(node, [*height, *width], [*kernel_height, *kernel_width], false)?;
     let (pixels, in_channels) = planner.channels_last(&x, group == 1);
-    let name = node.input(1).unwrap_or_default();
+    let name = planner.name(node.input(1).unwrap_or_default(), &weights);
     let [kernel_height, kernel_width] = window.kernel;
     let taps = kernel_height * kernel_width;
     let out_shape = vec![batch, channels, window.output[0], window.output[1]];
@@ -59,21 +59,11 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
         };
         (Kernel::Gemm(gemm), packed)
     };
-    let bias = planner.constant(node, 2)?;
     let (mut finish, mut operands) = (Expression::own(), Vec::new());
-    if let Some(bias) = bias {
+    if let Some(bias) = planner.constant(node, 2)? {
         // Its axis is that of the channels.
-        let shaped = crate::graph::Constant { shape: vec![bias.len(), 1, 1], values: bias.values.clone() };
-        let term = planner.operand(
-            node.input(2).unwrap_or_default(),
-            &Value::Constant(shaped.into()),
-            &out_shape,
-            &CHANNELS_LAST,
-        );
-        let term = term.unwrap_or_else(|operand| {
-            operands.push(operand);
-            Term::Operand(0)
-        });
+        let shaped = Value::Constant(Constant { shape: vec![bias.len(), 1, 1], values: bias.values.clone() }.into());
+        let term = planner.term(node, "", &shaped, (&out_shape, &CHANNELS_LAST), &mut operands)?;
         let bias = finish.push(term);
         finish.push(Term::Binary(Binary::Add, 0, bias));
     }
@@ -83,24 +73,34 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
 
 /// The window that a node's attributes say.
 pub(super) fn window(node: &Node, input: [usize; 2], kernel: [usize; 2], rounds_up: bool) -> Result<Window, Error> {
+    /// No picture has more pixels a side.
+    const MOST: i64 = 1 << 20;
     let pair = |name: &str| -> Result<[usize; 2], Error> {
         match node.ints(name) {
             None => Ok([1, 1]),
-            Some(&[down, across]) if down > 0 && across > 0 => Ok([down as usize, across as usize]),
+            Some(&[down, across]) if (1..=MOST).contains(&down) && (1..=MOST).contains(&across) => {
+                Ok([down as usize, across as usize])
+            }
             Some(other) => Err(node.unsupported(format!("its {name} are {other:?}"))),
         }
     };
     let (strides, dilations) = (pair("strides")?, pair("dilations")?);
     let auto = node.text("auto_pad").unwrap_or("NOTSET");
+    if !["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"].contains(&auto) {
+        return Err(node.unsupported(format!("its auto_pad is '{auto}'")));
+    }
     let (mut pads, mut pads_behind) = match node.ints("pads") {
         Some(&[top, left, bottom, right])
-            if auto == "NOTSET" && [top, left, bottom, right].iter().all(|&pad| pad >= 0) =>
+            if auto == "NOTSET" && [top, left, bottom, right].iter().all(|pad| (0..=MOST).contains(pad)) =>
         {
             ([top as usize, left as usize], [bottom as usize, right as usize])
         }
         Some(other) if auto == "NOTSET" => return Err(node.unsupported(format!("its pads are {other:?}"))),
         _ => ([0, 0], [0, 0]),
     };
+    if kernel.iter().chain(&input).any(|&size| size > MOST as usize) {
+        return Err(node.unsupported(format!("its window of {kernel:?} over {input:?} is too large")));
+    }
     let mut output = [0, 0];
     for axis in 0..2 {
         let span = dilations[axis].saturating_mul(kernel[axis].saturating_sub(1)) + 1;

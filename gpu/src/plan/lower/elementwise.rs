@@ -77,10 +77,7 @@ pub(super) fn elementwise(planner: &mut Planner, node: &Node) -> Lowered {
     let mut inputs = Vec::new();
     for (number, value) in read {
         let name = node.input(*number).unwrap_or_default().to_owned();
-        let term = planner.operand(&name, value, &shape, &order).unwrap_or_else(|operand| {
-            operands.push(operand);
-            Term::Operand(operands.len() - 1)
-        });
+        let term = planner.term(node, &name, value, (&shape, &order), &mut operands)?;
         inputs.push(finish.push(term));
     }
     compose(planner, node, &mut finish, &inputs)?;
@@ -95,6 +92,18 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
     if let Some((_, function)) = UNARY.iter().find(|(name, _)| *name == node.op) {
         e.push(Term::Unary(*function, a));
         return Ok(());
+    }
+    if let ("Pow", Some(Term::Number(exponent))) = (node.op.as_str(), inputs.get(1).and_then(|&b| e.0.get(b)).copied())
+    {
+        let exact = match exponent {
+            2.0 => Some(Term::Binary(Binary::Mul, a, a)),
+            0.5 => Some(Term::Unary(Unary::Sqrt, a)),
+            _ => None,
+        };
+        if let Some(term) = exact {
+            e.push(term);
+            return Ok(());
+        }
     }
     let binary = BINARY.iter().find(|(name, _)| *name == node.op).map(|(_, function)| *function);
     if let Some(function) = binary.or((node.op == "Sum").then_some(Binary::Add)) {
@@ -117,12 +126,20 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
                 let is_zero = e.push(Term::Binary(Binary::Equal, a, zero));
                 e.push(Term::Unary(Unary::Not, is_zero));
             } else if !is_float {
+                // They are handed out; a device that computes with floats does not divide them as whole numbers are.
+                let output = node.outputs.first().map_or("", String::as_str);
+                if planner.graph.nodes.iter().any(|reader| reader.inputs.iter().any(|input| input == output)) {
+                    return Err(node.unsupported("the GPU does not compute with whole numbers"));
+                }
                 e.push(Term::Unary(Unary::Trunc, a));
             }
         }
         "Clip" => {
             let limit = |name: &str, input: usize| -> Result<Option<f32>, Error> {
                 match planner.constant(node, input)? {
+                    Some(constant) if constant.scalar().is_none() => {
+                        Err(node.unsupported("its limits are several numbers"))
+                    }
                     Some(constant) => Ok(constant.scalar()),
                     None => Ok(node.attributes.contains_key(name).then(|| node.float(name, 0.0))),
                 }

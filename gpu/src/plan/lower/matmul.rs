@@ -6,7 +6,6 @@ use super::Lowered;
 use crate::error::Error;
 use crate::graph::{Constant, Node};
 use crate::kernel::{A, B, Binary, Expression, Gemm, Kernel, Term, padded};
-use crate::plan::fold::broadcast;
 use crate::plan::planner::{Planner, Value};
 use crate::plan::tensor::{Tensor, counted};
 
@@ -27,18 +26,14 @@ pub(super) fn gemm(planner: &mut Planner, node: &Node) -> Lowered {
         Value::Constant(b) => with_weights(planner, node, &a, &b, node.int("transB", 0) != 0)?,
         Value::Tensor(b) => of_tensors(planner, node, &a, &turned(b, "transB"))?,
     };
-    let Some(c) = planner.optional(node, 2) else { return Ok(vec![Value::Tensor(scaled(planner, &product, alpha))]) };
+    let Some(c) = planner.optional(node, 2) else {
+        return Ok(vec![Value::Tensor(scaled(planner, node, &product, alpha)?)]);
+    };
     let (shape, order) = (product.shape.clone(), product.order.clone());
-    if broadcast(&shape, c.shape()).as_ref() != Some(&shape) {
-        return Err(node.unsupported(format!("its C of shape {:?} does not fit {shape:?}", c.shape())));
-    }
     let (mut e, mut operands) = (Expression(Vec::new()), Vec::new());
     let mut inputs = Vec::new();
     for (name, value, factor) in [("", Value::Tensor(product), alpha), (node.input(2).unwrap_or_default(), c, beta)] {
-        let term = planner.operand(name, &value, &shape, &order).unwrap_or_else(|operand| {
-            operands.push(operand);
-            Term::Operand(operands.len() - 1)
-        });
+        let term = planner.term(node, name, &value, (&shape, &order), &mut operands)?;
         let number = e.push(term);
         inputs.push(times(&mut e, number, factor));
     }
@@ -54,18 +49,16 @@ fn times(e: &mut Expression, number: usize, factor: f32) -> usize {
     e.push(Term::Binary(Binary::Mul, number, factor))
 }
 
-fn scaled(planner: &mut Planner, tensor: &Tensor, factor: f32) -> Tensor {
+fn scaled(planner: &mut Planner, node: &Node, tensor: &Tensor, factor: f32) -> Result<Tensor, Error> {
     if factor == 1.0 {
-        return tensor.clone();
+        return Ok(tensor.clone());
     }
     let (shape, order) = (tensor.shape.clone(), tensor.order.clone());
     let (mut e, mut operands) = (Expression(Vec::new()), Vec::new());
-    if let Err(operand) = planner.operand("", &Value::Tensor(tensor.clone()), &shape, &order) {
-        operands.push(operand);
-    }
-    let number = e.push(Term::Operand(0));
+    let term = planner.term(node, "", &Value::Tensor(tensor.clone()), (&shape, &order), &mut operands)?;
+    let number = e.push(term);
     times(&mut e, number, factor);
-    planner.emit_finished(Kernel::Pointwise, Vec::new(), shape, order, e, operands)
+    Ok(planner.emit_finished(Kernel::Pointwise, Vec::new(), shape, order, e, operands))
 }
 
 /// As numpy's, for at least two axes each; a vector in the place of a matrix is a matrix of one row or column.
@@ -99,7 +92,8 @@ fn with_weights(
         return Err(node.unsupported(format!("{:?} by {:?} is no product", a.shape, b.shape)));
     };
     let (row, numbers) = (padded(depth), b.to_floats());
-    let name = format!("{} in {}", node.input(1).unwrap_or_default(), if is_turned { "rows" } else { "columns" });
+    let name = planner.name(node.input(1).unwrap_or_default(), b);
+    let name = format!("{name} in {}", if is_turned { "rows" } else { "columns" });
     let packed = planner.weights(name, columns * row, move || {
         let mut packed = vec![0.0; columns * row];
         for (i, &number) in numbers.iter().enumerate() {

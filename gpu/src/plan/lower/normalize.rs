@@ -26,11 +26,8 @@ pub(super) fn batch_norm(planner: &mut Planner, node: &Node) -> Lowered {
         Value::Constant(floats(channels.shift).into()),
     ];
     let mut terms = Vec::new();
-    for (part, name) in parts.iter().zip(["", "scale", "shift"]) {
-        let term = planner.operand(name, part, &shape, &order).unwrap_or_else(|operand| {
-            operands.push(operand);
-            Term::Operand(operands.len() - 1)
-        });
+    for part in &parts {
+        let term = planner.term(node, "", part, (&shape, &order), &mut operands)?;
         terms.push(e.push(term));
     }
     let scaled = e.push(Term::Binary(Binary::Mul, terms[0], terms[1]));
@@ -56,10 +53,7 @@ pub(super) fn layer_norm(planner: &mut Planner, node: &Node) -> Lowered {
     for (number, function) in [(1, Binary::Mul), (2, Binary::Add)] {
         let Some(value) = planner.optional(node, number) else { continue };
         let name = node.input(number).unwrap_or_default().to_owned();
-        let term = planner.operand(&name, &value, &shape, &order).unwrap_or_else(|operand| {
-            operands.push(operand);
-            Term::Operand(operands.len() - 1)
-        });
+        let term = planner.term(node, &name, &value, (&shape, &order), &mut operands)?;
         let term = e.push(term);
         result = e.push(Term::Binary(function, result, term));
     }

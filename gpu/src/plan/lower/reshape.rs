@@ -4,13 +4,14 @@ use super::Lowered;
 use crate::error::Error;
 use crate::graph::Node;
 use crate::plan::planner::{Planner, Value};
+use crate::plan::tensor::saturated;
 
 pub(super) fn reshape(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
     let Some(shape) = new_shape(planner, node, &x.shape)? else {
         return Err(node.unsupported("its new shape is not constant"));
     };
-    if shape.iter().product::<usize>() != x.len() {
+    if saturated(&shape) != x.len() {
         return Err(node.unsupported(format!("{:?} has other numbers than {shape:?}", x.shape)));
     }
     Ok(vec![Value::Tensor(planner.reshaped(&x, shape))])
@@ -57,7 +58,7 @@ pub(in crate::plan) fn new_shape(planner: &Planner, node: &Node, old: &[usize]) 
             let axis = node.int("axis", 1);
             let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).map_err(|_| out_of_range())?;
             let (outer, inner) = old.split_at_checked(axis).ok_or_else(out_of_range)?;
-            vec![outer.iter().product(), inner.iter().product()]
+            vec![saturated(outer), saturated(inner)]
         }
         "Squeeze" => {
             let axes = listed(1, "axes")?;
@@ -86,8 +87,8 @@ pub(in crate::plan) fn new_shape(planner: &Planner, node: &Node, old: &[usize]) 
                 dim => usize::try_from(dim).ok().map(Some),
             });
             let dims: Vec<Option<usize>> = dims.collect::<Option<_>>().ok_or_else(out_of_range)?;
-            let known: usize = dims.iter().flatten().product();
-            let rest = old.iter().product::<usize>().checked_div(known).unwrap_or(0);
+            let known = dims.iter().flatten().fold(1, |known: usize, &dim| known.saturating_mul(dim));
+            let rest = saturated(old).checked_div(known).unwrap_or(0);
             dims.into_iter().map(|dim| dim.unwrap_or(rest)).collect()
         }
     }))

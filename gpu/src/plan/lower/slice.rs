@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::graph::{Constant, Node};
 use crate::kernel::{Copy, Places, dense_strides};
 use crate::plan::fold::broadcast;
-use crate::plan::planner::{Planner, Value};
-use crate::plan::tensor::{Tensor, counted};
+use crate::plan::planner::{Planner, Value, size};
+use crate::plan::tensor::{Tensor, counted, saturated};
 
 pub(super) fn part(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
@@ -18,6 +18,7 @@ pub(super) fn part(planner: &mut Planner, node: &Node) -> Lowered {
         "Expand" => {
             let shape = planner.constant(node, 1)?.and_then(|shape| dims(&shape));
             let shape = shape.and_then(|shape| broadcast(&x.shape, &shape));
+            let shape = shape.filter(|shape| size(shape).is_some());
             let shape = shape.ok_or_else(|| node.unsupported("its new shape does not fit"))?;
             let missing = shape.len() - x.shape.len();
             let strides = x.strides();
@@ -43,7 +44,7 @@ fn dims(constant: &Constant) -> Option<Vec<usize>> {
 /// A new tensor of the numbers at some places of another.
 fn taken(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, from: Places) -> Tensor {
     let (to, order) = (Places::dense(&shape), counted(shape.len()));
-    let count = shape.iter().product();
+    let count = saturated(&shape);
     let room = planner.room(shape, order);
     planner.copy(x.storage, Copy { from, to, zeros: None }, count, &room);
     room
@@ -56,15 +57,16 @@ fn cut(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, logical: &Places) -
     let mut rest = logical.offset as isize;
     let (mut offset, mut steps) = (0, Vec::new());
     for axis in 0..shape.len() {
-        let begin = rest / counted_strides[axis];
-        rest %= counted_strides[axis];
+        // No axis is empty: tensors without numbers are refused when they are made.
+        let begin = rest / counted_strides[axis].max(1);
+        rest %= counted_strides[axis].max(1);
         offset += begin * strides[axis];
-        steps.push(logical.strides[axis] / counted_strides[axis] * strides[axis]);
+        steps.push(logical.strides[axis] / counted_strides[axis].max(1) * strides[axis]);
     }
     let in_order = |values: Vec<isize>| x.order.iter().map(|&axis| values[axis]).collect::<Vec<_>>();
     let dims: Vec<usize> = x.order.iter().map(|&axis| shape[axis]).collect();
     let from = Places { dims: dims.clone(), strides: in_order(steps), offset: usize::try_from(offset).unwrap_or(0) };
-    let count = shape.iter().product();
+    let count = saturated(&shape);
     let room = planner.room(shape, x.order.clone());
     planner.copy(x.storage, Copy { from, to: Places::dense(&dims), zeros: None }, count, &room);
     room
@@ -91,11 +93,16 @@ pub(in crate::plan) fn slices(
         let rank = shape.len() as i64;
         let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&axis| axis < shape.len());
         let axis = axis.ok_or_else(|| node.unsupported("it names an axis that is not there"))?;
+        if dims[axis] != shape[axis] || places.strides[axis] != strides[axis] || shape[axis] == 0 {
+            return Err(node.unsupported("it cuts an axis twice, or one that is empty"));
+        }
         let step = steps.as_ref().and_then(|steps| steps.get(number)).copied().unwrap_or(1);
         let (Some(&start), Some(&end)) = (starts.get(number), ends.get(number)) else {
             return Err(node.unsupported("it has fewer places than axes"));
         };
         let len = shape[axis] as i64;
+        // Longer ones lead outside as well.
+        let step = step.clamp(-len, len);
         let from_front = |place: i64| if place < 0 { place.saturating_add(len) } else { place };
         let (start, end) = match step > 0 {
             true => (from_front(start).clamp(0, len), from_front(end).clamp(0, len)),
@@ -129,7 +136,7 @@ fn split(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
             (0..node.outputs.len()).map(|number| each.min(x.shape[axis].saturating_sub(number * each))).collect()
         }
     };
-    if parts.iter().sum::<usize>() != x.shape[axis] || parts.contains(&0) {
+    if parts.iter().fold(0, |sum: usize, &part| sum.saturating_add(part)) != x.shape[axis] || parts.contains(&0) {
         return Err(node.unsupported(format!("{parts:?} are no parts of {}", x.shape[axis])));
     }
     let strides = dense_strides(&x.shape);
@@ -199,11 +206,15 @@ fn pad(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
         Some(number) => number,
         None => node.float("value", 0.0),
     };
-    let dim = |axis: usize| x.shape[axis] + pads[axis] as usize + pads[axis + rank] as usize;
+    let dim =
+        |axis: usize| x.shape[axis].saturating_add(pads[axis] as usize).saturating_add(pads[axis + rank] as usize);
     let shape: Vec<usize> = (0..rank).map(dim).collect();
+    if size(&shape).is_none() {
+        return Err(node.unsupported(format!("its pads of {pads:?} make too many numbers")));
+    }
     let room = planner.room(shape.clone(), x.order.clone());
     let dims = room.dims();
-    let source = planner.weights(format!("number {number:?}"), 1, move || vec![number]);
+    let source = planner.weights(format!("number {:08x}", number.to_bits()), 1, move || vec![number]);
     let nowhere = Places { dims: dims.clone(), strides: vec![0; rank], offset: 0 };
     planner.copy(source, Copy { from: nowhere, to: Places::dense(&dims), zeros: None }, room.len(), &room);
     let strides = room.strides();
