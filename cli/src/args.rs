@@ -44,7 +44,7 @@ const EXAMPLES: &str = r#"Examples:
   ocelli --format csv -f report.sql > report.csv
   ocelli "DESCRIBE 'photos.parquet'"
   ocelli "CREATE MODEL pets STORED AS ONNX LOCATION 'models/resnet-50'; SELECT classify(image, model => 'pets') FROM 'photos.parquet'"
-  ocelli doctor      what models run on here
+  ocelli doctor      what models run on here, GPUs too, and whether they give what they should
   ocelli "SET ocelli.on_error = 'null'; SELECT classify(image) AS label, count(*) FROM 'photos/*.parquet' GROUP BY label"
 
 Without SQL, statements are read from standard input. Every option of SHOW ALL can be SET."#;

@@ -25,7 +25,9 @@ use crate::backend::{
 use crate::error::Error;
 use crate::workers::Workers;
 
-pub(crate) use graph::{Dim, Element, Graph, TensorInfo, omits_kernel_shape};
+#[cfg(any(test, feature = "gpu"))]
+pub(crate) use graph::Element;
+pub(crate) use graph::{Dim, Graph, TensorInfo, omits_kernel_shape};
 pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;

@@ -10,6 +10,8 @@ mod arena;
 mod fold;
 mod fuse;
 mod lower;
+#[cfg(test)]
+mod mutations;
 mod planner;
 mod tensor;
 

@@ -18,7 +18,7 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
     };
     let (batch, in_channels, channels, depth) = (*batch, *in_channels, *channels, *depth);
     let group = usize::try_from(node.int("group", 1)).unwrap_or(0);
-    if group == 0 || depth * group != in_channels || channels % group != 0 {
+    if group == 0 || depth.checked_mul(group) != Some(in_channels) || channels % group != 0 {
         let reason = format!("{group} groups of {depth} channels do not fit {in_channels}, or its {channels} results");
         return Err(node.unsupported(reason));
     }
