@@ -7,6 +7,7 @@
 //! - `on the card`: tensors that are there already, nothing is copied.
 //! - `from memory`: 32-bit floats from many threads, converted, copied, run, and the scores read back.
 //! - `from JPEG`: SQL over a Parquet file of pictures, `OCELLI_BENCH_PHOTOS`, each of them different.
+//! - `sparse`: products of a sparse matrix, as `ocelli-gpu` has them and no query takes yet.
 //! - `kernel`: one line a kernel of the plan with `OCELLI_BENCH_KERNELS` set: where the time goes.
 
 use std::sync::{Arc, mpsc};
@@ -14,7 +15,7 @@ use std::thread;
 use std::time::Instant;
 
 use ocelli::Ocelli;
-use ocelli_gpu::{Batcher, Device, Graph, Items, Model, Precision};
+use ocelli_gpu::{Batcher, Device, Graph, Items, Model, Precision, SparseMatrix};
 use tokio::runtime::Runtime;
 
 type Failure = Box<dyn std::error::Error>;
@@ -57,6 +58,7 @@ fn main() -> Result<(), Failure> {
         }
         from_memory(&model, &wanted)?;
     }
+    sparse(&device)?;
     match std::env::var("OCELLI_BENCH_PHOTOS") {
         Ok(photos) => ["f32", "f16"].into_iter().try_for_each(|precision| from_jpeg(&file, &photos, precision)),
         Err(_) => Ok(()),
@@ -125,6 +127,43 @@ fn from_memory(model: &Arc<Model>, wanted: &[String]) -> Result<(), Failure> {
     let seconds = run(jobs)?;
     let rate = (jobs * JOB) as f64 / seconds;
     println!("{:<4} up to {:<5}from memory   {rate:>9.0} images/s", model.precision().name(), batcher.largest_batch());
+    Ok(())
+}
+
+/// A random matrix by a vector, and by a narrow dense one, which are copied there and back; and the same on one core.
+fn sparse(device: &Arc<Device>) -> Result<(), Failure> {
+    const ENTRIES: usize = 16;
+    let rows: usize = if device.adapter().is_software { 10_000 } else { 1_000_000 };
+    let mut random = fastrand::Rng::with_seed(0);
+    let offsets: Vec<u32> = (0..=rows).map(|row| (row * ENTRIES) as u32).collect();
+    let columns: Vec<u32> = (0..rows * ENTRIES).map(|_| random.u32(0..rows as u32)).collect();
+    let values: Vec<f32> = (0..rows * ENTRIES).map(|_| random.f32()).collect();
+    let matrix = SparseMatrix::new(Arc::clone(device), &offsets, &columns, &values, rows)?;
+    for width in [1, 64] {
+        let dense: Vec<f32> = (0..rows * width).map(|_| random.f32()).collect();
+        let best = |run: &dyn Fn() -> Result<Vec<f32>, Failure>| -> Result<f64, Failure> {
+            let mut best = f64::INFINITY;
+            for _ in 0..4 {
+                let begin = Instant::now();
+                run()?;
+                best = best.min(begin.elapsed().as_secs_f64());
+            }
+            Ok(best)
+        };
+        let ours = best(&|| Ok(matrix.multiply(&dense, width)?))?;
+        let core = best(&|| {
+            let mut sums = vec![0.0; rows * width];
+            for (row, sums) in sums.chunks_exact_mut(width).enumerate() {
+                for entry in offsets[row] as usize..offsets[row + 1] as usize {
+                    let factors = &dense[columns[entry] as usize * width..][..width];
+                    sums.iter_mut().zip(factors).for_each(|(sum, factor)| *sum += values[entry] * factor);
+                }
+            }
+            Ok(sums)
+        })?;
+        let rate = |seconds: f64| (rows * ENTRIES * width) as f64 / seconds / 1e6;
+        println!("sparse x dense of {width} columns: {:.0} M products/s, one core {:.0}", rate(ours), rate(core));
+    }
     Ok(())
 }
 

@@ -137,7 +137,11 @@ impl Compute {
             time.add_elapsed(begin);
             done(tensors.map(|tensors| Findings { images, tensors }).map_err(Into::into), slot);
         };
-        self.model.start(&self.backend, tensor, good, self.wanted, is_wanted, done);
+        // Should it panic, `done` is dropped, and whoever waits finds that out.
+        let _ = self.guarded(|| {
+            self.model.start(&self.backend, tensor, good, self.wanted, is_wanted, done);
+            Ok(())
+        });
     }
 
     /// Decoders and backends are other people's code.
