@@ -1,7 +1,7 @@
 //! [`Device`]: an opened adapter.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 
 use crate::adapter::{self, Adapter};
 use crate::error::Error;
@@ -210,4 +210,17 @@ pub(crate) fn fill(staging: &wgpu::Buffer, write: impl FnOnce(&mut dyn FnMut(usi
     drop(view);
     staging.unmap();
     Ok(())
+}
+
+/// Told when a buffer is mapped.
+pub(crate) type Mapped = mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>;
+
+/// Asks for a buffer to be mapped once the device is done with it.
+pub(crate) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapped {
+    let (sender, mapped) = mpsc::channel();
+    buffer.map_async(mode, .., move |result| {
+        // Whoever dropped the run does not want to know.
+        let _ = sender.send(result);
+    });
+    mapped
 }

@@ -27,6 +27,7 @@
 mod adapter;
 mod batcher;
 mod device;
+mod dispatch;
 mod error;
 mod graph;
 mod kernel;

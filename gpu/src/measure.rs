@@ -44,9 +44,7 @@ impl Model {
         self.device().wait(submission)?;
         Ok(begin.elapsed().as_secs_f64() / passes.max(1) as f64)
     }
-}
 
-impl Model {
     /// Seconds of each kernel of a pass by itself, and what it is.
     ///
     /// # Errors

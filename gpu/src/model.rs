@@ -1,8 +1,8 @@
 //! [`Model`]: a graph on a device, and [`Run`], one pass under way.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::device::{Device, fill};
+use crate::device::{Device, Mapped, fill, map};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::plan::{arena, plan};
@@ -31,9 +31,6 @@ struct State {
 
 /// What a program is for: the shapes of the inputs, and the tensors that are wanted.
 type Shapes = (Vec<Vec<usize>>, Vec<String>);
-
-/// Told when a buffer is mapped.
-type Mapped = mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>;
 
 /// Programs that are kept. Each has a few buffers of its own.
 const MOST_PROGRAMS: usize = 16;
@@ -264,16 +261,6 @@ impl Run<'_> {
         }
         Ok(tensors)
     }
-}
-
-/// Asks for a buffer to be mapped once the device is done with it.
-fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapped {
-    let (sender, mapped) = mpsc::channel();
-    buffer.map_async(mode, .., move |result| {
-        // Whoever dropped the run does not want to know.
-        let _ = sender.send(result);
-    });
-    mapped
 }
 
 /// A buffer of that size that waits to be used again.

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use crate::device::Device;
+use crate::dispatch::{Dispatch, Size};
 use crate::error::Error;
-use crate::kernel::{GROUPS_ACROSS, Kernel, Road};
+use crate::kernel::{Kernel, Road};
 use crate::plan::{Plan, Source, Step, arena};
 use crate::precision::Precision;
 
@@ -16,13 +17,6 @@ pub(crate) struct Program {
     pub(crate) inputs: Vec<Option<(wgpu::Buffer, usize)>>,
     /// Of the outputs that were wanted.
     pub(crate) outputs: Vec<Output>,
-}
-
-#[derive(Debug)]
-struct Dispatch {
-    pipeline: wgpu::ComputePipeline,
-    group: wgpu::BindGroup,
-    groups: [u32; 2],
 }
 
 /// A tensor that is read back.
@@ -123,11 +117,7 @@ impl Program {
     /// Writes all of it into a command buffer.
     pub(crate) fn encode(&self, commands: &mut wgpu::CommandEncoder) {
         let mut pass = commands.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for Dispatch { pipeline, group, groups: [x, y] } in &self.dispatches {
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, group, &[]);
-            pass.dispatch_workgroups(*x, *y, 1);
-        }
+        self.dispatches.iter().for_each(|dispatch| dispatch.encode(&mut pass));
     }
 }
 
@@ -140,80 +130,31 @@ pub(crate) fn encode(precision: Precision, parts: &[&[f32]], write: &mut dyn FnM
     }
 }
 
+/// A step on the road that suits the device.
 fn dispatch(device: &Device, precision: Precision, step: &Step, buffers: &[wgpu::Buffer]) -> Result<Dispatch, Error> {
-    let Kernel::Gemm(gemm) = &step.kernel else { return Dispatch::new(device, precision, step, buffers, None) };
+    let make = |road: Option<Road>| {
+        let finish = step.finish.to_wgsl(|number| {
+            let place = step.operands.get(number).map_or_else(String::new, |operand| operand.places.to_wgsl("i"));
+            format!("f32(in{}[{place}])", step.kernel.inputs() + number)
+        });
+        let source = step.kernel.source(road, precision, step.operands.len(), &finish);
+        let (rows, groups) = step.kernel.sizes(step.count, road);
+        let size = Size { count: step.count, rows, groups };
+        let bound = step.reads().chain([step.output]).map(|storage| &buffers[storage]);
+        Dispatch::new(device, step.kernel.name(), &source, size, bound)
+    };
+    let Kernel::Gemm(gemm) = &step.kernel else { return make(None) };
     let units = device.adapter().units().filter(|_| precision == Precision::F16);
     let mut roads = gemm.roads(units);
-    let make = |road: Road| Dispatch::new(device, precision, step, buffers, Some(road));
-    let chosen = device.tuner.choose(gemm, precision, &roads, |road| make(road)?.seconds(device))?;
+    let chosen = device.tuner.choose(gemm, precision, &roads, |road| make(Some(road))?.seconds(device))?;
     // One that was not tried may be refused.
     roads.sort_by_key(|road| Some(*road) != chosen);
     let mut refused = Error::Kernel { kernel: step.kernel.name().to_owned(), reason: "there is none".to_owned() };
     for road in roads {
-        match make(road) {
+        match make(Some(road)) {
             Err(error @ Error::Kernel { .. }) => refused = error,
             made => return made,
         }
     }
     Err(refused)
-}
-
-impl Dispatch {
-    fn new(
-        device: &Device,
-        precision: Precision,
-        step: &Step,
-        buffers: &[wgpu::Buffer],
-        road: Option<Road>,
-    ) -> Result<Self, Error> {
-        let fixed = step.kernel.inputs();
-        let finish = step.finish.to_wgsl(|number| {
-            let place = step.operands.get(number).map_or_else(String::new, |operand| operand.places.to_wgsl("i"));
-            format!("f32(in{}[{place}])", fixed + number)
-        });
-        let source = step.kernel.source(road, precision, step.operands.len(), &finish);
-        let pipeline = device.pipeline(step.kernel.name(), &source)?;
-        let (rows, groups) = step.kernel.sizes(step.count, road);
-        let numbers = [step.count as u32, rows as u32, groups as u32, 0];
-        let sizes = device.buffer(16, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)?;
-        device.queue.write_buffer(&sizes, 0, bytemuck::cast_slice(&numbers));
-        let read = step.reads().map(|storage| &buffers[storage]);
-        let all = std::iter::once(&sizes).chain(read).chain([&buffers[step.output]]);
-        let entries: Vec<_> = (0..)
-            .zip(all)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
-            .collect();
-        let scope = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(step.kernel.name()),
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::Kernel { kernel: step.kernel.name().to_owned(), reason: error.to_string() });
-        }
-        let groups = groups as u32;
-        Ok(Self { pipeline, group, groups: [groups.min(GROUPS_ACROSS), groups.div_ceil(GROUPS_ACROSS)] })
-    }
-
-    /// How long the device takes for it, in the best of a few tries.
-    fn seconds(&self, device: &Device) -> Result<f64, Error> {
-        const TRIES: usize = 3;
-        const RUNS: usize = 4;
-        let mut best = f64::INFINITY;
-        for _ in 0..TRIES {
-            let mut commands = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            for _ in 0..RUNS {
-                let mut pass = commands.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                pass.set_pipeline(&self.pipeline);
-                pass.set_bind_group(0, &self.group, &[]);
-                pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
-            }
-            let begin = std::time::Instant::now();
-            let submission = device.queue.submit([commands.finish()]);
-            device.wait(submission)?;
-            best = best.min(begin.elapsed().as_secs_f64() / RUNS as f64);
-        }
-        Ok(best)
-    }
 }

@@ -1,10 +1,10 @@
 //! [`SparseMatrix`]: a matrix of which only entries are stored, multiplied on a device.
 
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
-use crate::device::Device;
+use crate::device::{Device, map};
+use crate::dispatch::{Dispatch, Size};
 use crate::error::Error;
-use crate::kernel::GROUPS_ACROSS;
 use crate::precision::Precision;
 
 /// A matrix in compressed sparse rows (CSR) on a device, copied there once and multiplied as often as wanted, from any thread.
@@ -121,11 +121,7 @@ impl SparseMatrix {
         self.encode(&mut commands, &dense, &out, columns)?;
         commands.copy_buffer_to_buffer(&out, 0, &staging, 0, (count * size_of::<f32>()) as u64);
         let submission = device.queue.submit([commands.finish()]);
-        let (sender, mapped) = mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // Nobody wants to know when waiting has failed.
-            let _ = sender.send(result);
-        });
+        let mapped = map(&staging, wgpu::MapMode::Read);
         device.wait(submission)?;
         let lost = |reason: String| Error::Lost { reason };
         mapped.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
@@ -141,30 +137,11 @@ impl SparseMatrix {
         out: &wgpu::Buffer,
         columns: usize,
     ) -> Result<(), Error> {
-        let Self { device, rows, .. } = self;
         let (name, source, groups) = self.kernel(columns);
-        let pipeline = device.pipeline(name, &source)?;
-        let (count, groups) = ((rows * columns) as u32, groups as u32);
-        let size = device.buffer(16, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)?;
-        device.queue.write_buffer(&size, 0, bytemuck::cast_slice(&[count, *rows as u32, groups, 0]));
-        let buffers = [&size, &self.offsets, &self.columns, &self.values, dense, out];
-        let entries: Vec<_> = (0..)
-            .zip(buffers)
-            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
-            .collect();
-        let scope = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(name),
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(Error::Kernel { kernel: name.to_owned(), reason: error.to_string() });
-        }
-        let mut pass = commands.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        pass.set_pipeline(&pipeline);
-        pass.set_bind_group(0, &group, &[]);
-        pass.dispatch_workgroups(groups.min(GROUPS_ACROSS), groups.div_ceil(GROUPS_ACROSS), 1);
+        let size = Size { count: self.rows * columns, rows: self.rows, groups };
+        let buffers = [&self.offsets, &self.columns, &self.values, dense, out];
+        let dispatch = Dispatch::new(&self.device, name, &source, size, buffers.into_iter())?;
+        dispatch.encode(&mut commands.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
         Ok(())
     }
 

@@ -13,6 +13,10 @@ pub(crate) struct LayerNorm {
 impl LayerNorm {
     pub(super) fn declare(&self, shader: Shader) -> Shader {
         let epsilon = format!("const EPSILON: f32 = f32({:?});\n", self.epsilon);
-        shader.constant("LENGTH", self.length).push(&epsilon).push(include_str!("layer_norm.wgsl"))
+        shader
+            .constant("LENGTH", self.length)
+            .push(&epsilon)
+            .push(include_str!("row.wgsl"))
+            .push(include_str!("layer_norm.wgsl"))
     }
 }

@@ -10,6 +10,6 @@ pub(crate) struct Softmax {
 
 impl Softmax {
     pub(super) fn declare(&self, shader: Shader) -> Shader {
-        shader.constant("LENGTH", self.length).push(include_str!("softmax.wgsl"))
+        shader.constant("LENGTH", self.length).push(include_str!("row.wgsl")).push(include_str!("softmax.wgsl"))
     }
 }

@@ -1,7 +1,7 @@
 //! [`fold`]: what a graph computes of shapes and constants is known when it is planned.
 
 use super::planner::{Planner, Value, size};
-use super::tensor::counted;
+use super::tensor::{self, counted};
 use crate::error::Error;
 use crate::graph::{Constant, Node, Values};
 use crate::kernel::{Places, dense_strides};
@@ -124,13 +124,8 @@ fn picked(constant: &Constant, shape: Vec<usize>, places: &Places) -> Constant {
 
 /// A constant, repeated to a shape.
 fn spread(constant: &Constant, shape: &[usize]) -> Constant {
-    let missing = shape.len() - constant.shape.len();
-    let strides = dense_strides(&constant.shape);
-    let strides = (0..shape.len()).map(|axis| match axis.checked_sub(missing) {
-        Some(axis) if constant.shape[axis] > 1 => strides[axis],
-        _ => 0,
-    });
-    let places = Places { dims: shape.to_vec(), strides: strides.collect(), offset: 0 };
+    let strides = tensor::spread(&constant.shape, &dense_strides(&constant.shape), shape);
+    let places = Places { dims: shape.to_vec(), strides, offset: 0 };
     picked(constant, shape.to_vec(), &places)
 }
 

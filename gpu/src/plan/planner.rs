@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::fold::broadcast;
 use super::fuse::fuse;
-use super::tensor::{CHANNELS_LAST, Tensor, counted, saturated};
+use super::tensor::{CHANNELS_LAST, Tensor, counted, saturated, spread};
 use super::{Operand, Plan, Source, Step, Storage, Stored, Weights, fold, lower};
 use crate::error::Error;
 use crate::graph::{Constant, Graph, Node};
@@ -81,8 +81,8 @@ pub(crate) fn plan(graph: &Graph, shapes: &[Vec<usize>], wanted: &[String]) -> R
         }
     }
     if let Some(stored) = planner.storages.iter().find(|stored| stored.len > MOST_NUMBERS) {
-        let bytes = (stored.len as u64).saturating_mul(size_of::<f32>() as u64);
-        return Err(Error::TooLarge { bytes, limit: MOST_NUMBERS as u64 });
+        let bytes = |numbers: usize| (numbers as u64).saturating_mul(size_of::<f32>() as u64);
+        return Err(Error::TooLarge { bytes: bytes(stored.len), limit: bytes(MOST_NUMBERS) });
     }
     let mut outputs = Vec::new();
     for name in wanted {
@@ -318,15 +318,10 @@ impl Planner<'_> {
             return Ok(Term::Number(number));
         }
         let tensor = self.tensor(name, value);
-        let missing = shape.len() - tensor.shape.len();
-        let strides = tensor.strides();
-        let stride = |axis: usize| match axis.checked_sub(missing) {
-            Some(axis) if tensor.shape[axis] > 1 => strides[axis],
-            _ => 0,
-        };
+        let strides = spread(&tensor.shape, &tensor.strides(), shape);
         let places = Places {
             dims: order.iter().map(|&axis| shape[axis]).collect(),
-            strides: order.iter().map(|&axis| stride(axis)).collect(),
+            strides: order.iter().map(|&axis| strides[axis]).collect(),
             offset: 0,
         };
         operands.push(Operand { storage: tensor.storage, places });

@@ -28,6 +28,16 @@ pub(crate) fn saturated(shape: &[usize]) -> usize {
     shape.iter().fold(1, |len: usize, &dim| len.saturating_mul(dim))
 }
 
+/// How far apart the numbers of each axis are when a tensor is repeated to a shape that it fits: not at all where it is repeated.
+pub(crate) fn spread(own: &[usize], strides: &[isize], shape: &[usize]) -> Vec<isize> {
+    let missing = shape.len() - own.len();
+    let stride = |axis: usize| match axis.checked_sub(missing) {
+        Some(axis) if own[axis] > 1 => strides[axis],
+        _ => 0,
+    };
+    (0..shape.len()).map(stride).collect()
+}
+
 /// The channels last, as convolutions want them.
 pub(crate) const CHANNELS_LAST: [usize; 4] = [0, 2, 3, 1];
 

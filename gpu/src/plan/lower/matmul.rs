@@ -26,18 +26,19 @@ pub(super) fn gemm(planner: &mut Planner, node: &Node) -> Lowered {
         Value::Constant(b) => with_weights(planner, node, &a, &b, node.int("transB", 0) != 0)?,
         Value::Tensor(b) => of_tensors(planner, node, &a, &turned(b, "transB"))?,
     };
-    let Some(c) = planner.optional(node, 2) else {
-        return Ok(vec![Value::Tensor(scaled(planner, node, &product, alpha)?)]);
-    };
     let (shape, order) = (product.shape.clone(), product.order.clone());
     let (mut e, mut operands) = (Expression(Vec::new()), Vec::new());
+    let mut parts = vec![("", Value::Tensor(product), alpha)];
+    parts.extend(planner.optional(node, 2).map(|c| (node.input(2).unwrap_or_default(), c, beta)));
     let mut inputs = Vec::new();
-    for (name, value, factor) in [("", Value::Tensor(product), alpha), (node.input(2).unwrap_or_default(), c, beta)] {
+    for (name, value, factor) in parts {
         let term = planner.term(node, name, &value, (&shape, &order), &mut operands)?;
         let number = e.push(term);
         inputs.push(times(&mut e, number, factor));
     }
-    e.push(Term::Binary(Binary::Add, inputs[0], inputs[1]));
+    if let [product, c] = inputs[..] {
+        e.push(Term::Binary(Binary::Add, product, c));
+    }
     Ok(vec![Value::Tensor(planner.emit_finished(Kernel::Pointwise, Vec::new(), shape, order, e, operands))])
 }
 
@@ -47,18 +48,6 @@ fn times(e: &mut Expression, number: usize, factor: f32) -> usize {
     }
     let factor = e.push(Term::Number(factor));
     e.push(Term::Binary(Binary::Mul, number, factor))
-}
-
-fn scaled(planner: &mut Planner, node: &Node, tensor: &Tensor, factor: f32) -> Result<Tensor, Error> {
-    if factor == 1.0 {
-        return Ok(tensor.clone());
-    }
-    let (shape, order) = (tensor.shape.clone(), tensor.order.clone());
-    let (mut e, mut operands) = (Expression(Vec::new()), Vec::new());
-    let term = planner.term(node, "", &Value::Tensor(tensor.clone()), (&shape, &order), &mut operands)?;
-    let number = e.push(term);
-    times(&mut e, number, factor);
-    Ok(planner.emit_finished(Kernel::Pointwise, Vec::new(), shape, order, e, operands))
 }
 
 /// As numpy's, for at least two axes each; a vector in the place of a matrix is a matrix of one row or column.

@@ -7,7 +7,7 @@ use crate::graph::{Constant, Node};
 use crate::kernel::{Copy, Places, dense_strides};
 use crate::plan::fold::broadcast;
 use crate::plan::planner::{Planner, Value, size};
-use crate::plan::tensor::{Tensor, counted, saturated};
+use crate::plan::tensor::{Tensor, counted, saturated, spread};
 
 pub(super) fn part(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
@@ -20,13 +20,8 @@ pub(super) fn part(planner: &mut Planner, node: &Node) -> Lowered {
             let shape = shape.and_then(|shape| broadcast(&x.shape, &shape));
             let shape = shape.filter(|shape| size(shape).is_some());
             let shape = shape.ok_or_else(|| node.unsupported("its new shape does not fit"))?;
-            let missing = shape.len() - x.shape.len();
-            let strides = x.strides();
-            let strides = (0..shape.len()).map(|axis| match axis.checked_sub(missing) {
-                Some(axis) if x.shape[axis] > 1 => strides[axis],
-                _ => 0,
-            });
-            let from = Places { dims: shape.clone(), strides: strides.collect(), offset: 0 };
+            let strides = spread(&x.shape, &x.strides(), &shape);
+            let from = Places { dims: shape.clone(), strides, offset: 0 };
             Ok(vec![Value::Tensor(taken(planner, &x, shape, from))])
         }
         _ => {
