@@ -1,11 +1,17 @@
 //! [`Device`]: an opened adapter.
 
+mod adapter;
+mod dispatch;
+mod tuner;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 
-use crate::adapter::{self, Adapter};
+pub use adapter::{Adapter, adapters, may_have_gpu};
+pub(crate) use dispatch::{Dispatch, Size};
+use tuner::Tuner;
+
 use crate::error::Error;
-use crate::tuner::Tuner;
 
 /// An opened adapter and its queue. All models of a process share one ([`Device::shared`]).
 #[derive(Debug)]

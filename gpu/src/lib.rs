@@ -24,27 +24,18 @@
 //! - [`SparseMatrix`]: products of a sparse matrix and a dense one.
 //! - Numbers are 32-bit floats on the way in and out; on the device they may have 16 bits ([`Precision`]).
 
-mod adapter;
-mod batcher;
 mod device;
-mod dispatch;
 mod error;
 mod graph;
 mod kernel;
-mod measure;
-mod model;
 mod plan;
 mod precision;
-mod program;
+mod runtime;
 mod sparse;
-mod tuner;
 
-pub use adapter::{Adapter, adapters, may_have_gpu};
-pub use batcher::{Batcher, Done, Items};
-pub use device::Device;
+pub use device::{Adapter, Device, adapters, may_have_gpu};
 pub use error::Error;
 pub use graph::Graph;
-pub use measure::Work;
-pub use model::{Input, Model, Run, Tensor};
 pub use precision::Precision;
+pub use runtime::{Batcher, Done, Input, Items, Model, Run, Tensor, Work};
 pub use sparse::SparseMatrix;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::device::{Device, map};
-use crate::dispatch::{Dispatch, Size};
+use crate::device::{Dispatch, Size};
 use crate::error::Error;
 use crate::precision::Precision;
 
@@ -45,18 +45,12 @@ const THREADS: usize = 64;
 const MOST_NUMBERS: usize = 1 << 31;
 
 /// Behind `LANES`, for one column.
-const VECTOR: &str = concat!(
-    include_str!("kernel/shader.wgsl"),
-    include_str!("kernel/sparse.wgsl"),
-    include_str!("kernel/sparse_vector.wgsl")
-);
+const VECTOR: &str =
+    concat!(include_str!("kernel/shader.wgsl"), include_str!("sparse/matrix.wgsl"), include_str!("sparse/vector.wgsl"));
 
 /// For more columns.
-const DENSE: &str = concat!(
-    include_str!("kernel/shader.wgsl"),
-    include_str!("kernel/sparse.wgsl"),
-    include_str!("kernel/sparse_dense.wgsl")
-);
+const DENSE: &str =
+    concat!(include_str!("kernel/shader.wgsl"), include_str!("sparse/matrix.wgsl"), include_str!("sparse/dense.wgsl"));
 
 impl SparseMatrix {
     /// Copies a matrix of shape `[row_offsets.len() - 1, width]` to a device. Rows, columns and entries are counted from 0.

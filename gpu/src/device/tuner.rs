@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use crate::adapter::Adapter;
+use super::adapter::Adapter;
 use crate::error::Error;
 use crate::kernel::{Gemm, Road};
 use crate::precision::Precision;

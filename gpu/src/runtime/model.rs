@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::program::{Memory, Program, encode};
 use crate::device::{Device, Mapped, fill, map};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::plan::{arena, plan};
 use crate::precision::Precision;
-use crate::program::{Memory, Program, encode};
 
 /// A graph whose weights are on a device. Passes are started from any thread and run one after the other.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use super::model::Model;
 use crate::device::Device;
 use crate::error::Error;
 use crate::kernel::Kernel;
-use crate::model::Model;
 use crate::plan::{Plan, Source, Step, plan};
 
 /// What one pass does.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::device::Device;
-use crate::dispatch::{Dispatch, Size};
+use crate::device::{Dispatch, Size};
 use crate::error::Error;
 use crate::kernel::{Kernel, Road};
 use crate::plan::{Plan, Source, Step, arena};

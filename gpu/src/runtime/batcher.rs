@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use super::model::{Input, Model, Run, Tensor};
 use crate::error::Error;
-use crate::model::{Input, Model, Run, Tensor};
 
 /// Called with the results of a job, on the batcher's thread.
 pub type Done = Box<dyn FnOnce(Result<Vec<Tensor>, Error>) + Send>;
