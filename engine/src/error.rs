@@ -69,8 +69,11 @@ pub enum Error {
     },
 
     /// `DROP MODEL` names the one that is compiled in.
-    #[error("model '{}' is compiled in and stays", crate::model::bundled::NAME)]
-    BundledModel,
+    #[error("model '{name}' is compiled in and stays")]
+    BundledModel {
+        /// The name of the model.
+        name: &'static str,
+    },
 
     /// The backend failed while it ran a model.
     #[error("backend {backend} failed on model '{model}': {reason}")]

@@ -1,15 +1,15 @@
 //! [`Model`]: what a model is, from its files to the backend that runs it.
 
-pub(crate) mod bundled;
+pub(crate) mod builtin;
 mod create;
-mod description;
+mod describe;
 mod folder;
-mod graph;
 mod options;
 mod preprocess;
 mod registry;
+pub(crate) mod statements;
+mod system_table;
 mod vision;
-mod wire;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,18 +19,16 @@ use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, Float32Type};
 use sha2::{Digest, Sha256};
 
-use crate::backend::{
-    Backend, BackendOptions, Bytes, Decided, GraphFile, Input, IsWanted, Output, Queue, SessionBackend, Tensor,
-};
+use crate::backend::{Backend, BackendOptions, Bytes, Decided, GraphFile, Input, IsWanted, Output, Queue, Tensor};
 use crate::error::Error;
-use crate::workers::Workers;
+use crate::onnx::Graph;
+use crate::options::SessionBackend;
+use crate::runtime::Workers;
 
-#[cfg(any(test, feature = "gpu"))]
-pub(crate) use graph::Element;
-pub(crate) use graph::{Dim, Graph, TensorInfo, omits_kernel_shape};
 pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;
+pub(crate) use system_table::{SYSTEM, SystemSchema};
 pub(crate) use vision::{Embedding, Vision};
 
 /// Numbers in a tensor that are no mistake of a file: a gigabyte.

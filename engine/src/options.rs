@@ -1,5 +1,7 @@
 //! [`OcelliOptions`]: every knob that `SET ocelli.… = …` turns.
 
+mod backend_preferences;
+
 use std::any::Any;
 use std::fmt;
 
@@ -8,8 +10,11 @@ use datafusion::common::config_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 
-use crate::backend::{BackendChoice, DeviceChoice, PrecisionChoice, SessionBackend};
-use crate::model::bundled;
+pub(crate) use backend_preferences::SessionBackend;
+pub use backend_preferences::{BackendChoice, DeviceChoice, PrecisionChoice};
+
+/// The built-in model, which is the default of `ocelli.model`.
+pub(crate) const DEFAULT_MODEL: &str = "resnet20-cifar10";
 
 /// Options of a session, read when a query is planned.
 ///
@@ -57,7 +62,7 @@ impl Default for OcelliOptions {
             lift_infer: true,
             max_error_ratio: 1.0,
             max_image_pixels: 64_000_000,
-            model: bundled::NAME.to_owned(),
+            model: DEFAULT_MODEL.to_owned(),
             on_error: OnError::Raise,
             precision: PrecisionChoice::default(),
             prune_infer: true,

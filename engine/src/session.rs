@@ -1,5 +1,12 @@
 //! [`Ocelli`]: a session, and the only place that puts one together.
 
+mod optimizer_rules;
+mod progress;
+mod query_planner;
+#[cfg(test)]
+pub(crate) mod rule_test;
+mod statement;
+
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -13,17 +20,16 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::dialect::dialect_from_str;
 
-use crate::engine::Engine;
-use crate::files::Files;
-use crate::functions;
-use crate::location::Stores;
-use crate::model::{Model, ModelOptions};
-use crate::operators::OcelliPlanner;
+use crate::infer::{Engine, functions};
+use crate::model::statements::ModelSession;
+use crate::model::{ModelOptions, SYSTEM, SystemSchema};
 use crate::options::OcelliOptions;
-use crate::progress::{OnProgress, Progress};
-use crate::rules;
-use crate::sql::Statement;
-use crate::system::{SYSTEM, SystemSchema};
+use crate::storage::Files;
+
+use progress::OnProgress;
+pub use progress::Progress;
+use query_planner::OcelliPlanner;
+pub use statement::Statement;
 
 /// A session: SQL and DataFrames over files of images.
 ///
@@ -83,19 +89,12 @@ impl Ocelli {
     /// # Errors
     /// [`Error::CreateModel`](crate::Error::CreateModel) when a file is missing or cannot be used; nothing is registered then.
     pub async fn register_model(&self, name: &str, location: &str) -> Result<()> {
-        let model = self.create_model(name, location, ModelOptions::default()).await?;
+        let model = self.models().create(name, location, ModelOptions::default()).await?;
         Ok(self.engine.models.register(model)?)
     }
 
-    /// A model with this session's backend, from its object stores, that has no name here yet.
-    pub(crate) async fn create_model(&self, name: &str, location: &str, options: ModelOptions) -> Result<Model> {
-        let session = OcelliOptions::of(self.context.state().config_options()).session_backend();
-        let (stores, workers) = (Stores::new(self.context.runtime_env()), Arc::clone(&self.engine.workers));
-        Ok(Model::create(name, location, options, session, stores, workers).await?)
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+    pub(crate) fn models(&self) -> ModelSession<'_> {
+        ModelSession { context: &self.context, models: &self.engine.models, workers: &self.engine.workers }
     }
 
     /// The DataFusion session behind it, for everything else: registering tables, object stores and functions, DataFrames.
@@ -209,6 +208,6 @@ fn extend_with(
     }
     let model = OcelliOptions::of(config.options()).model;
     builder.scalar_functions().get_or_insert_default().extend(functions::of(&engine, &model));
-    rules::add_to(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&engine.models));
+    optimizer_rules::add_to(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&engine.models));
     builder.with_query_planner(Arc::new(OcelliPlanner { engine, on_progress }))
 }

@@ -1,113 +1,25 @@
-//! What SQL has beside DataFusion's statements, and what we do to those before they are planned. One statement a file.
+//! Parsing and rewriting of SQL before it is planned: tokens of our statements, named arguments.
 
-mod create_model;
-mod describe_model;
-mod drop_model;
 mod named_arguments;
-mod semiring;
-mod show_models;
-mod table_functions;
 mod tokens;
 
-use std::fmt;
 use std::ops::ControlFlow;
 
-use datafusion::error::Result;
-use datafusion::prelude::DataFrame;
-use datafusion::sql::parser::{CopyToSource, DFParser};
+use datafusion::sql::parser::CopyToSource;
 use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::session::Ocelli;
-
-use create_model::CreateModel;
-use describe_model::DescribeModel;
-use drop_model::DropModel;
-pub use semiring::Semiring;
-use show_models::ShowModels;
-pub use table_functions::{FUNCTIONS as TABLE_FUNCTIONS, TableFunction};
-use tokens::Tokens;
-
-/// One SQL statement, parsed and not yet planned. It is shown as text that means the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement(Kind);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    CreateModel(CreateModel),
-    DropModel(DropModel),
-    ShowModels(ShowModels),
-    DescribeModel(DescribeModel),
-    /// Everything else.
-    DataFusion(Box<datafusion::sql::parser::Statement>),
-}
-
-impl Statement {
-    /// All statements of a text.
-    ///
-    /// # Errors
-    /// The first syntax error.
-    pub(crate) fn parse_all(parser: &mut DFParser) -> Result<Vec<Self>> {
-        let mut statements = Vec::new();
-        loop {
-            let mut is_separated = statements.is_empty();
-            while parser.parser.consume_token(&Token::SemiColon) {
-                is_separated = true;
-            }
-            let next = parser.parser.peek_token();
-            if next.token == Token::EOF {
-                return Ok(statements);
-            }
-            if !is_separated {
-                return Ok(parser.parser.expected("end of statement", next)?);
-            }
-            statements.push(Self::parse(parser)?);
-        }
-    }
-
-    fn parse(parser: &mut DFParser) -> Result<Self> {
-        let mut tokens = Tokens::new(&mut parser.parser);
-        let kind = if let Some(statement) = CreateModel::parse(&mut tokens)? {
-            Kind::CreateModel(statement)
-        } else if let Some(statement) = DropModel::parse(&mut tokens)? {
-            Kind::DropModel(statement)
-        } else if let Some(statement) = ShowModels::parse(&mut tokens) {
-            Kind::ShowModels(statement)
-        } else if let Some(statement) = DescribeModel::parse(&mut tokens)? {
-            Kind::DescribeModel(statement)
-        } else {
-            let mut statement = parser.parse_statement()?;
-            named_arguments::fill_gaps(&mut statement);
-            table_functions::expand(&mut statement)?;
-            Kind::DataFusion(Box::new(statement))
-        };
-        Ok(Self(kind))
-    }
-
-    /// Does what it says, or plans it when it is a query.
-    pub(crate) async fn run(self, ocelli: &Ocelli) -> Result<DataFrame> {
-        match self.0 {
-            Kind::CreateModel(statement) => statement.run(ocelli).await,
-            Kind::DropModel(statement) => statement.run(ocelli),
-            Kind::ShowModels(statement) => statement.run(ocelli).await,
-            Kind::DescribeModel(statement) => statement.run(ocelli),
-            Kind::DataFusion(statement) => {
-                let plan = ocelli.context().state().statement_to_plan(*statement).await?;
-                ocelli.context().execute_logical_plan(plan).await
-            }
-        }
-    }
-}
+pub(crate) use named_arguments::fill_gaps;
+pub(crate) use tokens::{Name, Tokens, quoted};
 
 /// The SQL in a statement of DataFusion, to be visited.
-enum Sql<'a> {
+pub(crate) enum Sql<'a> {
     Statement(&'a mut ast::Statement),
     Query(&'a mut ast::Query),
 }
 
 impl<'a> Sql<'a> {
-    fn of(statement: &'a mut datafusion::sql::parser::Statement) -> Option<Self> {
+    pub(crate) fn of(statement: &'a mut datafusion::sql::parser::Statement) -> Option<Self> {
         use datafusion::sql::parser::Statement;
         match statement {
             Statement::Statement(statement) => Some(Self::Statement(statement)),
@@ -130,114 +42,5 @@ impl VisitMut for Sql<'_> {
     }
 }
 
-impl fmt::Display for Statement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::CreateModel(statement) => statement.fmt(f),
-            Kind::DropModel(statement) => statement.fmt(f),
-            Kind::ShowModels(statement) => statement.fmt(f),
-            Kind::DescribeModel(statement) => statement.fmt(f),
-            Kind::DataFusion(statement) => statement.fmt(f),
-        }
-    }
-}
-
 /// What a parser of one statement gives.
-type Parsed<T> = std::result::Result<T, ParserError>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use datafusion::sql::parser::DFParserBuilder;
-
-    fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
-        let mut parser = DFParserBuilder::new(text).build().unwrap();
-        let statements = Statement::parse_all(&mut parser).map_err(|error| crate::explain(&error))?;
-        Ok(statements.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn what_is_shown_parses_back() {
-        for text in [
-            "CREATE MODEL pets STORED AS ONNX LOCATION 'models/pets/'",
-            "CREATE OR REPLACE MODEL pets STORED AS ONNX LOCATION 'a''b'",
-            "CREATE MODEL IF NOT EXISTS \"two words\" STORED AS ONNX LOCATION 's3://b/m' OPTIONS ('mean' '1,2,3', 'size' '8')",
-            "DROP MODEL pets",
-            "DROP MODEL IF EXISTS \"a\"\"b\"",
-            "SHOW MODELS",
-            "DESCRIBE MODEL pets",
-            "SELECT 1",
-        ] {
-            assert_eq!(parse(text), Ok(vec![text.to_owned()]));
-        }
-    }
-
-    #[test]
-    fn texts_have_many_statements_comments_and_cases() {
-        let text =
-            "-- first\ncreate Model m stored As onnx location 'x' /* and */ options (Device auto, 'Backend' \"rten\");;
-            show models; DESC model M; SELECT 1; drop model if exists m;";
-        assert_eq!(
-            parse(text).unwrap(),
-            [
-                "CREATE MODEL m STORED AS ONNX LOCATION 'x' OPTIONS ('Device' 'auto', 'Backend' 'rten')",
-                "SHOW MODELS",
-                "DESCRIBE MODEL M",
-                "SELECT 1",
-                "DROP MODEL IF EXISTS m",
-            ]
-        );
-        assert_eq!(parse(" ; ;").unwrap(), [""; 0]);
-    }
-
-    #[test]
-    fn tables_may_be_called_model() {
-        for text in ["DESCRIBE model", "DROP TABLE model", "SELECT model FROM models"] {
-            assert_eq!(parse(text), Ok(vec![text.to_owned()]));
-        }
-    }
-
-    #[test]
-    fn a_wrong_token_says_what_was_expected() {
-        for (text, problem) in [
-            ("CREATE MODEL", "expected a name for the model, found the end of the text"),
-            ("CREATE MODEL 'm'", "expected a name for the model, found 'm' at line 1, column 14"),
-            ("CREATE MODEL m AS", "expected STORED AS ONNX, found AS at line 1, column 16"),
-            ("CREATE MODEL m STORED ONNX", "expected AS, found ONNX at line 1, column 23"),
-            ("CREATE MODEL m STORED AS PT", "expected ONNX, found PT at line 1, column 26"),
-            ("CREATE MODEL m STORED AS ONNX 'x'", "expected LOCATION, found 'x' at line 1, column 31"),
-            (
-                "CREATE MODEL m STORED AS ONNX LOCATION x",
-                "expected the location in quotes, found x at line 1, column 40",
-            ),
-            (
-                "CREATE OR REPLACE MODEL IF NOT EXISTS m",
-                "expected a name for the model (OR REPLACE and IF NOT EXISTS exclude each other), found IF at line 1, column 25",
-            ),
-            ("CREATE MODEL IF m", "expected NOT EXISTS, found m at line 1, column 17"),
-            (
-                "CREATE MODEL m STORED AS ONNX LOCATION 'x' OPTIONS 'a'",
-                "expected ( and pairs of an option and its value, found 'a' at line 1, column 52",
-            ),
-            (
-                "CREATE MODEL m STORED AS ONNX LOCATION 'x' OPTIONS ('a')",
-                "expected a value for option 'a', found ) at line 1, column 56",
-            ),
-            (
-                "CREATE MODEL m STORED AS ONNX LOCATION 'x' OPTIONS ('a' 'b' 'c' 'd')",
-                "expected , or ), found 'c' at line 1, column 61",
-            ),
-            (
-                "CREATE MODEL m STORED AS ONNX LOCATION 'x' WITH",
-                "expected OPTIONS or the end of the statement, found WITH at line 1, column 44",
-            ),
-            ("DROP MODEL", "expected a name for the model, found the end of the text"),
-            ("DROP MODEL IF m", "expected EXISTS, found m at line 1, column 15"),
-            ("DROP MODEL m n", "expected end of statement, found n at line 1, column 14"),
-            ("DESCRIBE MODEL m n", "expected end of statement, found n at line 1, column 18"),
-            ("SHOW MODELS m", "expected end of statement, found m at line 1, column 13"),
-        ] {
-            assert_eq!(parse(text), Err(format!("SQL syntax: {problem}")), "{text}");
-        }
-    }
-}
+pub(crate) type Parsed<T> = Result<T, ParserError>;

@@ -9,7 +9,7 @@ use std::fs;
 
 use datafusion::logical_expr::Documentation;
 use libtest_mimic::Trial;
-use ocelli::functions::TABLE_FUNCTIONS;
+use ocelli::TABLE_FUNCTIONS;
 use ocelli::{Ocelli, explain};
 
 use crate::trial;

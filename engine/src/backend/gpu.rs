@@ -7,10 +7,10 @@ use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Float32Type};
 use ocelli_gpu::{Adapter, Batcher, Device, Error, Items, Model, Precision, adapters, may_have_gpu};
 
-use super::kind::GpuTarget;
-use super::{Backend, Done, GraphFile, Input, IsWanted, Output, Queue, Tensor};
-use crate::model::{Element, Graph, TensorInfo};
-use crate::workers::Workers;
+use super::api::{Backend, Done, GraphFile, Input, IsWanted, Output, Queue, Tensor};
+use super::selection::GpuTarget;
+use crate::onnx::{Element, Graph, TensorInfo};
+use crate::runtime::Workers;
 
 /// A graph on a GPU, and again on another one when that is lost.
 pub(crate) struct Gpu {

@@ -1,7 +1,5 @@
 //! [`Ort`]: ONNX Runtime, from the library that this machine has.
 
-#[cfg(not(feature = "dynamic-ort"))]
-mod bundled;
 #[cfg(feature = "dynamic-ort")]
 mod dynamic;
 mod library;
@@ -22,9 +20,9 @@ use ort::AsPointer;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType, TensorRef, ValueType};
 
-use super::{Backend, Bytes, GraphFile, Input, Output, Tensor};
-use crate::model::Graph;
-use crate::workers::Workers;
+use super::api::{Backend, Bytes, GraphFile, Input, Output, Tensor};
+use crate::onnx::Graph;
+use crate::runtime::Workers;
 
 pub(crate) use library::library;
 

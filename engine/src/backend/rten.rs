@@ -9,9 +9,9 @@ use rten::{Model, ModelOptions, RunOptions, Value, ValueOrView};
 use rten_onnx::onnx::{AttributeProto, AttributeType, ModelProto, TensorProto};
 use rten_tensor::{Layout, Tensor as RtenTensor, TensorView};
 
-use super::{Backend, Bytes, GraphFile, Input, Output, Tensor};
-use crate::model::{Graph, omits_kernel_shape};
-use crate::workers::Workers;
+use super::api::{Backend, Bytes, GraphFile, Input, Output, Tensor};
+use crate::onnx::{Graph, omits_kernel_shape};
+use crate::runtime::Workers;
 
 /// An ONNX graph, loaded by rten.
 pub(crate) struct Rten {

@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::folder::{CONFIG, ModelFolder};
-use super::graph::TensorInfo;
 use super::vision::{Embedding, Vision, looks_at_pictures, preprocess};
-use super::{Graph, Loaded, Model, ModelOptions, digest, extra, weights_hash};
-use crate::backend::{Decided, GraphFile, Kind, Output, SessionBackend};
+use super::{Loaded, Model, ModelOptions, digest, extra, weights_hash};
+use crate::backend::{Decided, GraphFile, Kind, Output};
 use crate::error::Error;
-use crate::location::Stores;
-use crate::workers::Workers;
+use crate::onnx::Graph;
+use crate::onnx::TensorInfo;
+use crate::options::SessionBackend;
+use crate::runtime::Workers;
+use crate::storage::Stores;
 
 impl Model {
     /// Reads, loads and tries the model at a location.

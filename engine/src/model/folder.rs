@@ -6,10 +6,10 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 
-use super::graph::Graph;
 use super::preprocess::{PretrainedCfg, Recipe, hugging_face, timm};
 use crate::backend::{Bytes, GraphFile};
-use crate::location::{Stores, reason};
+use crate::onnx::Graph;
+use crate::storage::{Stores, reason};
 
 /// What was read.
 pub(crate) struct ModelFolder {

@@ -3,7 +3,8 @@
 use ocelli_udf::image::Filter;
 
 use super::preprocess::{Channels, Crop, Layout, Recipe, Resize, Rounding};
-use crate::backend::{BackendChoice, BackendOptions, DeviceChoice, PrecisionChoice};
+use crate::backend::BackendOptions;
+use crate::options::{BackendChoice, DeviceChoice, PrecisionChoice};
 
 /// Each wins over what the files say.
 #[derive(Debug, Clone, Default, PartialEq)]

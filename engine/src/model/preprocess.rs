@@ -2,13 +2,14 @@
 
 mod geometry;
 pub(super) mod hugging_face;
+mod normalize;
 pub(super) mod timm;
 
 use std::fmt;
 
 use ocelli_udf::image::{Filter, Rgb, resize_region};
 
-use crate::kernels::normalize;
+use normalize::normalize;
 
 pub(super) use timm::PretrainedCfg;
 

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Model, bundled};
+use super::{Model, builtin};
 use crate::error::Error;
+use crate::options::DEFAULT_MODEL;
 
 /// Models by name.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(crate) struct Models {
 impl Models {
     /// The bundled model alone.
     pub(crate) fn bundled() -> Result<Self, Error> {
-        Ok(Self { all: RwLock::new(vec![Arc::new(bundled::model()?)]) })
+        Ok(Self { all: RwLock::new(vec![Arc::new(builtin::model()?)]) })
     }
 
     /// Adds a model, or puts it in the place of the one that has its name. Queries that run keep that.
@@ -22,8 +23,8 @@ impl Models {
     /// # Errors
     /// When that is the bundled one.
     pub(crate) fn register(&self, model: Model) -> Result<(), Error> {
-        if model.name().eq_ignore_ascii_case(bundled::NAME) {
-            return Err(Error::BundledModel);
+        if model.name().eq_ignore_ascii_case(DEFAULT_MODEL) {
+            return Err(Error::BundledModel { name: DEFAULT_MODEL });
         }
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| !known.name().eq_ignore_ascii_case(model.name()));
@@ -46,8 +47,8 @@ impl Models {
     /// # Errors
     /// When there is none of that name, or it is the bundled one, without which `ocelli.model` would name nothing.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
-        if name.eq_ignore_ascii_case(bundled::NAME) {
-            return Err(Error::BundledModel);
+        if name.eq_ignore_ascii_case(DEFAULT_MODEL) {
+            return Err(Error::BundledModel { name: DEFAULT_MODEL });
         }
         self.get(name)?;
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,9 @@
 //! [`Vision`]: how a model looks at pictures, and what it says of them.
 
 use super::LARGEST_TENSOR;
-use super::graph::{Dim, Element, Graph, TensorInfo};
 use super::options::ModelOptions;
 use super::preprocess::{Layout, Preprocess, Recipe};
+use crate::onnx::{Dim, Element, Graph, TensorInfo};
 
 /// Everything between a picture and what a user sees of a model.
 #[derive(Debug, Clone)]

@@ -1,29 +1,26 @@
 //! [`fill_gaps`]: `embed(image, normalize => true)` leaves out the arguments before it.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, LazyLock};
 
-use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, Value, visit_expressions_mut,
 };
 
 use super::Sql;
-use crate::functions;
 
 /// Puts the named arguments of our functions in their places, with NULL for those left out between them.
 ///
 /// DataFusion takes named arguments in any order, but none may be missing before the last.
-pub(crate) fn fill_gaps(statement: &mut Statement) {
+/// `parameters` has the names of our functions, and those of their arguments.
+pub(crate) fn fill_gaps(statement: &mut Statement, parameters: &[(String, Vec<String>)]) {
     let Some(mut sql) = Sql::of(statement) else {
         return;
     };
     let _: ControlFlow<()> = visit_expressions_mut(&mut sql, |expr| {
         if let Expr::Function(function) = expr
             && let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice()
-            && let Some((_, parameters)) =
-                parameters().iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value))
+            && let Some((_, parameters)) = parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name.value))
             && let FunctionArguments::List(list) = &mut function.args
             && let Some(placed) = placed(&list.args, parameters)
         {
@@ -31,17 +28,6 @@ pub(crate) fn fill_gaps(statement: &mut Statement) {
         }
         ControlFlow::Continue(())
     });
-}
-
-/// The names of our functions' arguments, where they have names.
-fn parameters() -> &'static [(String, Vec<String>)] {
-    static PARAMETERS: LazyLock<Vec<(String, Vec<String>)>> = LazyLock::new(|| {
-        let named = |function: Arc<ScalarUDF>| {
-            Some((function.name().to_owned(), function.signature().parameter_names.clone()?))
-        };
-        functions::all().into_iter().filter_map(named).collect()
-    });
-    &PARAMETERS
 }
 
 /// The arguments by position; `None` to leave the call, and what is wrong with it, to DataFusion.
@@ -77,8 +63,15 @@ mod tests {
     use super::*;
 
     fn filled(sql: &str) -> String {
+        let parameters = [
+            ("classify", vec!["image", "model", "on_error"]),
+            ("classify_topk", vec!["image", "k", "model", "on_error"]),
+            ("embed", vec!["image", "model", "normalize"]),
+            ("image_resize", vec!["image", "width", "height", "resample"]),
+        ]
+        .map(|(name, arguments)| (name.to_owned(), arguments.into_iter().map(str::to_owned).collect()));
         let mut statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
-        fill_gaps(&mut statement);
+        fill_gaps(&mut statement, &parameters);
         statement.to_string()
     }
 

@@ -8,17 +8,17 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::Parsed;
 
 /// The tokens that are left.
-pub(super) struct Tokens<'a, 'b> {
+pub(crate) struct Tokens<'a, 'b> {
     parser: &'a mut Parser<'b>,
 }
 
 impl<'a, 'b> Tokens<'a, 'b> {
-    pub(super) fn new(parser: &'a mut Parser<'b>) -> Self {
+    pub(crate) fn new(parser: &'a mut Parser<'b>) -> Self {
         Self { parser }
     }
 
     /// Whether the next tokens are these words, in any case and without quotes.
-    pub(super) fn are(&self, words: &[&str]) -> bool {
+    pub(crate) fn are(&self, words: &[&str]) -> bool {
         words.iter().enumerate().all(|(at, expected)| match self.parser.peek_nth_token(at).token {
             Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected),
             _ => false,
@@ -26,7 +26,7 @@ impl<'a, 'b> Tokens<'a, 'b> {
     }
 
     /// Takes these words, if they are next.
-    pub(super) fn take(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn take(&mut self, words: &[&str]) -> bool {
         let are = self.are(words);
         if are {
             words.iter().for_each(|_| drop(self.parser.next_token()));
@@ -35,17 +35,17 @@ impl<'a, 'b> Tokens<'a, 'b> {
     }
 
     /// Takes a word that must be next; `what` says so.
-    pub(super) fn expect(&mut self, word: &str, what: &str) -> Parsed<()> {
+    pub(crate) fn expect(&mut self, word: &str, what: &str) -> Parsed<()> {
         if self.take(&[word]) { Ok(()) } else { self.refuse(what) }
     }
 
     /// Whether the token behind these words is a name.
-    pub(super) fn is_name(&self, words: usize) -> bool {
+    pub(crate) fn is_name(&self, words: usize) -> bool {
         matches!(self.parser.peek_nth_token(words).token, Token::Word(_))
     }
 
     /// A name, in double quotes or without.
-    pub(super) fn name(&mut self, what: &str) -> Parsed<Name> {
+    pub(crate) fn name(&mut self, what: &str) -> Parsed<Name> {
         match self.parser.peek_token().token {
             Token::Word(word) => {
                 self.parser.next_token();
@@ -56,7 +56,7 @@ impl<'a, 'b> Tokens<'a, 'b> {
     }
 
     /// A text in quotes.
-    pub(super) fn text(&mut self, what: &str) -> Parsed<String> {
+    pub(crate) fn text(&mut self, what: &str) -> Parsed<String> {
         match self.parser.peek_token().token {
             Token::SingleQuotedString(text) => {
                 self.parser.next_token();
@@ -67,7 +67,7 @@ impl<'a, 'b> Tokens<'a, 'b> {
     }
 
     /// A word, a text in any quotes, or a number.
-    pub(super) fn value(&mut self, what: &str) -> Parsed<String> {
+    pub(crate) fn value(&mut self, what: &str) -> Parsed<String> {
         let value = match self.parser.peek_token().token {
             Token::Word(word) => word.value,
             Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) | Token::EscapedStringLiteral(text) => {
@@ -81,23 +81,23 @@ impl<'a, 'b> Tokens<'a, 'b> {
     }
 
     /// Takes a sign, if it is next.
-    pub(super) fn take_sign(&mut self, sign: &Token) -> bool {
+    pub(crate) fn take_sign(&mut self, sign: &Token) -> bool {
         self.parser.consume_token(sign)
     }
 
-    pub(super) fn is_end(&self) -> bool {
+    pub(crate) fn is_end(&self) -> bool {
         matches!(self.parser.peek_token().token, Token::EOF | Token::SemiColon)
     }
 
     /// That something else is next than what was expected.
-    pub(super) fn refuse<T>(&self, what: &str) -> Parsed<T> {
+    pub(crate) fn refuse<T>(&self, what: &str) -> Parsed<T> {
         self.parser.expected(what, self.parser.peek_token())
     }
 }
 
 /// The name of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name(pub(super) String);
+pub(crate) struct Name(pub(crate) String);
 
 /// In quotes where it is no plain word.
 impl fmt::Display for Name {
@@ -114,6 +114,6 @@ impl fmt::Display for Name {
 }
 
 /// A text in single quotes.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,0 +1,32 @@
+//! Image inference in a plan: functions, optimizer rules, logical node, physical operator, stream and kernels.
+
+pub(crate) mod call;
+mod compute;
+mod context;
+mod error_budget;
+mod exec;
+mod fetch;
+pub(crate) mod function;
+pub mod functions;
+mod image_rows;
+mod kernels;
+mod metrics;
+mod micro_batch;
+mod node;
+mod output;
+mod output_columns;
+mod planner;
+mod predict;
+mod reservation;
+mod rules;
+mod scalar_eval;
+mod spec;
+mod stream;
+mod udf;
+
+pub(crate) use context::Engine;
+pub(crate) use exec::InferExec;
+pub(crate) use node::InferNode;
+pub(crate) use output::{InferOutput, InferValue};
+pub(crate) use planner::InferPlanner;
+pub(crate) use rules::{DeferInfer, LiftInfer, PruneInfer, ShareInfer, limit_batch_size};

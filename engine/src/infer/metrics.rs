@@ -1,0 +1,68 @@
+//! [`InferMetrics`]: what one partition did, for EXPLAIN ANALYZE and progress.
+
+use std::time::Instant;
+
+use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, Time};
+
+/// Where the time goes.
+#[derive(Debug, Clone)]
+pub(crate) struct ComputeTimes {
+    pub(crate) decode: Time,
+    pub(crate) model: Time,
+    /// From a device's queue to its results.
+    pub(crate) queue: Time,
+}
+
+/// `images_in = images_run + images_reused + images_failed`.
+#[derive(Debug, Clone)]
+pub(super) struct InferMetrics {
+    pub(super) baseline: BaselineMetrics,
+    /// Rows with an image that somebody asks about.
+    pub(super) images_in: Count,
+    /// Images that went through the model.
+    pub(super) images_run: Count,
+    /// Rows that got the answer to an image with the same bytes.
+    pub(super) images_reused: Count,
+    /// Rows with a bad image.
+    pub(super) images_failed: Count,
+    /// Encoded bytes of the images.
+    pub(super) bytes_fetched: Count,
+    /// Until rows came from the input.
+    pub(super) fetch_time: Time,
+    /// On the workers, and with a device.
+    pub(super) times: ComputeTimes,
+    /// Until a worker had finished the rows that are next.
+    pub(super) wait_time: Time,
+    /// The most memory that was reserved at once.
+    pub(super) peak_bytes: Gauge,
+    images_per_second: Gauge,
+    start: Instant,
+}
+
+impl InferMetrics {
+    pub(super) fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
+        let time = |name| MetricBuilder::new(metrics).subset_time(name, partition);
+        let gauge = |name| MetricBuilder::new(metrics).gauge(name, partition);
+        Self {
+            baseline: BaselineMetrics::new(metrics, partition),
+            images_in: counter("images_in"),
+            images_run: counter("images_run"),
+            images_reused: counter("images_reused"),
+            images_failed: counter("images_failed"),
+            bytes_fetched: counter("bytes_fetched"),
+            fetch_time: time("fetch_time"),
+            times: ComputeTimes { decode: time("decode_time"), model: time("model_time"), queue: time("queue_time") },
+            wait_time: time("wait_time"),
+            peak_bytes: gauge("peak_bytes"),
+            images_per_second: gauge("images_per_second"),
+            start: Instant::now(),
+        }
+    }
+
+    /// Works out the rate so far.
+    pub(super) fn record_rate(&self) {
+        let rate = self.images_in.value() as f64 / self.start.elapsed().as_secs_f64().max(f64::EPSILON);
+        self.images_per_second.set(rate as usize);
+    }
+}

@@ -1,0 +1,240 @@
+//! [`InferNode`]: run a model on a column of images, one column more for each output.
+//!
+//! ```text
+//! ┌─────┬───────┐               ┌─────┬───────┬───────────┐
+//! │ uri │ image │ ──Infer────▶  │ uri │ image │ __infer_1 │   same rows, same order, same partitions
+//! └─────┴───────┘               └─────┴───────┴───────────┘
+//! ```
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Field;
+use datafusion::common::{Column, DFSchema, DFSchemaRef, internal_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+
+use super::output::InferOutput;
+use crate::model::ModelRef;
+
+/// What to compute: one pass of one model over one column of images.
+///
+/// Holds names and columns, never a loaded model.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct InferNode {
+    input: LogicalPlan,
+    pub(super) model: ModelRef,
+    /// Encoded images.
+    pub(super) image: Column,
+    /// Where it is there and not true, the image is left alone and the outputs are NULL.
+    pub(super) guard: Option<Column>,
+    /// The column that tells a person which image it is, when there is one.
+    pub(super) place: Option<Column>,
+    pub(super) outputs: Vec<InferOutput>,
+    schema: DFSchemaRef,
+}
+
+/// Columns that name a picture, the most usual first.
+const PLACES: [&str; 6] = ["uri", "url", "path", "file_path", "filename", "file_name"];
+
+impl InferNode {
+    pub(crate) fn try_new(
+        input: LogicalPlan,
+        model: ModelRef,
+        image: Column,
+        guard: Option<Column>,
+        outputs: Vec<InferOutput>,
+    ) -> Result<Self> {
+        let place = place(input.schema(), &image);
+        Self { input, model, image, guard, place, outputs, schema: Arc::new(DFSchema::empty()) }.with_schema()
+    }
+
+    /// The node with the schema that follows from the rest of it.
+    fn with_schema(self) -> Result<Self> {
+        let input = &self.input;
+        let mut fields: Vec<_> =
+            input.schema().iter().map(|(from, field)| (from.cloned(), Arc::clone(field))).collect();
+        for output in &self.outputs {
+            fields.push((None, Arc::new(Field::new(&output.name, output.value.data_type.clone(), true))));
+        }
+        let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?
+            .with_functional_dependencies(input.schema().functional_dependencies().clone())?;
+        Ok(Self { schema: Arc::new(schema), ..self })
+    }
+
+    /// The same over another input, which has the columns of the first one at least.
+    pub(crate) fn with_input(&self, input: LogicalPlan) -> Result<Self> {
+        Self { input, ..self.clone() }.with_schema()
+    }
+
+    /// The same with other outputs.
+    pub(crate) fn with_outputs(&self, outputs: Vec<InferOutput>) -> Result<Self> {
+        Self { outputs, ..self.clone() }.with_schema()
+    }
+
+    pub(crate) fn input(&self) -> &LogicalPlan {
+        &self.input
+    }
+
+    pub(crate) fn model(&self) -> &ModelRef {
+        &self.model
+    }
+
+    pub(crate) fn image(&self) -> &Column {
+        &self.image
+    }
+
+    pub(crate) fn guard(&self) -> Option<&Column> {
+        self.guard.as_ref()
+    }
+
+    pub(crate) fn outputs(&self) -> &[InferOutput] {
+        &self.outputs
+    }
+
+    /// The columns that it reads itself.
+    fn columns(&self) -> impl Iterator<Item = &Column> {
+        std::iter::once(&self.image).chain(&self.guard).chain(&self.place)
+    }
+
+    /// The `Infer` node that a plan is.
+    pub(crate) fn from_plan(plan: &LogicalPlan) -> Option<&Self> {
+        match plan {
+            LogicalPlan::Extension(Extension { node }) => node.as_any().downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// Without the outputs that nobody reads, without itself when there are no others, and the same for such nodes right below;
+    /// `None` when all are read.
+    pub(crate) fn prune(&self, is_read: &dyn Fn(&str) -> bool) -> Result<Option<LogicalPlan>> {
+        let outputs: Vec<_> = self.outputs.iter().filter(|output| is_read(&output.name)).cloned().collect();
+        let reads_itself = |name: &str| !outputs.is_empty() && self.columns().any(|column| column.name == name);
+        let below = match Self::from_plan(&self.input) {
+            Some(below) => below.prune(&|name| is_read(name) || reads_itself(name))?,
+            None => None,
+        };
+        if below.is_none() && outputs.len() == self.outputs.len() {
+            return Ok(None);
+        }
+        let input = below.unwrap_or_else(|| self.input.clone());
+        if outputs.is_empty() {
+            return Ok(Some(input));
+        }
+        Self { input, outputs, ..self.clone() }.with_schema().map(|node| Some(node.into_plan()))
+    }
+
+    /// As a node of a plan.
+    pub(crate) fn into_plan(self) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(self) })
+    }
+}
+
+/// The text column that names the picture: its URI, one of the image's table, or the only one of that name.
+fn place(schema: &DFSchema, image: &Column) -> Option<Column> {
+    let is_text = |column| schema.field(column).data_type().is_string();
+    if schema.index_of_column(image).is_ok_and(is_text) {
+        return Some(image.clone());
+    }
+    PLACES.iter().find_map(|name| {
+        let is_place = |field: &Field| field.name().eq_ignore_ascii_case(name) && field.data_type().is_string();
+        let named: Vec<_> = schema.iter().filter(|(_, field)| is_place(field)).collect();
+        let here = named.iter().find(|(from, _)| *from == image.relation.as_ref());
+        let (from, field) = here.or(if named.len() == 1 { named.first() } else { None })?;
+        Some(Column::new(from.cloned(), field.name()))
+    })
+}
+
+impl UserDefinedLogicalNodeCore for InferNode {
+    fn name(&self) -> &str {
+        "Infer"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        self.columns().cloned().map(Expr::Column).collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let outputs: Vec<String> = self.outputs.iter().map(ToString::to_string).collect();
+        write!(f, "Infer: model={}, image={}", self.model, self.image)?;
+        if let Some(guard) = &self.guard {
+            write!(f, ", guard={guard}")?;
+        }
+        write!(f, ", outputs=[{}]", outputs.join(", "))
+    }
+
+    fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let Ok([input]) = <[LogicalPlan; 1]>::try_from(inputs) else {
+            return internal_err!("Infer has one input");
+        };
+        let columns: Option<Vec<Column>> = exprs.iter().map(|expr| expr.try_as_col().cloned()).collect();
+        let mut columns = columns.unwrap_or_default().into_iter();
+        let Some(image) = columns.next() else {
+            return internal_err!("Infer takes columns, got {exprs:?}");
+        };
+        let guard = self.guard.as_ref().and_then(|_| columns.next());
+        let place = self.place.as_ref().and_then(|_| columns.next());
+        if columns.next().is_some()
+            || (guard.is_some(), place.is_some()) != (self.guard.is_some(), self.place.is_some())
+        {
+            return internal_err!("Infer takes other columns than {exprs:?}");
+        }
+        Self { input, image, guard, place, ..self.clone() }.with_schema()
+    }
+
+    /// Filters on the input's columns go below: what they remove is never decoded.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        self.outputs.iter().map(|output| output.name.clone()).collect()
+    }
+
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let inputs = self.input.schema();
+        let mut needed: Vec<usize> =
+            output_columns.iter().copied().filter(|&column| column < inputs.fields().len()).collect();
+        for column in self.columns() {
+            needed.push(inputs.maybe_index_of_column(column)?);
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
+    }
+
+    /// One row in, one row out.
+    fn supports_limit_pushdown(&self) -> bool {
+        true
+    }
+}
+
+/// As in EXPLAIN: some of its formats print nodes they do not know in this way.
+impl fmt::Debug for InferNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_for_explain(f)
+    }
+}
+
+/// By everything but the schema, which follows from the rest.
+impl PartialOrd for InferNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        fn key(node: &InferNode) -> (&ModelRef, &Column, &Option<Column>, &Option<Column>) {
+            (&node.model, &node.image, &node.guard, &node.place)
+        }
+        match key(self).partial_cmp(&key(other)) {
+            Some(Ordering::Equal) => {}
+            unequal => return unequal,
+        }
+        match self.outputs.partial_cmp(&other.outputs) {
+            Some(Ordering::Equal) => self.input.partial_cmp(&other.input),
+            unequal => unequal,
+        }
+    }
+}

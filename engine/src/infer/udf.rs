@@ -1,0 +1,156 @@
+//! [`InferUdf`]: what DataFusion sees of an [`InferFunction`].
+//!
+//! The functions are planned like any other. [`LiftInfer`](super::rules::LiftInfer) moves their calls into an operator of
+//! its own before a row is read; a call that is left where it stands is computed there, on the thread that asks. That is
+//! slower and counts nothing, and it is what `SET ocelli.lift_infer = false` is for.
+
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::internal_err;
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
+};
+use datafusion::scalar::ScalarValue;
+use ocelli_udf::image::is_image_type;
+
+use super::call::{InferCall, Task};
+use super::context::Engine;
+use super::function::InferFunction;
+use super::scalar_eval::evaluate;
+use crate::error::Error;
+use crate::options::{DEFAULT_MODEL, OcelliOptions};
+
+/// A function with the models that it may name.
+#[derive(Debug)]
+pub(crate) struct InferUdf {
+    function: InferFunction,
+    signature: Signature,
+    documentation: LazyLock<Documentation, Box<dyn FnOnce() -> Documentation + Send>>,
+    engine: Engine,
+    /// The session's, which may decide about the type.
+    model: String,
+    /// For expressions that are made before there is a session.
+    is_sessionless: bool,
+}
+
+impl InferUdf {
+    pub(crate) fn new(function: InferFunction, engine: Engine, model: &str) -> Self {
+        // Types are judged in `return_field_from_args`, where an error keeps its own words. The model behind a name may
+        // change between queries: stable, not immutable.
+        let names: Vec<&str> = function.parameters().to_vec();
+        let signature = Signature::new(TypeSignature::UserDefined, Volatility::Stable)
+            .with_parameter_names(names)
+            .unwrap_or_else(|_| Signature::user_defined(Volatility::Stable));
+        let documentation: Box<dyn FnOnce() -> Documentation + Send> = Box::new(move || function.documentation());
+        Self {
+            function,
+            signature,
+            documentation: LazyLock::new(documentation),
+            engine,
+            model: model.to_owned(),
+            is_sessionless: false,
+        }
+    }
+
+    /// With the bundled model alone, and no judgement of the names of others.
+    pub(crate) fn sessionless(function: InferFunction, engine: Engine) -> Self {
+        Self { is_sessionless: true, ..Self::new(function, engine, DEFAULT_MODEL) }
+    }
+
+    pub(crate) fn function(&self) -> InferFunction {
+        self.function
+    }
+}
+
+/// Equal calls are equal expressions, whichever session made them.
+impl PartialEq for InferUdf {
+    fn eq(&self, other: &Self) -> bool {
+        self.function == other.function
+    }
+}
+
+impl Eq for InferUdf {}
+
+impl Hash for InferUdf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for InferUdf {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(arg_types.to_vec())
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        internal_err!("{} is typed by return_field_from_args", self.name())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let Some((image, _)) = args.arg_fields.split_first() else {
+            let problem = "got 0 arguments".to_owned();
+            return Err(Error::Arguments { syntax: self.function.syntax(), problem }.into());
+        };
+        if !is_image_type(image.data_type()) && !image.data_type().is_string() {
+            let actual = image.data_type().clone();
+            return Err(Error::ImageType { function: self.name().to_owned(), actual }.into());
+        }
+        let constants: Vec<Option<ScalarValue>> =
+            args.scalar_arguments[1..].iter().map(|value| value.cloned()).collect();
+        let call = InferCall::parse(self.function, &constants)?;
+        let model = call.model.as_deref().unwrap_or(&self.model);
+        let model = match (self.engine.models.get(model), call.task) {
+            (Ok(model), _) => model,
+            // The type is the same for every model, and the session of an expression may know more of them.
+            (Err(_), Task::Classify | Task::ClassifyTopk { .. }) if self.is_sessionless => {
+                self.engine.models.get(DEFAULT_MODEL)?
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        Ok(Arc::new(Field::new(self.name(), call.data_type(&model)?, true)))
+    }
+
+    fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
+        let model = OcelliOptions::of(config).model;
+        (model != self.model).then(|| Self::new(self.function, self.engine.clone(), &model).into())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let options = OcelliOptions::of(&args.config_options);
+        let Some((image, rest)) = args.args.split_first() else {
+            return internal_err!("{} was planned without an image", self.name());
+        };
+        let constants = rest.iter().map(|argument| match argument {
+            ColumnarValue::Scalar(value) => Some(value.clone()),
+            ColumnarValue::Array(_) => None,
+        });
+        let call = InferCall::parse(self.function, &constants.collect::<Vec<_>>())?;
+        let images = match image {
+            // One image, however many rows.
+            ColumnarValue::Scalar(value) => value.to_array()?,
+            ColumnarValue::Array(images) => Arc::clone(images),
+        };
+        let values = evaluate(&images, self.function, &call, &options, &self.engine)?;
+        Ok(match image {
+            ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?),
+            ColumnarValue::Array(_) => ColumnarValue::Array(values),
+        })
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+}

@@ -1,0 +1,123 @@
+//! Statements about models: `CREATE`, `DROP`, `SHOW` and `DESCRIBE MODEL`.
+
+mod create_model;
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::error::Result;
+use datafusion::prelude::{DataFrame, SessionContext};
+
+use super::{Model, ModelOptions, Models};
+use crate::error::Error;
+use crate::options::OcelliOptions;
+use crate::runtime::Workers;
+use crate::sql::{Name, Parsed, Tokens};
+use crate::storage::Stores;
+
+pub(crate) use create_model::CreateModel;
+
+/// What the statements act on: a session and its models.
+pub(crate) struct ModelSession<'a> {
+    pub(crate) context: &'a SessionContext,
+    pub(crate) models: &'a Models,
+    pub(crate) workers: &'a Arc<Workers>,
+}
+
+impl ModelSession<'_> {
+    /// Loads a model with the session's backend, from the session's object stores, without registering it.
+    pub(crate) async fn create(&self, name: &str, location: &str, options: ModelOptions) -> Result<Model> {
+        let session = OcelliOptions::of(self.context.state().config_options()).session_backend();
+        let (stores, workers) = (Stores::new(self.context.runtime_env()), Arc::clone(self.workers));
+        Ok(Model::create(name, location, options, session, stores, workers).await?)
+    }
+}
+
+/// `DROP MODEL [IF EXISTS] name`: forgets a model. Queries that run keep it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DropModel {
+    name: Name,
+    if_exists: bool,
+}
+
+impl DropModel {
+    /// `None` when the next tokens are another statement.
+    pub(crate) fn parse(tokens: &mut Tokens) -> Parsed<Option<Self>> {
+        if !tokens.take(&["DROP", "MODEL"]) {
+            return Ok(None);
+        }
+        let if_exists = tokens.take(&["IF", "EXISTS"]);
+        if tokens.take(&["IF"]) {
+            return tokens.refuse("EXISTS");
+        }
+        Ok(Some(Self { name: tokens.name("a name for the model")?, if_exists }))
+    }
+
+    pub(crate) fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
+        match session.models.remove(&self.name.0) {
+            Err(Error::UnknownModel { .. }) if self.if_exists => {}
+            removed => removed?,
+        }
+        session.context.read_empty()
+    }
+}
+
+impl fmt::Display for DropModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let if_exists = if self.if_exists { "IF EXISTS " } else { "" };
+        write!(f, "DROP MODEL {if_exists}{}", self.name)
+    }
+}
+
+/// `SHOW MODELS`: the rows of `system.models`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShowModels;
+
+impl ShowModels {
+    /// `None` when the next tokens are another statement.
+    pub(crate) fn parse(tokens: &mut Tokens) -> Option<Self> {
+        tokens.take(&["SHOW", "MODELS"]).then_some(Self)
+    }
+
+    pub(crate) async fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
+        session.context.table("system.models").await
+    }
+}
+
+impl fmt::Display for ShowModels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SHOW MODELS")
+    }
+}
+
+/// `DESCRIBE MODEL name`: what is known of a model, and where from: a row for each thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DescribeModel {
+    name: Name,
+}
+
+impl DescribeModel {
+    /// `None` when the next tokens are another statement; a table may be called `model`.
+    pub(crate) fn parse(tokens: &mut Tokens) -> Parsed<Option<Self>> {
+        if !tokens.is_name(2) || !(tokens.take(&["DESCRIBE", "MODEL"]) || tokens.take(&["DESC", "MODEL"])) {
+            return Ok(None);
+        }
+        Ok(Some(Self { name: tokens.name("a name for the model")? }))
+    }
+
+    pub(crate) fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
+        let model = session.models.get(&self.name.0)?;
+        let preferences = OcelliOptions::of(session.context.state().config_options()).session_backend();
+        let (properties, values): (Vec<&str>, Vec<String>) = model.description(preferences)?.into_iter().unzip();
+        let column = |texts: StringArray| Arc::new(texts) as ArrayRef;
+        let columns = [("property", column(properties.into())), ("value", column(values.into()))];
+        session.context.read_batch(RecordBatch::try_from_iter(columns)?)
+    }
+}
+
+impl fmt::Display for DescribeModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DESCRIBE MODEL {}", self.name)
+    }
+}

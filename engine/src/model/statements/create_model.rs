@@ -1,0 +1,113 @@
+//! `CREATE [OR REPLACE] MODEL [IF NOT EXISTS] name STORED AS ONNX LOCATION '…' [OPTIONS ('key' 'value', …)]`
+
+use std::fmt;
+
+use datafusion::error::Result;
+use datafusion::prelude::DataFrame;
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::ModelSession;
+use crate::error::Error;
+use crate::model::ModelOptions;
+use crate::options::DEFAULT_MODEL;
+use crate::sql::{Name, Parsed, Tokens, quoted};
+
+/// Gives a model a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CreateModel {
+    name: Name,
+    or_replace: bool,
+    if_not_exists: bool,
+    location: String,
+    /// As they were written.
+    options: Vec<(String, String)>,
+}
+
+impl CreateModel {
+    /// `None` when the next tokens are another statement.
+    pub(crate) fn parse(tokens: &mut Tokens) -> Parsed<Option<Self>> {
+        let or_replace = tokens.are(&["CREATE", "OR", "REPLACE", "MODEL"]);
+        if !tokens.take(&["CREATE", "OR", "REPLACE", "MODEL"]) && !tokens.take(&["CREATE", "MODEL"]) {
+            return Ok(None);
+        }
+        if or_replace && tokens.are(&["IF", "NOT"]) {
+            return tokens.refuse("a name for the model (OR REPLACE and IF NOT EXISTS exclude each other)");
+        }
+        let if_not_exists = tokens.take(&["IF", "NOT", "EXISTS"]);
+        if tokens.take(&["IF"]) {
+            return tokens.refuse("NOT EXISTS");
+        }
+        let name = tokens.name("a name for the model")?;
+        tokens.expect("STORED", "STORED AS ONNX")?;
+        tokens.expect("AS", "AS")?;
+        tokens.expect("ONNX", "ONNX")?;
+        tokens.expect("LOCATION", "LOCATION")?;
+        let location = tokens.text("the location in quotes")?;
+        let mut options = Vec::new();
+        if tokens.take(&["OPTIONS"]) {
+            options = pairs(tokens)?;
+        } else if !tokens.is_end() {
+            return tokens.refuse("OPTIONS or the end of the statement");
+        }
+        Ok(Some(Self { name, or_replace, if_not_exists, location, options }))
+    }
+
+    pub(crate) async fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
+        let (models, context) = (session.models, session.context);
+        let Name(name) = self.name;
+        let is_there = models.get(&name).is_ok();
+        if name.eq_ignore_ascii_case(DEFAULT_MODEL) && self.or_replace {
+            return Err(Error::BundledModel { name: DEFAULT_MODEL }.into());
+        }
+        if is_there && self.if_not_exists {
+            return context.read_empty();
+        }
+        if is_there && !self.or_replace {
+            return Err(Error::ModelExists { name }.into());
+        }
+        let refuse = |reason| Error::CreateModel { model: name.clone(), location: self.location.clone(), reason };
+        let pairs = self.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let options = ModelOptions::parse(pairs).map_err(refuse)?;
+        let model = session.create(&name, &self.location, options).await?;
+        // Another one may have taken the name meanwhile.
+        match (self.or_replace, self.if_not_exists) {
+            (true, _) => models.register(model)?,
+            (false, if_not_exists) => {
+                if !models.register_new(model) && !if_not_exists {
+                    return Err(Error::ModelExists { name }.into());
+                }
+            }
+        }
+        context.read_empty()
+    }
+}
+
+/// `('key' 'value', …)`
+fn pairs(tokens: &mut Tokens) -> Parsed<Vec<(String, String)>> {
+    if !tokens.take_sign(&Token::LParen) {
+        return tokens.refuse("( and pairs of an option and its value");
+    }
+    let mut pairs = Vec::new();
+    while !tokens.take_sign(&Token::RParen) {
+        if !pairs.is_empty() && !tokens.take_sign(&Token::Comma) {
+            return tokens.refuse(", or )");
+        }
+        let key = tokens.value("the name of an option")?;
+        let value = tokens.value(&format!("a value for option '{key}'"))?;
+        pairs.push((key, value));
+    }
+    Ok(pairs)
+}
+
+impl fmt::Display for CreateModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.or_replace { "CREATE OR REPLACE MODEL " } else { "CREATE MODEL " })?;
+        if self.if_not_exists {
+            f.write_str("IF NOT EXISTS ")?;
+        }
+        write!(f, "{} STORED AS ONNX LOCATION {}", self.name, quoted(&self.location))?;
+        let pairs: Vec<String> =
+            self.options.iter().map(|(key, value)| format!("{} {}", quoted(key), quoted(value))).collect();
+        if pairs.is_empty() { Ok(()) } else { write!(f, " OPTIONS ({})", pairs.join(", ")) }
+    }
+}

@@ -1,0 +1,105 @@
+//! [`SystemSchema`]: the schema `system`, whose tables say what a session has.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::memory::MemorySourceConfig;
+use datafusion::catalog::{SchemaProvider, Session, TableProvider};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::Models;
+use crate::options::OcelliOptions;
+
+/// Its name in SQL.
+pub(crate) const SYSTEM: &str = "system";
+const MODELS: &str = "models";
+
+/// `system.models`
+#[derive(Debug)]
+pub(crate) struct SystemSchema {
+    pub(crate) models: Arc<Models>,
+}
+
+#[async_trait]
+impl SchemaProvider for SystemSchema {
+    fn table_names(&self) -> Vec<String> {
+        vec![MODELS.to_owned()]
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let models = ModelsTable { models: Arc::clone(&self.models), schema: models_schema() };
+        Ok((name == MODELS).then(|| Arc::new(models) as _))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        name == MODELS
+    }
+}
+
+/// The models that there are when it is read.
+#[derive(Debug)]
+struct ModelsTable {
+    models: Arc<Models>,
+    schema: SchemaRef,
+}
+
+fn models_schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let count = Field::new("labels", DataType::UInt32, true);
+    let mut fields: Vec<Field> = ["name", "digest", "task", "input", "outputs"].map(text).into();
+    fields.push(count);
+    fields.extend(["device", "backend", "location"].map(text));
+    Arc::new(Schema::new(fields))
+}
+
+#[async_trait]
+impl TableProvider for ModelsTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let choice = OcelliOptions::of(session.config_options()).session_backend();
+        let models = self.models.all();
+        let mut texts: [Vec<String>; 8] = Default::default();
+        let mut labels = Vec::new();
+        for model in &models {
+            let graph = model.graph()?;
+            let (device, backend) = model.backend(choice).map_or_else(
+                |error| (String::new(), error.to_string()),
+                |decided| (decided.device().to_owned(), decided.kind.name().to_owned()),
+            );
+            let row = [
+                model.name(),
+                model.digest(),
+                model.task(),
+                &graph.shown_inputs(),
+                &graph.shown_outputs(),
+                &device,
+                &backend,
+                model.location(),
+            ];
+            texts.iter_mut().zip(row).for_each(|(column, text)| column.push(text.to_owned()));
+            labels.push(model.vision().ok().and_then(|vision| u32::try_from(vision.labels.len()).ok()));
+        }
+        let mut columns: Vec<ArrayRef> =
+            texts.into_iter().map(|texts| Arc::new(StringArray::from(texts)) as ArrayRef).collect();
+        columns.insert(5, Arc::new(UInt32Array::from(labels)));
+        let batch = RecordBatch::try_new(self.schema(), columns)?;
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema(), projection.cloned())?)
+    }
+}

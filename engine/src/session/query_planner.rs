@@ -1,0 +1,49 @@
+//! [`OcelliPlanner`]: one planner for each operator that DataFusion does not have.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::error::Result;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+
+use super::progress::{OnProgress, ProgressExec};
+use crate::infer::{Engine, InferPlanner, limit_batch_size};
+use crate::sparse::{SparseMatMulPlanner, explain_refusals};
+
+/// DataFusion's planner, and ours for the nodes that it does not know.
+#[derive(Debug)]
+pub(crate) struct OcelliPlanner {
+    pub(crate) engine: Engine,
+    pub(crate) on_progress: Option<OnProgress>,
+}
+
+impl OcelliPlanner {
+    /// One planner a node.
+    fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
+        vec![
+            Arc::new(InferPlanner { engine: self.engine.clone() }),
+            Arc::new(SparseMatMulPlanner { workers: Arc::clone(&self.engine.workers) }),
+        ]
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for OcelliPlanner {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        let explained = explain_refusals(plan)?;
+        let plan = explained.as_ref().unwrap_or(plan);
+        let planner = DefaultPhysicalPlanner::with_extension_planners(self.extension_planners());
+        let physical = limit_batch_size::limit(planner.create_physical_plan(plan, session).await?)?;
+        Ok(match &self.on_progress {
+            // What EXPLAIN shows is the query's own plan.
+            Some(on_progress) if !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) => {
+                Arc::new(ProgressExec::new(physical, on_progress.clone()))
+            }
+            _ => physical,
+        })
+    }
+}

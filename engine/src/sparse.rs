@@ -1,0 +1,34 @@
+//! Products of sparse matrices: the optimizer rule that recognizes them, logical node, physical operators and kernels.
+
+mod build;
+mod cost;
+mod csr_operand;
+mod dataframe;
+mod exec;
+mod group_dictionary;
+mod group_interner;
+mod ids;
+mod input;
+mod join_fallback_exec;
+mod kernels;
+mod key_dictionary;
+mod node;
+mod planner;
+mod rule;
+mod semiring;
+mod semiring_dispatch;
+mod spec;
+mod spgemm;
+mod spgemm_values;
+mod spill;
+mod spmv;
+mod spmv_stream;
+mod spmv_values;
+mod table_functions;
+
+pub use dataframe::SparseMatMul;
+pub(crate) use planner::SparseMatMulPlanner;
+pub(crate) use rule::{SparseMatMulRule, explain_refusals};
+pub use semiring::Semiring;
+pub(crate) use table_functions::expand;
+pub use table_functions::{FUNCTIONS as TABLE_FUNCTIONS, TableFunction};

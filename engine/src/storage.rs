@@ -1,0 +1,9 @@
+//! Files and object stores: tables by file name, Matrix Market files, resolution of URIs.
+
+mod dynamic_tables;
+mod matrix_market;
+mod object_stores;
+
+pub(crate) use dynamic_tables::Files;
+pub(crate) use matrix_market::MatrixMarket;
+pub(crate) use object_stores::{Stores, reason};
