@@ -9,6 +9,7 @@ mod fetch;
 pub(crate) mod function;
 pub mod functions;
 mod image_rows;
+mod input;
 mod kernels;
 mod metrics;
 mod micro_batch;

@@ -3,7 +3,9 @@
 pub(crate) mod builtin;
 mod create;
 mod describe;
+mod digest;
 mod folder;
+mod loaded;
 mod options;
 mod preprocess;
 mod registry;
@@ -14,17 +16,15 @@ mod vision;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float32Array};
-use datafusion::arrow::compute::{cast, concat};
-use datafusion::arrow::datatypes::{DataType, Float32Type};
-use sha2::{Digest, Sha256};
-
-use crate::backend::{Backend, BackendOptions, Bytes, Decided, GraphFile, Input, IsWanted, Output, Queue, Tensor};
+use crate::backend::{BackendOptions, Bytes, Decided, GraphFile, IsWanted, Output, Queue};
 use crate::error::Error;
 use crate::onnx::Graph;
 use crate::options::SessionBackend;
 use crate::runtime::Workers;
 
+pub(crate) use digest::ModelRef;
+use digest::{digest, weights_hash};
+pub(crate) use loaded::Loaded;
 pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;
@@ -54,12 +54,6 @@ pub(crate) struct Model {
     loading: Mutex<()>,
     /// Of a file that is compiled in, before it is loaded.
     parsed: OnceLock<Result<Graph, String>>,
-}
-
-/// A graph in a backend.
-pub(crate) struct Loaded {
-    pub(crate) graph: Graph,
-    pub(crate) backend: Box<dyn Backend>,
 }
 
 impl Model {
@@ -263,73 +257,9 @@ impl Model {
     }
 }
 
-impl Loaded {
-    /// The outputs for prepared images, in as many passes as the graph's batch size makes necessary.
-    fn run_images(
-        &self,
-        vision: &Vision,
-        tensor: Vec<f32>,
-        images: usize,
-        outputs: &[Output],
-        workers: &Workers,
-    ) -> Result<Vec<Vec<f32>>, String> {
-        let Some(input) = self.graph.inputs.first() else { return Err("it has no input".to_owned()) };
-        let numbers: ArrayRef = Arc::new(Float32Array::from(tensor));
-        let data_type = input.element.data_type().unwrap_or(DataType::Float32);
-        let numbers = cast(&numbers, &data_type).map_err(|error| error.to_string())?;
-        let size = vision.preprocess.len();
-        let batch = input.fixed_batch().unwrap_or(images);
-        let mut results = vec![Vec::new(); outputs.len()];
-        for first in (0..images).step_by(batch) {
-            let count = batch.min(images - first);
-            let mut values = numbers.slice(first * size, count * size);
-            if count < batch {
-                let black: ArrayRef = Arc::new(Float32Array::from(vec![0.0; (batch - count) * size]));
-                let black = cast(&black, &data_type).map_err(|error| error.to_string())?;
-                values = concat(&[&values, &black]).map_err(|error| error.to_string())?;
-            }
-            let shape = vision.preprocess.shape(batch).to_vec();
-            let input = Input { name: input.name.clone(), tensor: Tensor { shape, values } };
-            for (result, output) in results.iter_mut().zip(self.backend.run(&[input], outputs, workers)?) {
-                let numbers = floats(&output.values)?;
-                // What came of black is left out.
-                result.extend_from_slice(&numbers[..numbers.len() / batch * count]);
-            }
-        }
-        Ok(results)
-    }
-}
-
-/// Any numbers as 32-bit floats.
-fn floats(values: &ArrayRef) -> Result<Vec<f32>, String> {
-    let values = cast(values, &DataType::Float32).map_err(|error| error.to_string())?;
-    Ok(values.as_primitive::<Float32Type>().values().to_vec())
-}
-
 /// A tensor that a backend is to keep for us, unless it is an output anyway.
 fn extra(graph: &Graph, tensor: Option<&str>) -> Vec<String> {
     tensor.filter(|name| graph.output(name).is_none()).map(str::to_owned).into_iter().collect()
-}
-
-/// The part of the digest that is a while in the making.
-fn weights_hash(file: &GraphFile) -> Sha256 {
-    let mut hasher = Sha256::new();
-    hasher.update(&*file.graph);
-    for (name, bytes) in &file.external {
-        hasher.update(name);
-        hasher.update(bytes);
-    }
-    hasher
-}
-
-/// All of it, in hexadecimal.
-fn digest(mut hasher: Sha256, vision: Option<&Vision>) -> String {
-    if let Some(vision) = vision {
-        hasher.update(vision.preprocess.recipe.to_string());
-        vision.labels.iter().for_each(|label| hasher.update(format!("{label}\n")));
-        hasher.update(vision.embedding.as_ref().map_or("", |embedding| &embedding.tensor));
-    }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which results of a pass are wanted.
@@ -351,18 +281,5 @@ pub(crate) struct Tensors {
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// A model in a plan: enough to find it again, here or on another machine, and to refuse a different one of that name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ModelRef {
-    pub(crate) name: String,
-    pub(crate) digest: String,
-}
-
-impl fmt::Display for ModelRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
     }
 }

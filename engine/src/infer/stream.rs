@@ -11,32 +11,36 @@
 //!   are none, it shrinks, to one image at last, and only that may fail.
 //! - An image with the bytes of another that is under way gets its answer.
 
+mod dispatch;
+
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::{human_readable_size, internal_datafusion_err, internal_err};
+use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::metrics::RecordOutput;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, stream};
 use ocelli_udf::image::ImageError;
 use tokio::sync::oneshot;
 
-use super::compute::{Compute, Findings};
+use super::compute::Compute;
 use super::error_budget::ErrorBudget;
-use super::fetch::{Fetch, Fetched, Uris};
-use super::image_rows::{Columns, Image};
+use super::fetch::Fetched;
+use super::image_rows::Columns;
+use super::input::Input;
 use super::metrics::InferMetrics;
 use super::micro_batch::{Job, Recent, Share, Source};
 use super::output_columns::{Row, column};
 use super::reservation::{Held, Memory};
 use super::spec::Infer;
 use crate::error::Error;
-use crate::runtime::Slot;
+
+use dispatch::Started;
 
 /// Bytes of encoded images and tensors that a worker takes at a time: enough to keep it busy, few enough for its caches.
 const SHARE_BYTES: usize = 4 << 20;
@@ -53,14 +57,6 @@ struct Pending {
     bytes: usize,
     /// For its encoded images, until its rows are handed on.
     _encoded: Held,
-}
-
-/// Whether a worker got the next rows, or what there is none of now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Started {
-    Yes,
-    NoSlot,
-    NoMemory,
 }
 
 /// One partition at work.
@@ -233,128 +229,6 @@ impl Partition {
         }
     }
 
-    /// Gives a worker the next rows.
-    async fn start(&mut self) -> Result<Started> {
-        Arc::clone(&self.infer).load().await?;
-        let Some(batch) = &self.batch else { return Ok(Started::NoMemory) };
-        let Some(slot) = self.infer.compute.workers.slot() else { return Ok(Started::NoSlot) };
-        let columns = self.columns();
-        let (job, sources) = columns.take(batch, self.share, &self.recent)?;
-        let bytes = columns.bytes(&job.rows)?;
-        let encoded = match &mut self.waiting {
-            Some(waiting) => waiting.split(bytes),
-            // Only what the worker needs, as `make_room` counts it: copies of an image must not keep it from being run.
-            None => match Held::take(&self.memory, job.bytes) {
-                Some(encoded) => encoded,
-                None => return Ok(Started::NoMemory),
-            },
-        };
-        let working = columns.working_bytes(&job, self.infer.compute.max_pixels)?;
-        let Some(working) = Held::take(&self.memory, working) else {
-            if let Some(waiting) = &mut self.waiting {
-                waiting.join(encoded);
-            }
-            return Ok(Started::NoMemory);
-        };
-        self.metrics.peak_bytes.set_max(self.memory.size());
-        let taken = sources.len();
-        let rest = batch.slice(taken, batch.num_rows() - taken);
-        self.batch = (rest.num_rows() > 0).then_some(rest);
-        if self.batch.is_none() {
-            // What is left was for images that could not be read after all.
-            self.waiting = None;
-        }
-        let job = Arc::new(job);
-        self.recent.add(&job);
-        let done = self.spawn(&job, slot, working);
-        self.pending.push_back(Pending { job, sources, offset: self.offset, done, bytes, _encoded: encoded });
-        self.offset += taken;
-        Ok(Started::Yes)
-    }
-
-    /// Puts a job in the workers' queue.
-    fn spawn(&self, job: &Arc<Job>, slot: Slot, mut pixels: Held) -> oneshot::Receiver<Result<()>> {
-        let (sender, receiver) = oneshot::channel();
-        if job.images.is_empty() {
-            // All its rows have their answers elsewhere.
-            let _ = job.findings.set(Default::default());
-            let _ = sender.send(Ok(()));
-            return receiver;
-        }
-        let (job, columns, metrics) = (Arc::clone(job), self.columns(), self.metrics.clone());
-        let infer = Arc::clone(&self.infer);
-        // The pixels are gone before a device has run the tensors.
-        let tensors = pixels.split(job.images.len() * columns.tensor);
-        self.infer.compute.workers.spawn(slot, move |slot| {
-            let timer = metrics.baseline.elapsed_compute().timer();
-            let columns = columns.images(&job.rows);
-            let images =
-                columns.map(|images| job.images.iter().filter_map(|&row| images.get(row)).collect::<Vec<Image>>());
-            let sender = Arc::new(Mutex::new(Some(sender)));
-            let (waiting, own, counts) = (Arc::clone(&sender), Arc::clone(&job), metrics.clone());
-            let done = move |findings: Result<Findings>, slot: Slot| {
-                let done = findings.map(|findings| {
-                    counts.images_run.add(findings.images.iter().filter(|image| image.is_ok()).count());
-                    let _ = own.findings.set(findings);
-                });
-                // Whoever waits for the slot finds the memory free.
-                drop(tensors);
-                drop(slot);
-                // Nobody waits for the rows of a dropped stream.
-                if let Some(sender) = sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    let _ = sender.send(done);
-                }
-            };
-            let is_wanted = move || {
-                let sender = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                sender.as_ref().is_some_and(|sender| !sender.is_closed())
-            };
-            match images {
-                Ok(images) => {
-                    infer.compute.start(&images, &metrics.times, Arc::new(is_wanted), (slot, pixels), done);
-                }
-                Err(error) => done(Err(error), slot),
-            }
-            timer.done();
-        });
-        receiver
-    }
-
-    /// With nothing under way here, and no slot or memory for the next job: waits for other partitions and queries, makes the
-    /// job smaller, or gives up.
-    async fn make_room(&mut self) -> Result<()> {
-        let workers = Arc::clone(&self.infer.compute.workers);
-        if workers.slot().is_none() {
-            workers.any_slot().await;
-            return Ok(());
-        }
-        if workers.is_busy() {
-            workers.any_done().await;
-            return Ok(());
-        }
-        if self.share.images > 1 {
-            self.share.images /= 2;
-            return Ok(());
-        }
-        let Some(batch) = &self.batch else { return Ok(()) };
-        let columns = self.columns();
-        let (job, _) = columns.take(batch, self.share, &self.recent)?;
-        // The rows that wait are there, counted or not; what counts is the next one.
-        self.waiting = None;
-        if let Input::Named(fetch) = &mut self.input {
-            fetch.release();
-        }
-        let needed = job.bytes + columns.working_bytes(&job, self.infer.compute.max_pixels)?;
-        // The last chance: another operator may have let go of some meanwhile.
-        if Held::take(&self.memory, needed).is_some() {
-            return Ok(());
-        }
-        let row = job.images.first().copied().unwrap_or(0);
-        let place = self.infer.place(&job, self.offset, row)?;
-        let (needed, limit) = (human_readable_size(needed), self.memory.shown_limit());
-        Err(Error::ImageMemory { place, needed, limit }.into())
-    }
-
     /// The rows of the first job, with their outputs.
     fn emit(&mut self, done: Result<Result<()>, oneshot::error::RecvError>) -> Result<RecordBatch> {
         let Some(Pending { job, sources, offset, bytes, _encoded, .. }) = self.pending.pop_front() else {
@@ -407,61 +281,7 @@ impl Partition {
     }
 }
 
-/// Where rows come from.
-enum Input {
-    /// With their images.
-    There(SendableRecordBatchStream),
-    /// With the names of their images.
-    Named(Fetch),
-}
-
-impl Input {
-    /// The next rows, as [`Fetch::next`] gives them.
-    async fn next(&mut self) -> Option<Result<Fetched>> {
-        match self {
-            Self::There(rows) => Some(rows.next().await?.map(|rows| Fetched { rows, held: None })),
-            Self::Named(fetch) => fetch.next().await,
-        }
-    }
-}
-
 impl Infer {
-    fn input(
-        &self,
-        rows: SendableRecordBatchStream,
-        memory: &Arc<Memory>,
-        runtime: Arc<RuntimeEnv>,
-        partitions: usize,
-    ) -> Input {
-        if !self.is_uri {
-            return Input::There(rows);
-        }
-        let workers = &self.compute.workers;
-        let uris = Uris {
-            runtime,
-            memory: Arc::clone(memory),
-            workers: Arc::clone(workers),
-            column: self.image,
-            guard: self.guard,
-            rows: self.batch_rows * workers.threads(),
-            partitions: partitions.max(1),
-            is_bounded: true,
-        };
-        Input::Named(Fetch::new(rows, uris))
-    }
-
-    /// Has the model loaded, on a thread that may wait.
-    async fn load(&self) -> Result<()> {
-        let (model, backend) = (&self.compute.model, &self.compute.backend);
-        if model.is_loaded(backend) {
-            return Ok(());
-        }
-        let (model, backend) = (Arc::clone(model), backend.clone());
-        let loading = tokio::task::spawn_blocking(move || model.load(&backend).map(|_| ()));
-        let loaded = loading.await.map_err(|error| internal_datafusion_err!("loading a model stopped: {error}"))?;
-        Ok(loaded?)
-    }
-
     /// An error for a bad image, unless no output has one.
     fn raise(&self, job: &Job, offset: usize, row: usize, source: &ImageError) -> Result<()> {
         let Some(output) = self.outputs.iter().find(|output| output.value.raises()) else {
