@@ -1,121 +1,122 @@
-//! [`Places`]: where in a row of the product a column already is.
+//! [`ColumnIndex`]: the map from columns to accumulator slots of one output row.
 
-use super::csr::NONE;
+use super::csr::NULL_ID;
 
-/// Finds the place of a column in the row that is being made.
-pub(crate) trait Places {
-    /// Forgets the row before. At most `columns` different ones will be asked for.
-    fn begin(&mut self, columns: usize);
+/// Maps the columns of the current output row to slots, numbered in insertion order.
+pub(crate) trait ColumnIndex {
+    /// Clears the map for a new row, which will have at most `max_columns` distinct columns.
+    fn start_row(&mut self, max_columns: usize);
 
-    /// The place of a column; `next` when it is new, which it is not any more then.
-    fn place(&mut self, column: u32, next: u32) -> u32;
+    /// Returns the slot of `column`, inserting it at slot `next` if it is absent.
+    fn find_or_insert(&mut self, column: u32, next: u32) -> u32;
 
-    /// The place of a column that is there.
-    fn known(&self, column: u32) -> u32;
+    /// Returns the slot of a column that was inserted.
+    fn get(&self, column: u32) -> u32;
 }
 
-/// `[columns]` places. Rows are told apart by counting on from row to row, so that nothing is cleared.
+/// Sparse accumulator (SPA): a dense `[columns]` array of slots. Generation stamps make clearing it between rows free.
 #[derive(Debug)]
-pub(crate) struct Dense {
-    /// The place, counted from the first row on.
-    places: Vec<u32>,
-    /// What the place 0 of this row is in that count.
-    base: u32,
-    /// Places that this row has.
+pub(crate) struct SpaIndex {
+    /// `[columns]`: slot plus the `generation` of the row that inserted it.
+    stamped_slots: Vec<u32>,
+    /// The stamp of slot 0 in the current row. Larger than all stamps of earlier rows.
+    generation: u32,
+    /// Slots of the current row.
     used: u32,
 }
 
-impl Dense {
+impl SpaIndex {
     pub(crate) fn new(columns: usize) -> Self {
-        Self { places: vec![0; columns], base: 1, used: 0 }
+        Self { stamped_slots: vec![0; columns], generation: 1, used: 0 }
     }
 }
 
-impl Places for Dense {
-    fn begin(&mut self, columns: usize) {
-        self.base += self.used;
+impl ColumnIndex for SpaIndex {
+    fn start_row(&mut self, max_columns: usize) {
+        self.generation += self.used;
         self.used = 0;
-        let columns = columns.min(self.places.len());
-        // Some 4 billion columns later, the count starts again.
-        if u32::try_from(columns).ok().and_then(|columns| self.base.checked_add(columns)).is_none() {
-            self.places.fill(0);
-            self.base = 1;
+        let columns = max_columns.min(self.stamped_slots.len());
+        // Stamps have 32 bits: before they overflow, clear the array and start over.
+        if u32::try_from(columns).ok().and_then(|columns| self.generation.checked_add(columns)).is_none() {
+            self.stamped_slots.fill(0);
+            self.generation = 1;
         }
     }
 
     #[inline(always)]
-    fn place(&mut self, column: u32, next: u32) -> u32 {
-        let place = &mut self.places[column as usize];
-        if *place >= self.base {
-            return *place - self.base;
+    fn find_or_insert(&mut self, column: u32, next: u32) -> u32 {
+        let stamped_slot = &mut self.stamped_slots[column as usize];
+        if *stamped_slot >= self.generation {
+            return *stamped_slot - self.generation;
         }
-        *place = self.base + next;
+        *stamped_slot = self.generation + next;
         self.used = next + 1;
         next
     }
 
     #[inline(always)]
-    fn known(&self, column: u32) -> u32 {
-        self.places[column as usize] - self.base
+    fn get(&self, column: u32) -> u32 {
+        self.stamped_slots[column as usize] - self.generation
     }
 }
 
-/// A table of columns and their places, at most half full, that is cleared for each row.
+/// Hash accumulator: an open-addressing table, at most half full, that is cleared for each row.
 #[derive(Debug, Default)]
-pub(crate) struct Hashed {
-    slots: Vec<(u32, u32)>,
-    /// `64 - log2(slots that this row uses)`
+pub(crate) struct HashIndex {
+    /// `(column, slot)`, with [`NULL_ID`] as the column of an empty bucket.
+    buckets: Vec<(u32, u32)>,
+    /// `64 - log2(buckets used by this row)`
     shift: u32,
     mask: usize,
 }
 
-impl Hashed {
-    /// The slots for a row of so many columns.
-    pub(crate) fn slots(columns: usize) -> usize {
+impl HashIndex {
+    /// The number of buckets for a row of `columns` columns.
+    fn num_buckets(columns: usize) -> usize {
         (2 * columns).next_power_of_two().max(16)
     }
 
     #[inline(always)]
-    fn slot(&self, column: u32) -> usize {
-        // Fibonacci hashing: the upper bits of a product with 2^64 / golden ratio.
+    fn bucket(&self, column: u32) -> usize {
+        // Fibonacci hashing: the upper bits of the product with 2^64 / golden ratio.
         (u64::from(column).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
     }
 }
 
-impl Places for Hashed {
-    fn begin(&mut self, columns: usize) {
-        let slots = Self::slots(columns);
-        if slots > self.slots.len() {
-            self.slots.resize(slots, (NONE, 0));
+impl ColumnIndex for HashIndex {
+    fn start_row(&mut self, max_columns: usize) {
+        let num_buckets = Self::num_buckets(max_columns);
+        if num_buckets > self.buckets.len() {
+            self.buckets.resize(num_buckets, (NULL_ID, 0));
         }
-        self.slots[..slots].fill((NONE, 0));
-        self.shift = 64 - slots.trailing_zeros();
-        self.mask = slots - 1;
+        self.buckets[..num_buckets].fill((NULL_ID, 0));
+        self.shift = 64 - num_buckets.trailing_zeros();
+        self.mask = num_buckets - 1;
     }
 
     #[inline(always)]
-    fn place(&mut self, column: u32, next: u32) -> u32 {
-        let mut slot = self.slot(column);
+    fn find_or_insert(&mut self, column: u32, next: u32) -> u32 {
+        let mut bucket = self.bucket(column);
         loop {
-            let (found, place) = &mut self.slots[slot];
-            if *found == column {
-                return *place;
+            let (key, slot) = &mut self.buckets[bucket];
+            if *key == column {
+                return *slot;
             }
-            if *found == NONE {
-                (*found, *place) = (column, next);
+            if *key == NULL_ID {
+                (*key, *slot) = (column, next);
                 return next;
             }
-            slot = (slot + 1) & self.mask;
+            bucket = (bucket + 1) & self.mask;
         }
     }
 
     #[inline(always)]
-    fn known(&self, column: u32) -> u32 {
-        let mut slot = self.slot(column);
-        while self.slots[slot].0 != column {
-            slot = (slot + 1) & self.mask;
+    fn get(&self, column: u32) -> u32 {
+        let mut bucket = self.bucket(column);
+        while self.buckets[bucket].0 != column {
+            bucket = (bucket + 1) & self.mask;
         }
-        self.slots[slot].1
+        self.buckets[bucket].1
     }
 }
 
@@ -123,68 +124,68 @@ impl Places for Hashed {
 mod tests {
     use super::*;
 
-    /// A list that is searched.
+    /// Linear search in a list.
     #[derive(Default)]
     struct Reference(Vec<u32>);
 
-    impl Places for Reference {
-        fn begin(&mut self, _: usize) {
+    impl ColumnIndex for Reference {
+        fn start_row(&mut self, _: usize) {
             self.0.clear();
         }
 
-        fn place(&mut self, column: u32, next: u32) -> u32 {
-            let found = self.0.iter().position(|known| *known == column);
+        fn find_or_insert(&mut self, column: u32, next: u32) -> u32 {
+            let found = self.0.iter().position(|inserted| *inserted == column);
             found.map_or_else(
                 || {
                     self.0.push(column);
                     next
                 },
-                |place| place as u32,
+                |slot| slot as u32,
             )
         }
 
-        fn known(&self, column: u32) -> u32 {
-            self.0.iter().position(|known| *known == column).unwrap() as u32
+        fn get(&self, column: u32) -> u32 {
+            self.0.iter().position(|inserted| *inserted == column).unwrap() as u32
         }
     }
 
-    fn places(table: &mut impl Places, rows: &[Vec<u32>]) -> Vec<u32> {
-        let mut all = Vec::new();
+    fn slots(index: &mut impl ColumnIndex, rows: &[Vec<u32>]) -> Vec<u32> {
+        let mut slots = Vec::new();
         for row in rows {
-            table.begin(row.len());
+            index.start_row(row.len());
             let mut next = 0;
             for &column in row {
-                let place = table.place(column, next);
-                next = next.max(place + 1);
-                all.push(place);
+                let slot = index.find_or_insert(column, next);
+                next = next.max(slot + 1);
+                slots.push(slot);
             }
-            all.extend(row.iter().map(|&column| table.known(column)));
+            slots.extend(row.iter().map(|&column| index.get(column)));
         }
-        all
+        slots
     }
 
     fn rows() -> Vec<Vec<u32>> {
         let mut rows = vec![vec![], vec![7], vec![3, 3, 3], (0..100).rev().collect()];
-        // Multiples of a power of two: what a poor hash puts into one slot.
+        // Multiples of a power of two, which a poor hash function maps to one bucket.
         rows.push((0..64).map(|column| column * 4096 % 999).chain(0..64).collect());
         rows
     }
 
     #[test]
-    fn tables_agree_with_a_search() {
-        let expected = places(&mut Reference::default(), &rows());
-        assert_eq!(places(&mut Dense::new(1000), &rows()), expected);
-        assert_eq!(places(&mut Hashed::default(), &rows()), expected);
+    fn spa_and_hash_agree_with_linear_search() {
+        let expected = slots(&mut Reference::default(), &rows());
+        assert_eq!(slots(&mut SpaIndex::new(1000), &rows()), expected);
+        assert_eq!(slots(&mut HashIndex::default(), &rows()), expected);
     }
 
     #[test]
-    fn the_count_starts_again_before_it_overflows() {
-        let mut dense = Dense::new(3);
-        dense.begin(3);
-        assert_eq!((dense.place(2, 0), dense.place(0, 1)), (0, 1));
-        dense.base = u32::MAX - 2;
-        dense.used = 1;
-        dense.begin(3);
-        assert_eq!((dense.place(0, 0), dense.place(2, 1), dense.place(0, 2)), (0, 1, 0));
+    fn generation_is_reset_before_it_overflows() {
+        let mut spa = SpaIndex::new(3);
+        spa.start_row(3);
+        assert_eq!((spa.find_or_insert(2, 0), spa.find_or_insert(0, 1)), (0, 1));
+        spa.generation = u32::MAX - 2;
+        spa.used = 1;
+        spa.start_row(3);
+        assert_eq!((spa.find_or_insert(0, 0), spa.find_or_insert(2, 1), spa.find_or_insert(0, 2)), (0, 1, 0));
     }
 }

@@ -1,40 +1,40 @@
-//! [`Full`]: a row of the product with a sum for every column, there or not.
+//! [`DenseRow`]: an output row with an accumulator for every column.
 
-use super::gustavson::{Matrix, Sums, each};
-use super::semiring::Semiring;
+use super::gustavson::{Accumulators, Matrix, for_each_entry};
+use super::semiring::SemiringOps;
 
-/// `[columns]` sums, and which of them are of this row. A product is added without asking whether its column is new, which
-/// pays for itself when most are not.
+/// Dense accumulator with occupancy flags: `[columns]` accumulators. Adding a product does not branch on whether its
+/// column is new, which pays off when most products hit a column that is not.
 #[derive(Debug, Default)]
-pub(crate) struct Full<S> {
-    sums: Vec<S>,
-    /// `[columns]`, rounded up to eight: 1 for a column of this row.
-    marks: Vec<u8>,
+pub(crate) struct DenseRow<T> {
+    accumulators: Vec<T>,
+    /// `[columns]`, rounded up to a multiple of eight: 1 for each column of the current row.
+    occupied: Vec<u8>,
 }
 
-impl<S: Copy> Full<S> {
-    pub(crate) fn bytes(&self) -> usize {
-        self.sums.capacity() * size_of::<S>() + self.marks.capacity()
+impl<T: Copy> DenseRow<T> {
+    pub(crate) fn memory_size(&self) -> usize {
+        self.accumulators.capacity() * size_of::<T>() + self.occupied.capacity()
     }
 
-    fn resize(&mut self, columns: usize, zero: S) {
-        self.sums.resize(columns, zero);
-        self.marks.resize(columns.next_multiple_of(8), 0);
+    fn resize(&mut self, columns: usize, identity: T) {
+        self.accumulators.resize(columns, identity);
+        self.occupied.resize(columns.next_multiple_of(8), 0);
     }
 
-    /// Appends the sums of this row in the order of their columns, and forgets them.
-    fn take(&mut self, zero: S, sums: &mut Vec<S>, mut columns: Option<&mut Vec<u32>>) {
-        let (marks, _) = self.marks.as_chunks_mut::<8>();
-        for (at, marks) in marks.iter_mut().enumerate() {
-            let mut word = u64::from_le_bytes(*marks);
+    /// Appends the occupied accumulators in column order and resets them.
+    fn drain(&mut self, identity: T, values: &mut Vec<T>, mut columns: Option<&mut Vec<u32>>) {
+        let (occupied, _) = self.occupied.as_chunks_mut::<8>();
+        for (at, flags) in occupied.iter_mut().enumerate() {
+            let mut word = u64::from_le_bytes(*flags);
             if word == 0 {
                 continue;
             }
-            *marks = [0; 8];
+            *flags = [0; 8];
             while word != 0 {
                 let column = 8 * at + word.trailing_zeros() as usize / 8;
                 word &= word - 1;
-                sums.push(std::mem::replace(&mut self.sums[column], zero));
+                values.push(std::mem::replace(&mut self.accumulators[column], identity));
                 if let Some(columns) = &mut columns {
                     columns.push(column as u32);
                 }
@@ -43,25 +43,26 @@ impl<S: Copy> Full<S> {
     }
 }
 
-/// `[n] x [n, p] -> [p]`: as `multiply_row`, of matrices without NULLs, with the columns in ascending order. Those of another
-/// ring over the same row are the same and need not be given again.
-pub(crate) fn multiply_full_row<R: Semiring>(
-    ring: R,
-    (left, left_values): Matrix<'_, R::Value>,
-    (right, right_values): Matrix<'_, R::Value>,
-    (row, width): (usize, usize),
-    full: &mut Full<R::Sum>,
+/// `[n] x [n, p] -> [p]`: [`gustavson_row`](super::gustavson_row) with a dense accumulator, for matrices without NULLs.
+/// Appends the columns in ascending order, unless another aggregate over the same row did so already (`columns` is
+/// `None`).
+pub(crate) fn gustavson_dense_row<S: SemiringOps>(
+    semiring: S,
+    (left, left_values): Matrix<'_, S::Value>,
+    (right, right_values): Matrix<'_, S::Value>,
+    (row, num_columns): (usize, usize),
+    dense: &mut DenseRow<S::Accumulator>,
     columns: Option<&mut Vec<u32>>,
-    sums: &mut Sums<R::Sum>,
+    output: &mut Accumulators<S::Accumulator>,
 ) {
-    full.resize(width, R::ZERO);
-    for entry in left.row(row) {
-        let left_value = left_values.number(entry);
-        let range = right.row(left.columns()[entry] as usize);
-        each(right, right_values, range, |column, right_value| {
-            ring.add(&mut full.sums[column as usize], ring.multiply(left_value, right_value));
-            full.marks[column as usize] = 1;
+    dense.resize(num_columns, S::IDENTITY);
+    for entry in left.row_range(row) {
+        let left_value = left_values.value(entry);
+        let range = right.row_range(left.col_indices()[entry] as usize);
+        for_each_entry(right, right_values, range, |column, right_value| {
+            semiring.add(&mut dense.accumulators[column as usize], semiring.multiply(left_value, right_value));
+            dense.occupied[column as usize] = 1;
         });
     }
-    full.take(R::ZERO, &mut sums.sums, columns);
+    dense.drain(S::IDENTITY, &mut output.values, columns);
 }

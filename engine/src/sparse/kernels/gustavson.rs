@@ -1,187 +1,195 @@
-//! [`multiply_row`]: a row of the product.
+//! [`gustavson_row`]: one row of a sparse matrix product.
 
 use std::ops::Range;
 
-use super::accumulator::Places;
+use super::accumulator::ColumnIndex;
 use super::csr::Csr;
 use super::prefetch::prefetch;
-use super::scalar::Value;
-use super::semiring::Semiring;
+use super::scalar::Element;
+use super::semiring::SemiringOps;
 
-/// The values of a [`Csr`], in its order.
+/// Values with their validity, in the entry order of a [`Csr`] or of a streamed batch.
 #[derive(Debug, Default)]
-pub(crate) struct Values<T> {
-    /// `[entries]`; without them, each entry is one.
-    pub(crate) numbers: Option<Vec<T>>,
-    /// `[entries]`; without it, none is NULL.
-    pub(crate) valid: Option<Vec<bool>>,
+pub(crate) struct NullableValues<T> {
+    /// `[entries]`; `None` for an iso-valued matrix, whose entries are all one.
+    pub(crate) values: Option<Vec<T>>,
+    /// `[entries]`; `None` when no value is NULL.
+    pub(crate) validity: Option<Vec<bool>>,
 }
 
-impl<T: Value> Values<T> {
-    pub(crate) fn bytes(&self) -> usize {
-        let numbers = self.numbers.as_ref().map_or(0, |numbers| numbers.len() * size_of::<T>());
-        numbers + self.valid.as_ref().map_or(0, Vec::len)
+impl<T: Element> NullableValues<T> {
+    pub(crate) fn memory_size(&self) -> usize {
+        let values = self.values.as_ref().map_or(0, |values| values.len() * size_of::<T>());
+        values + self.validity.as_ref().map_or(0, Vec::len)
     }
 
-    /// Has the value of an entry on its way.
+    /// Prefetches the value of an entry.
     pub(crate) fn prefetch(&self, entry: usize) {
-        if let Some(numbers) = &self.numbers {
-            prefetch(numbers, entry);
+        if let Some(values) = &self.values {
+            prefetch(values, entry);
         }
     }
 
+    /// The value of an entry that is not NULL.
     #[inline(always)]
-    pub(crate) fn number(&self, entry: usize) -> T {
-        self.numbers.as_ref().map_or(T::ONE, |numbers| numbers[entry])
+    pub(crate) fn value(&self, entry: usize) -> T {
+        self.values.as_ref().map_or(T::ONE, |values| values[entry])
     }
 
+    /// The value of an entry, `None` for NULL.
     #[inline(always)]
-    pub(crate) fn nullable(&self, entry: usize) -> Option<T> {
-        self.valid.as_ref().is_none_or(|valid| valid[entry]).then(|| self.number(entry))
+    pub(crate) fn get(&self, entry: usize) -> Option<T> {
+        self.validity.as_ref().is_none_or(|validity| validity[entry]).then(|| self.value(entry))
     }
 }
 
-/// A matrix: where its entries are, and what.
-pub(crate) type Matrix<'a, T> = (&'a Csr, &'a Values<T>);
+/// A matrix: structure and values.
+pub(crate) type Matrix<'a, T> = (&'a Csr, &'a NullableValues<T>);
 
-/// What the products of each place have added up to.
+/// The accumulators of output entries, with their validity.
 #[derive(Debug, Default)]
-pub(crate) struct Sums<S> {
-    /// `[places]`
-    pub(crate) sums: Vec<S>,
-    /// `[places]`: whether anything but NULL was added. Empty when there are no NULLs.
-    pub(crate) valid: Vec<bool>,
+pub(crate) struct Accumulators<T> {
+    /// `[slots]`
+    pub(crate) values: Vec<T>,
+    /// `[slots]`: whether anything but NULL was added. Empty when there are no NULLs.
+    pub(crate) validity: Vec<bool>,
 }
 
-impl<S: Copy> Sums<S> {
-    /// Without places, with room for so many.
-    pub(crate) fn with_capacity(places: usize) -> Self {
-        Self { sums: Vec::with_capacity(places), valid: Vec::new() }
+impl<T: Copy> Accumulators<T> {
+    /// No slots, with capacity for `slots`.
+    pub(crate) fn with_capacity(slots: usize) -> Self {
+        Self { values: Vec::with_capacity(slots), validity: Vec::new() }
     }
 
-    /// Keeps from now on which places hold more than NULLs: until now, those that were met.
-    pub(crate) fn start_valid(&mut self, met: &[bool]) {
-        self.valid = met.to_vec();
-        self.valid.resize(self.sums.len(), false);
+    /// Starts to maintain `validity`. Before the first NULL, exactly the touched slots are valid.
+    pub(crate) fn materialize_validity(&mut self, touched: &[bool]) {
+        self.validity = touched.to_vec();
+        self.validity.resize(self.values.len(), false);
     }
 
-    /// So many places to which nothing was added yet, behind those that there are.
-    pub(crate) fn extend(&mut self, places: usize, zero: S, nullable: bool) {
-        self.sums.resize(self.sums.len() + places, zero);
+    /// Appends `slots` slots at the identity.
+    pub(crate) fn extend(&mut self, slots: usize, identity: T, nullable: bool) {
+        self.values.resize(self.values.len() + slots, identity);
         if nullable {
-            self.valid.resize(self.valid.len() + places, false);
+            self.validity.resize(self.validity.len() + slots, false);
         }
     }
 }
 
-/// How many products a row is made of, with the memory that it is made of on its way: each row of B is somewhere else, and
-/// waiting for one after the other is most of the time of a product whose matrices are larger than the cache.
+/// Counts the multiplications (flops) of an output row and prefetches the rows of B it reads: for matrices larger than
+/// the cache, the latency of these scattered reads dominates the product.
 ///
-/// `fetch` is told where each row of B begins, to do the same for its values.
-pub(crate) fn flops(left: &Csr, right: &Csr, row: usize, mut fetch: impl FnMut(usize)) -> usize {
-    /// Entries ahead whose rows of B are looked up soon.
-    const AHEAD: usize = 32;
+/// `prefetch_value` is called with the first entry of each of these rows, to prefetch its values.
+pub(crate) fn row_flops(left: &Csr, right: &Csr, row: usize, mut prefetch_value: impl FnMut(usize)) -> usize {
+    /// How many entries ahead the offsets of rows of B are prefetched.
+    const PREFETCH_DISTANCE: usize = 32;
     let mut flops = 0;
-    for entry in left.row(row) {
-        if let Some(&ahead) = left.columns().get(entry + AHEAD) {
+    for entry in left.row_range(row) {
+        if let Some(&ahead) = left.col_indices().get(entry + PREFETCH_DISTANCE) {
             right.prefetch_row(ahead as usize);
         }
-        let range = right.row(left.columns()[entry] as usize);
-        prefetch(right.columns(), range.start);
-        fetch(range.start);
+        let range = right.row_range(left.col_indices()[entry] as usize);
+        prefetch(right.col_indices(), range.start);
+        prefetch_value(range.start);
         flops += range.len();
     }
     flops
 }
 
-/// `[n] x [n, p] -> [p]`, of which those that are there: the columns of a row of the product, in the order in which they were
-/// met, and for each what its products add up to, behind the rows that are there already.
+/// `[n] x [n, p] -> [p]`, sparse: Gustavson's row-wise SpGEMM for one row, symbolic and numeric phase in one. Appends
+/// the columns of the output row, in the order of their first occurrence, and an accumulator for each.
 ///
-/// The places have to have begun with this row. Time: the number of products.
-pub(crate) fn multiply_row<R: Semiring>(
-    ring: R,
-    (left, left_values): Matrix<'_, R::Value>,
-    (right, right_values): Matrix<'_, R::Value>,
+/// The caller has called [`ColumnIndex::start_row`]. Time: O(flops of the row).
+pub(crate) fn gustavson_row<S: SemiringOps>(
+    semiring: S,
+    (left, left_values): Matrix<'_, S::Value>,
+    (right, right_values): Matrix<'_, S::Value>,
     row: usize,
-    places: &mut impl Places,
+    index: &mut impl ColumnIndex,
     columns: &mut Vec<u32>,
-    sums: &mut Sums<R::Sum>,
+    output: &mut Accumulators<S::Accumulator>,
 ) {
     let start = columns.len();
-    let nullable = left_values.valid.is_some() || right_values.valid.is_some();
+    let nullable = left_values.validity.is_some() || right_values.validity.is_some();
     let mut next = 0;
-    // A column for the first time has a place, which is behind all others, and a sum of nothing.
-    let mut place = |column: u32, columns: &mut Vec<u32>, sums: &mut Sums<R::Sum>| {
-        let place = places.place(column, next);
-        if place == next {
+    // The slot of a column. A new column gets the next slot, at the identity.
+    let mut find_or_insert = |column: u32, columns: &mut Vec<u32>, output: &mut Accumulators<S::Accumulator>| {
+        let slot = index.find_or_insert(column, next);
+        if slot == next {
             next += 1;
             columns.push(column);
-            sums.sums.push(R::ZERO);
+            output.values.push(S::IDENTITY);
             if nullable {
-                sums.valid.push(false);
+                output.validity.push(false);
             }
         }
-        start + place as usize
+        start + slot as usize
     };
-    for entry in left.row(row) {
-        let range = right.row(left.columns()[entry] as usize);
+    for entry in left.row_range(row) {
+        let range = right.row_range(left.col_indices()[entry] as usize);
         if nullable {
-            let left = left_values.nullable(entry);
-            for other in range {
-                let place = place(right.columns()[other], columns, sums);
-                if let Some(product) = ring.multiply_nullable(left, right_values.nullable(other)) {
-                    ring.add(&mut sums.sums[place], product);
-                    sums.valid[place] = true;
+            let left = left_values.get(entry);
+            for right_entry in range {
+                let slot = find_or_insert(right.col_indices()[right_entry], columns, output);
+                if let Some(product) = semiring.multiply_nullable(left, right_values.get(right_entry)) {
+                    semiring.add(&mut output.values[slot], product);
+                    output.validity[slot] = true;
                 }
             }
             continue;
         }
-        let left = left_values.number(entry);
-        each(right, right_values, range, |column, right| {
-            let place = place(column, columns, sums);
-            ring.add(&mut sums.sums[place], ring.multiply(left, right));
+        let left = left_values.value(entry);
+        for_each_entry(right, right_values, range, |column, right| {
+            let slot = find_or_insert(column, columns, output);
+            semiring.add(&mut output.values[slot], semiring.multiply(left, right));
         });
     }
 }
 
-/// [`multiply_row`] by another ring, for a row whose columns have their places already.
-pub(crate) fn add_row<R: Semiring>(
-    ring: R,
-    (left, left_values): Matrix<'_, R::Value>,
-    (right, right_values): Matrix<'_, R::Value>,
+/// The numeric phase of [`gustavson_row`] alone: for another semiring over a row whose columns are in `index` already.
+/// `start` is the first accumulator of the row.
+pub(crate) fn gustavson_row_numeric<S: SemiringOps>(
+    semiring: S,
+    (left, left_values): Matrix<'_, S::Value>,
+    (right, right_values): Matrix<'_, S::Value>,
     row: usize,
-    places: &impl Places,
+    index: &impl ColumnIndex,
     start: usize,
-    sums: &mut Sums<R::Sum>,
+    output: &mut Accumulators<S::Accumulator>,
 ) {
-    let nullable = left_values.valid.is_some() || right_values.valid.is_some();
-    for entry in left.row(row) {
-        let range = right.row(left.columns()[entry] as usize);
+    let nullable = left_values.validity.is_some() || right_values.validity.is_some();
+    for entry in left.row_range(row) {
+        let range = right.row_range(left.col_indices()[entry] as usize);
         if nullable {
-            let left = left_values.nullable(entry);
-            for other in range {
-                let place = start + places.known(right.columns()[other]) as usize;
-                if let Some(product) = ring.multiply_nullable(left, right_values.nullable(other)) {
-                    ring.add(&mut sums.sums[place], product);
-                    sums.valid[place] = true;
+            let left = left_values.get(entry);
+            for right_entry in range {
+                let slot = start + index.get(right.col_indices()[right_entry]) as usize;
+                if let Some(product) = semiring.multiply_nullable(left, right_values.get(right_entry)) {
+                    semiring.add(&mut output.values[slot], product);
+                    output.validity[slot] = true;
                 }
             }
             continue;
         }
-        let left = left_values.number(entry);
-        each(right, right_values, range, |column, right| {
-            let place = start + places.known(column) as usize;
-            ring.add(&mut sums.sums[place], ring.multiply(left, right));
+        let left = left_values.value(entry);
+        for_each_entry(right, right_values, range, |column, right| {
+            let slot = start + index.get(column) as usize;
+            semiring.add(&mut output.values[slot], semiring.multiply(left, right));
         });
     }
 }
 
-/// The columns and values of some entries, none of which is NULL.
+/// Visits the column and value of entries, none of which is NULL.
 #[inline(always)]
-pub(super) fn each<T: Value>(csr: &Csr, values: &Values<T>, range: Range<usize>, mut visit: impl FnMut(u32, T)) {
-    let columns = &csr.columns()[range.clone()];
-    match &values.numbers {
-        Some(numbers) => columns.iter().zip(&numbers[range]).for_each(|(&column, &value)| visit(column, value)),
+pub(super) fn for_each_entry<T: Element>(
+    csr: &Csr,
+    values: &NullableValues<T>,
+    range: Range<usize>,
+    mut visit: impl FnMut(u32, T),
+) {
+    let columns = &csr.col_indices()[range.clone()];
+    match &values.values {
+        Some(values) => columns.iter().zip(&values[range]).for_each(|(&column, &value)| visit(column, value)),
         None => columns.iter().for_each(|&column| visit(column, T::ONE)),
     }
 }

@@ -1,100 +1,101 @@
-//! [`Multiply`] and [`Add`]: the operations of semirings, as SQL has them.
+//! [`BinaryOpKernel`] and [`MonoidKernel`]: the operations of semirings, with SQL's semantics.
 
 use std::cmp::Ordering;
 
-use super::scalar::{Float, Number};
+use super::scalar::{Float, Scalar};
 
-/// The operation between two factors.
-pub(crate) trait Multiply<T>: Copy + Send + Sync + 'static {
-    fn multiply(left: T, right: T, bits: u32) -> T;
+/// A multiplicative operator (GraphBLAS `BinaryOp`).
+pub(crate) trait BinaryOpKernel<T>: Copy + Send + Sync + 'static {
+    /// Integers wrap around at `wrap_bits` bits.
+    fn multiply(left: T, right: T, wrap_bits: u32) -> T;
 
-    /// The same where either may be NULL.
+    /// The same for operands that may be NULL.
     #[inline(always)]
-    fn multiply_nullable(left: Option<T>, right: Option<T>, bits: u32) -> Option<T> {
-        Some(Self::multiply(left?, right?, bits))
+    fn multiply_nullable(left: Option<T>, right: Option<T>, wrap_bits: u32) -> Option<T> {
+        Some(Self::multiply(left?, right?, wrap_bits))
     }
 }
 
-macro_rules! operation {
-    ($(#[$doc:meta])* $name:ident, |$left:ident, $right:ident, $bits:ident| $product:expr) => {
+macro_rules! binary_op {
+    ($(#[$doc:meta])* $name:ident, |$left:ident, $right:ident, $wrap_bits:ident| $product:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
         pub(crate) struct $name;
 
-        impl<T: Number> Multiply<T> for $name {
+        impl<T: Scalar> BinaryOpKernel<T> for $name {
             #[inline(always)]
-            fn multiply($left: T, $right: T, $bits: u32) -> T {
+            fn multiply($left: T, $right: T, $wrap_bits: u32) -> T {
                 $product
             }
         }
     };
 }
 
-operation!(
+binary_op!(
     /// `a * b`
-    Times, |left, right, bits| left.times(right, bits)
+    TimesOp, |left, right, wrap_bits| left.wrapping_mul_bits(right, wrap_bits)
 );
-operation!(
+binary_op!(
     /// `a + b`
-    Plus, |left, right, bits| left.plus(right, bits)
+    PlusOp, |left, right, wrap_bits| left.wrapping_add_bits(right, wrap_bits)
 );
 /// `a / b`
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Over;
+pub(crate) struct DivOp;
 
-impl<T: Float> Multiply<T> for Over {
+impl<T: Float> BinaryOpKernel<T> for DivOp {
     #[inline(always)]
     fn multiply(left: T, right: T, _: u32) -> T {
-        left.over(right)
+        left.div(right)
     }
 }
 
-/// A product that is the other factor where one is NULL.
+/// An operator that skips NULLs: with one NULL operand, the result is the other operand.
 #[inline(always)]
-fn over_nulls<T, M: Multiply<T>>(left: Option<T>, right: Option<T>, bits: u32) -> Option<T> {
+fn skip_nulls<T, Op: BinaryOpKernel<T>>(left: Option<T>, right: Option<T>, wrap_bits: u32) -> Option<T> {
     match (left, right) {
-        (Some(left), Some(right)) => Some(M::multiply(left, right, bits)),
-        (one, other) => one.or(other),
+        (Some(left), Some(right)) => Some(Op::multiply(left, right, wrap_bits)),
+        (left, right) => left.or(right),
     }
 }
 
-/// `LEAST(a, b)`, which passes over NULLs.
+/// `LEAST(a, b)`, which skips NULLs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Least;
+pub(crate) struct MinOp;
 
-impl<T: Number> Multiply<T> for Least {
+impl<T: Scalar> BinaryOpKernel<T> for MinOp {
     #[inline(always)]
     fn multiply(left: T, right: T, _: u32) -> T {
-        if left.is_above(right) { right } else { left }
+        if left.total_gt(right) { right } else { left }
     }
 
     #[inline(always)]
-    fn multiply_nullable(left: Option<T>, right: Option<T>, bits: u32) -> Option<T> {
-        over_nulls::<T, Self>(left, right, bits)
+    fn multiply_nullable(left: Option<T>, right: Option<T>, wrap_bits: u32) -> Option<T> {
+        skip_nulls::<T, Self>(left, right, wrap_bits)
     }
 }
 
-/// `GREATEST(a, b)`, which passes over NULLs.
+/// `GREATEST(a, b)`, which skips NULLs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Greatest;
+pub(crate) struct MaxOp;
 
-impl<T: Number> Multiply<T> for Greatest {
+impl<T: Scalar> BinaryOpKernel<T> for MaxOp {
     #[inline(always)]
     fn multiply(left: T, right: T, _: u32) -> T {
-        if right.is_above(left) { right } else { left }
+        if right.total_gt(left) { right } else { left }
     }
 
     #[inline(always)]
-    fn multiply_nullable(left: Option<T>, right: Option<T>, bits: u32) -> Option<T> {
-        over_nulls::<T, Self>(left, right, bits)
+    fn multiply_nullable(left: Option<T>, right: Option<T>, wrap_bits: u32) -> Option<T> {
+        skip_nulls::<T, Self>(left, right, wrap_bits)
     }
 }
 
-/// `a AND b`: false with NULL is false.
+/// `a AND b`: false AND NULL is false.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct And;
+pub(crate) struct LAndOp;
 
-impl Multiply<bool> for And {
+impl BinaryOpKernel<bool> for LAndOp {
     #[inline(always)]
     fn multiply(left: bool, right: bool, _: u32) -> bool {
         left & right
@@ -110,11 +111,11 @@ impl Multiply<bool> for And {
     }
 }
 
-/// `a OR b`: true with NULL is true.
+/// `a OR b`: true OR NULL is true.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Or;
+pub(crate) struct LOrOp;
 
-impl Multiply<bool> for Or {
+impl BinaryOpKernel<bool> for LOrOp {
     #[inline(always)]
     fn multiply(left: bool, right: bool, _: u32) -> bool {
         left | right
@@ -130,63 +131,64 @@ impl Multiply<bool> for Or {
     }
 }
 
-/// What products of one place are added up to.
-pub(crate) trait Add<S>: Copy + Send + Sync + 'static {
-    /// Where it starts.
-    const ZERO: S;
+/// An additive monoid (GraphBLAS `Monoid`).
+pub(crate) trait MonoidKernel<T>: Copy + Send + Sync + 'static {
+    const IDENTITY: T;
 
-    fn add(sum: &mut S, product: S);
+    fn add(accumulator: &mut T, product: T);
 }
 
 /// `SUM`
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sum;
+pub(crate) struct PlusMonoid;
 
-macro_rules! sum {
-    ($type:ty, $zero:expr, |$sum:ident, $product:ident| $add:expr) => {
-        impl Add<$type> for Sum {
-            const ZERO: $type = $zero;
+macro_rules! plus_monoid {
+    ($type:ty, $identity:expr, |$accumulator:ident, $product:ident| $add:expr) => {
+        impl MonoidKernel<$type> for PlusMonoid {
+            const IDENTITY: $type = $identity;
 
             #[inline(always)]
-            fn add($sum: &mut $type, $product: $type) {
+            fn add($accumulator: &mut $type, $product: $type) {
                 $add;
             }
         }
     };
 }
 
-sum!(f64, 0.0, |sum, product| *sum += product);
-sum!(i64, 0, |sum, product| *sum = sum.wrapping_add(product));
-sum!(u64, 0, |sum, product| *sum = sum.wrapping_add(product));
-sum!(i128, 0, |sum, product| *sum = sum.wrapping_add(product));
+plus_monoid!(f64, 0.0, |accumulator, product| *accumulator += product);
+plus_monoid!(i64, 0, |accumulator, product| *accumulator = accumulator.wrapping_add(product));
+plus_monoid!(u64, 0, |accumulator, product| *accumulator = accumulator.wrapping_add(product));
+plus_monoid!(i128, 0, |accumulator, product| *accumulator = accumulator.wrapping_add(product));
 
-/// `MIN`. With NaN among the products it depends on their order, as DataFusion's does.
+/// `MIN`. With NaN among the products the result depends on their order, as DataFusion's does.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Min;
+pub(crate) struct MinMonoid;
 
-impl<S: Number> Add<S> for Min {
-    const ZERO: S = S::HIGHEST;
+impl<T: Scalar> MonoidKernel<T> for MinMonoid {
+    /// The largest finite value, as in DataFusion: the MIN of infinities is this.
+    const IDENTITY: T = T::LARGEST_FINITE;
 
     #[inline(always)]
-    fn add(sum: &mut S, product: S) {
-        match product.partial_cmp(sum) {
-            Some(Ordering::Less) | None => *sum = product,
+    fn add(accumulator: &mut T, product: T) {
+        match product.partial_cmp(accumulator) {
+            Some(Ordering::Less) | None => *accumulator = product,
             _ => {}
         }
     }
 }
 
-/// `MAX`. With NaN among the products it depends on their order, as DataFusion's does.
+/// `MAX`. With NaN among the products the result depends on their order, as DataFusion's does.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Max;
+pub(crate) struct MaxMonoid;
 
-impl<S: Number> Add<S> for Max {
-    const ZERO: S = S::LOWEST;
+impl<T: Scalar> MonoidKernel<T> for MaxMonoid {
+    /// The smallest finite value, as in DataFusion: the MAX of negative infinities is this.
+    const IDENTITY: T = T::SMALLEST_FINITE;
 
     #[inline(always)]
-    fn add(sum: &mut S, product: S) {
-        match product.partial_cmp(sum) {
-            Some(Ordering::Greater) | None => *sum = product,
+    fn add(accumulator: &mut T, product: T) {
+        match product.partial_cmp(accumulator) {
+            Some(Ordering::Greater) | None => *accumulator = product,
             _ => {}
         }
     }
@@ -194,26 +196,26 @@ impl<S: Number> Add<S> for Max {
 
 /// `BOOL_OR`
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AnyTrue;
+pub(crate) struct LOrMonoid;
 
-impl Add<bool> for AnyTrue {
-    const ZERO: bool = false;
+impl MonoidKernel<bool> for LOrMonoid {
+    const IDENTITY: bool = false;
 
     #[inline(always)]
-    fn add(sum: &mut bool, product: bool) {
-        *sum |= product;
+    fn add(accumulator: &mut bool, product: bool) {
+        *accumulator |= product;
     }
 }
 
 /// `BOOL_AND`
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct AllTrue;
+pub(crate) struct LAndMonoid;
 
-impl Add<bool> for AllTrue {
-    const ZERO: bool = true;
+impl MonoidKernel<bool> for LAndMonoid {
+    const IDENTITY: bool = true;
 
     #[inline(always)]
-    fn add(sum: &mut bool, product: bool) {
-        *sum &= product;
+    fn add(accumulator: &mut bool, product: bool) {
+        *accumulator &= product;
     }
 }

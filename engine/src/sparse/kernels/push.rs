@@ -1,128 +1,134 @@
-//! [`scatter`]: a product with a vector, of entries that come by.
+//! [`spmv_push`]: sparse matrix times vector, over a stream of entries.
 
-use super::csr::NONE;
-use super::gustavson::{Matrix, Sums, Values};
+use super::csr::NULL_ID;
+use super::gustavson::{Accumulators, Matrix, NullableValues};
 use super::prefetch::prefetch;
-use super::scalar::Value;
-use super::semiring::Semiring;
+use super::scalar::Element;
+use super::semiring::SemiringOps;
 
-/// Entries ahead whose values are fetched: as many as a processor can wait for at a time.
-const AHEAD: usize = 64;
+/// How many entries ahead values are prefetched: about as many loads as a core keeps in flight.
+const PREFETCH_DISTANCE: usize = 64;
 
-/// Which of the factors comes by; the other one lies still in a [`Csr`].
+/// Which operand is streamed. The other one is resident, as a [`Csr`](super::Csr).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moving {
+pub(crate) enum StreamedSide {
     Left,
     Right,
 }
 
-/// Where a sum belongs.
+/// The accumulator that a product is added to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Targets<'a> {
-    /// To the entry that comes by: its place.
-    Moving(&'a [u32]),
-    /// To the entry that lies still: its column.
-    Still,
+pub(crate) enum OutputIndex<'a> {
+    /// `[entries]`: given for each streamed entry.
+    Streamed(&'a [u32]),
+    /// The column of the resident entry.
+    Resident,
 }
 
-/// `[entries] x [n, p] -> [places]`: adds the product of each entry that comes by with each entry of the row `rows[entry]` of
-/// the one that lies still, to the place of either. Entries with the row [`NONE`] meet nothing.
+/// `[entries] x [n, p] -> [groups]`: multiplies each streamed entry with each entry of the resident row `rows[entry]`,
+/// and adds the product to the accumulator that `output_index` gives. Entries with the row [`NULL_ID`] match nothing.
 ///
-/// Without NULLs, which places have a sum is known to whoever knows what meets what; `sums.valid` is kept only when it is
-/// there.
+/// Without NULLs the caller already knows which accumulators are set, so `validity` is maintained only if it is
+/// present.
 ///
-/// Time: the number of products. Source: the "push" step of Yang, Buluç, Owens, "Implementing push-pull efficiently in
-/// GraphBLAS", ICPP 2018, where the vector is whatever lies still.
-pub(crate) fn scatter<R: Semiring>(
-    ring: R,
-    (moving, rows, values): (Moving, &[u32], &Values<R::Value>),
-    (still, still_values): Matrix<'_, R::Value>,
-    targets: Targets<'_>,
-    sums: &mut Sums<R::Sum>,
+/// Time: O(flops). Source: the "push" step of Yang, Buluç and Owens, "Implementing push-pull efficiently in GraphBLAS",
+/// ICPP 2018, where the vector is the resident operand.
+pub(crate) fn spmv_push<S: SemiringOps>(
+    semiring: S,
+    (streamed, rows, values): (StreamedSide, &[u32], &NullableValues<S::Value>),
+    (resident, resident_values): Matrix<'_, S::Value>,
+    output_index: OutputIndex<'_>,
+    output: &mut Accumulators<S::Accumulator>,
 ) {
-    let keeps_valid = !sums.valid.is_empty();
-    let multiply = |a, b| match moving {
-        Moving::Left => ring.multiply(a, b),
-        Moving::Right => ring.multiply(b, a),
+    let keeps_validity = !output.validity.is_empty();
+    let multiply = |a, b| match streamed {
+        StreamedSide::Left => semiring.multiply(a, b),
+        StreamedSide::Right => semiring.multiply(b, a),
     };
-    if let (true, false, Some(vector), Targets::Moving(places)) =
-        (still.is_vector(), keeps_valid, &still_values.numbers, targets)
+    if let (true, false, Some(vector), OutputIndex::Streamed(groups)) =
+        (resident.has_unit_rows(), keeps_validity, &resident_values.values, output_index)
     {
-        let entries = rows.iter().copied().zip(places.iter().copied());
-        match &values.numbers {
-            Some(numbers) => {
-                let entries = entries.zip(numbers.iter().copied());
-                scatter_vector::<R>(ring, multiply, rows, entries, vector, &mut sums.sums);
+        let entries = rows.iter().copied().zip(groups.iter().copied());
+        match &values.values {
+            Some(values) => {
+                let entries = entries.zip(values.iter().copied());
+                spmv_push_dense::<S>(semiring, multiply, rows, entries, vector, &mut output.values);
             }
             None => {
-                let entries = entries.map(|entry| (entry, R::Value::ONE));
-                scatter_vector::<R>(ring, multiply, rows, entries, vector, &mut sums.sums);
+                let entries = entries.map(|entry| (entry, S::Value::ONE));
+                spmv_push_dense::<S>(semiring, multiply, rows, entries, vector, &mut output.values);
             }
         }
         return;
     }
     for (entry, &row) in rows.iter().enumerate() {
-        if row == NONE {
+        if row == NULL_ID {
             continue;
         }
-        for other in still.row(row as usize) {
-            let place = match targets {
-                Targets::Moving(places) => places[entry],
-                Targets::Still => still.columns()[other],
+        for resident_entry in resident.row_range(row as usize) {
+            let group = match output_index {
+                OutputIndex::Streamed(groups) => groups[entry],
+                OutputIndex::Resident => resident.col_indices()[resident_entry],
             } as usize;
-            if !keeps_valid {
-                let product = multiply(values.number(entry), still_values.number(other));
-                ring.add(&mut sums.sums[place], product);
+            if !keeps_validity {
+                let product = multiply(values.value(entry), resident_values.value(resident_entry));
+                semiring.add(&mut output.values[group], product);
                 continue;
             }
-            let (a, b) = (values.nullable(entry), still_values.nullable(other));
-            let (left, right) = if moving == Moving::Left { (a, b) } else { (b, a) };
-            if let Some(product) = ring.multiply_nullable(left, right) {
-                ring.add(&mut sums.sums[place], product);
-                sums.valid[place] = true;
+            let (a, b) = (values.get(entry), resident_values.get(resident_entry));
+            let (left, right) = if streamed == StreamedSide::Left { (a, b) } else { (b, a) };
+            if let Some(product) = semiring.multiply_nullable(left, right) {
+                semiring.add(&mut output.values[group], product);
+                output.validity[group] = true;
             }
         }
     }
 }
 
-/// [`scatter`] past a vector with a value for each key, which is where most of the time goes: no row is looked up, values are
-/// fetched ahead, and entries of one place that follow each other are added up before they are put there.
+/// [`spmv_push`] with a dense vector, the hot case: needs no row lookup, prefetches the values, and accumulates a run
+/// of entries of one group in a register before storing it.
 #[inline(always)]
-fn scatter_vector<R: Semiring>(
-    ring: R,
-    multiply: impl Fn(R::Value, R::Value) -> R::Sum,
+fn spmv_push_dense<S: SemiringOps>(
+    semiring: S,
+    multiply: impl Fn(S::Value, S::Value) -> S::Accumulator,
     rows: &[u32],
-    entries: impl Iterator<Item = ((u32, u32), R::Value)>,
-    vector: &[R::Value],
-    sums: &mut [R::Sum],
+    entries: impl Iterator<Item = ((u32, u32), S::Value)>,
+    vector: &[S::Value],
+    output: &mut [S::Accumulator],
 ) {
-    let mut here = (NONE, R::ZERO);
-    for (at, ((row, place), value)) in entries.enumerate() {
-        if let Some(&ahead) = rows.get(at + AHEAD) {
+    // The group of the current run, and its accumulator.
+    let mut run = (NULL_ID, S::IDENTITY);
+    for (at, ((row, group), value)) in entries.enumerate() {
+        if let Some(&ahead) = rows.get(at + PREFETCH_DISTANCE) {
             prefetch(vector, ahead as usize);
         }
-        if row == NONE {
+        if row == NULL_ID {
             continue;
         }
-        if place != here.0 {
-            if let Some(sum) = sums.get_mut(here.0 as usize) {
-                *sum = here.1;
+        if group != run.0 {
+            if let Some(accumulator) = output.get_mut(run.0 as usize) {
+                *accumulator = run.1;
             }
-            here = (place, sums[place as usize]);
+            run = (group, output[group as usize]);
         }
-        ring.add(&mut here.1, multiply(value, vector[row as usize]));
+        semiring.add(&mut run.1, multiply(value, vector[row as usize]));
     }
-    if let Some(sum) = sums.get_mut(here.0 as usize) {
-        *sum = here.1;
+    if let Some(accumulator) = output.get_mut(run.0 as usize) {
+        *accumulator = run.1;
     }
 }
 
-/// `[places of one] -> [places of another]`: adds sums to others of the same ring, each to the place that is given for it.
-pub(crate) fn add_sums<R: Semiring>(ring: R, from: &Values<R::Sum>, places: &[u32], to: &mut Sums<R::Sum>) {
-    for (at, &place) in places.iter().enumerate() {
-        if let Some(sum) = from.nullable(at) {
-            ring.add(&mut to.sums[place as usize], sum);
-            if let Some(valid) = to.valid.get_mut(place as usize) {
+/// `[n] -> [groups]`: merges accumulators of the same semiring, the i-th into `groups[i]`.
+pub(crate) fn merge_accumulators<S: SemiringOps>(
+    semiring: S,
+    from: &NullableValues<S::Accumulator>,
+    groups: &[u32],
+    to: &mut Accumulators<S::Accumulator>,
+) {
+    for (at, &group) in groups.iter().enumerate() {
+        if let Some(value) = from.get(at) {
+            semiring.add(&mut to.values[group as usize], value);
+            if let Some(valid) = to.validity.get_mut(group as usize) {
                 *valid = true;
             }
         }

@@ -1,64 +1,62 @@
-//! [`Number`]: what is multiplied and added up.
+//! [`Scalar`]: the arithmetic of the element types of matrices.
 
-/// What the values of matrices are.
-pub(crate) trait Value: Copy + Default + Send + Sync + 'static {
-    /// What a matrix without values has at each entry.
+/// An element of a matrix, or an accumulator of its products.
+pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
+    /// The value of every entry of an iso-valued matrix.
     const ONE: Self;
 }
 
-/// A value that is counted with.
-pub(crate) trait Number: Value + PartialOrd {
-    /// Where a smallest one starts: DataFusion does not start at infinity, and MIN of infinities is this.
-    const HIGHEST: Self;
-    /// Where a largest one starts.
-    const LOWEST: Self;
-    /// Wraps around at `bits` bits where there are such.
-    fn times(self, other: Self, bits: u32) -> Self;
-    /// Wraps around at `bits` bits where there are such.
-    fn plus(self, other: Self, bits: u32) -> Self;
-    /// By the order of all values, in which NaN is above everything and -0 below 0.
-    fn is_above(self, other: Self) -> bool;
+/// A numeric element.
+pub(crate) trait Scalar: Element + PartialOrd {
+    const LARGEST_FINITE: Self;
+    const SMALLEST_FINITE: Self;
+    /// The product; integers wrap around at `wrap_bits` bits.
+    fn wrapping_mul_bits(self, other: Self, wrap_bits: u32) -> Self;
+    /// The sum; integers wrap around at `wrap_bits` bits.
+    fn wrapping_add_bits(self, other: Self, wrap_bits: u32) -> Self;
+    /// Greater than by IEEE 754 totalOrder: NaN is above everything and -0 below 0.
+    fn total_gt(self, other: Self) -> bool;
 }
 
-/// A number that can be divided without fail, which whole numbers cannot.
-pub(crate) trait Float: Number {
-    fn over(self, other: Self) -> Self;
+/// A floating-point element, whose division is infallible.
+pub(crate) trait Float: Scalar {
+    fn div(self, other: Self) -> Self;
 }
 
-/// What a sum of numbers is kept in.
-pub(crate) trait Widen<S> {
-    fn widen(self) -> S;
+/// Conversion of a product to the type of its accumulator, as SQL casts it.
+pub(crate) trait Widen<T> {
+    fn widen(self) -> T;
 }
 
 macro_rules! float {
     ($type:ty) => {
         impl Float for $type {
             #[inline(always)]
-            fn over(self, other: Self) -> Self {
+            fn div(self, other: Self) -> Self {
                 self / other
             }
         }
 
-        impl Value for $type {
+        impl Element for $type {
             const ONE: Self = 1.0;
         }
 
-        impl Number for $type {
-            const HIGHEST: Self = <$type>::MAX;
-            const LOWEST: Self = <$type>::MIN;
+        impl Scalar for $type {
+            const LARGEST_FINITE: Self = <$type>::MAX;
+            const SMALLEST_FINITE: Self = <$type>::MIN;
 
             #[inline(always)]
-            fn times(self, other: Self, _: u32) -> Self {
+            fn wrapping_mul_bits(self, other: Self, _: u32) -> Self {
                 self * other
             }
 
             #[inline(always)]
-            fn plus(self, other: Self, _: u32) -> Self {
+            fn wrapping_add_bits(self, other: Self, _: u32) -> Self {
                 self + other
             }
 
             #[inline(always)]
-            fn is_above(self, other: Self) -> bool {
+            fn total_gt(self, other: Self) -> bool {
                 self.total_cmp(&other).is_gt()
             }
         }
@@ -70,28 +68,28 @@ float!(f32);
 
 macro_rules! integer {
     ($type:ty) => {
-        impl Value for $type {
+        impl Element for $type {
             const ONE: Self = 1;
         }
 
-        impl Number for $type {
-            const HIGHEST: Self = <$type>::MAX;
-            const LOWEST: Self = <$type>::MIN;
+        impl Scalar for $type {
+            const LARGEST_FINITE: Self = <$type>::MAX;
+            const SMALLEST_FINITE: Self = <$type>::MIN;
 
             #[inline(always)]
-            fn times(self, other: Self, bits: u32) -> Self {
-                let unused = <$type>::BITS - bits;
+            fn wrapping_mul_bits(self, other: Self, wrap_bits: u32) -> Self {
+                let unused = <$type>::BITS - wrap_bits;
                 self.wrapping_mul(other) << unused >> unused
             }
 
             #[inline(always)]
-            fn plus(self, other: Self, bits: u32) -> Self {
-                let unused = <$type>::BITS - bits;
+            fn wrapping_add_bits(self, other: Self, wrap_bits: u32) -> Self {
+                let unused = <$type>::BITS - wrap_bits;
                 self.wrapping_add(other) << unused >> unused
             }
 
             #[inline(always)]
-            fn is_above(self, other: Self) -> bool {
+            fn total_gt(self, other: Self) -> bool {
                 self > other
             }
         }
@@ -102,11 +100,11 @@ integer!(i64);
 integer!(u64);
 integer!(i128);
 
-impl Value for bool {
+impl Element for bool {
     const ONE: Self = true;
 }
 
-impl<T: Number> Widen<T> for T {
+impl<T: Scalar> Widen<T> for T {
     #[inline(always)]
     fn widen(self) -> T {
         self
@@ -120,7 +118,7 @@ impl Widen<f64> for f32 {
     }
 }
 
-/// SQL's cast of integers to DOUBLE: the nearest one.
+/// SQL's cast of integers to DOUBLE, which rounds to nearest.
 macro_rules! as_f64 {
     ($type:ty) => {
         impl Widen<f64> for $type {

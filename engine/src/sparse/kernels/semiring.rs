@@ -1,70 +1,71 @@
-//! [`Ring`]: what a product multiplies, and what it adds up.
+//! [`TypedSemiring`]: a semiring over concrete types.
 //!
-//! A semiring's two operations, and SQL's three truths: a product with a NULL is NULL unless [`Multiply`] says otherwise, and
-//! a NULL is not added. Numbers behave as DataFusion's do, to the bit.
+//! SQL's three-valued logic applies: multiplying by NULL gives NULL unless the [`BinaryOpKernel`] overrides it, and the
+//! monoid skips NULLs. Arithmetic is bit-identical to DataFusion's.
 
 use std::marker::PhantomData;
 
-use super::ops::{Add, Multiply};
-use super::scalar::{Value, Widen};
+use super::ops::{BinaryOpKernel, MonoidKernel};
+use super::scalar::{Element, Widen};
 
-/// Values of type `T`, multiplied by `M` and added up by `A` in `S`.
-pub(crate) struct Ring<T, S, M, A> {
-    /// Of integers: where products wrap around.
-    bits: u32,
-    operations: PhantomData<fn(T, M, A) -> S>,
+/// Values of type `T`, multiplied by `Op` and accumulated by `M` in type `A`.
+pub(crate) struct TypedSemiring<T, A, Op, M> {
+    /// The width at which integer products wrap around.
+    wrap_bits: u32,
+    operations: PhantomData<fn(T, Op, M) -> A>,
 }
 
-impl<T, S, M, A> Ring<T, S, M, A> {
-    pub(crate) fn new(bits: u32) -> Self {
-        Self { bits, operations: PhantomData }
+impl<T, A, Op, M> TypedSemiring<T, A, Op, M> {
+    pub(crate) fn new(wrap_bits: u32) -> Self {
+        Self { wrap_bits, operations: PhantomData }
     }
 }
 
-impl<T, S, M, A> Clone for Ring<T, S, M, A> {
+impl<T, A, Op, M> Clone for TypedSemiring<T, A, Op, M> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T, S, M, A> Copy for Ring<T, S, M, A> {}
+impl<T, A, Op, M> Copy for TypedSemiring<T, A, Op, M> {}
 
-/// What the kernels ask of a [`Ring`].
-pub(crate) trait Semiring: Copy + Send + Sync + 'static {
-    type Value: Value;
-    type Sum: Value;
-    const ZERO: Self::Sum;
+/// The operations of a [`TypedSemiring`], as the kernels call them.
+pub(crate) trait SemiringOps: Copy + Send + Sync + 'static {
+    type Value: Element;
+    type Accumulator: Element;
+    /// The identity of the additive monoid.
+    const IDENTITY: Self::Accumulator;
 
-    fn multiply(self, left: Self::Value, right: Self::Value) -> Self::Sum;
+    fn multiply(self, left: Self::Value, right: Self::Value) -> Self::Accumulator;
 
-    fn multiply_nullable(self, left: Option<Self::Value>, right: Option<Self::Value>) -> Option<Self::Sum>;
+    fn multiply_nullable(self, left: Option<Self::Value>, right: Option<Self::Value>) -> Option<Self::Accumulator>;
 
-    fn add(self, sum: &mut Self::Sum, product: Self::Sum);
+    fn add(self, accumulator: &mut Self::Accumulator, product: Self::Accumulator);
 }
 
-impl<T, S, M, A> Semiring for Ring<T, S, M, A>
+impl<T, A, Op, M> SemiringOps for TypedSemiring<T, A, Op, M>
 where
-    T: Value + Widen<S>,
-    S: Value,
-    M: Multiply<T>,
-    A: Add<S>,
+    T: Element + Widen<A>,
+    A: Element,
+    Op: BinaryOpKernel<T>,
+    M: MonoidKernel<A>,
 {
     type Value = T;
-    type Sum = S;
-    const ZERO: S = A::ZERO;
+    type Accumulator = A;
+    const IDENTITY: A = M::IDENTITY;
 
     #[inline(always)]
-    fn multiply(self, left: T, right: T) -> S {
-        M::multiply(left, right, self.bits).widen()
+    fn multiply(self, left: T, right: T) -> A {
+        Op::multiply(left, right, self.wrap_bits).widen()
     }
 
     #[inline(always)]
-    fn multiply_nullable(self, left: Option<T>, right: Option<T>) -> Option<S> {
-        M::multiply_nullable(left, right, self.bits).map(Widen::widen)
+    fn multiply_nullable(self, left: Option<T>, right: Option<T>) -> Option<A> {
+        Op::multiply_nullable(left, right, self.wrap_bits).map(Widen::widen)
     }
 
     #[inline(always)]
-    fn add(self, sum: &mut S, product: S) {
-        A::add(sum, product);
+    fn add(self, accumulator: &mut A, product: A) {
+        M::add(accumulator, product);
     }
 }
