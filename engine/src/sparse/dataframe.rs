@@ -1,4 +1,4 @@
-//! [`SparseMatMul`]: products of matrices on DataFrames.
+//! [`DataFrameSparseExt`]: sparse matrix products on DataFrames.
 
 use datafusion::common::Column;
 use datafusion::error::Result;
@@ -7,11 +7,11 @@ use datafusion::prelude::DataFrame;
 
 use super::Semiring;
 
-/// Multiplies tables of `row, col, value` as sparse matrices.
+/// Multiplies DataFrames with the columns `row, col, value` as sparse matrices.
 ///
 /// ```
 /// use datafusion::prelude::*;
-/// use ocelli::{Ocelli, SparseMatMul};
+/// use ocelli::{DataFrameSparseExt, Ocelli};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,23 +23,23 @@ use super::Semiring;
 /// # Ok(())
 /// # }
 /// ```
-pub trait SparseMatMul: Sized {
-    /// `[m, n] x [n, p] -> [m, p]`: a row `row, col, value` for each place to which a product leads.
+pub trait DataFrameSparseExt: Sized {
+    /// `[m, n] x [n, p] -> [m, p]`: one row `row, col, value` for each structural nonzero of the product.
     ///
     /// # Errors
-    /// When one of the tables has no columns `row`, `col` and `value`, or its values cannot be multiplied.
+    /// When an input lacks one of the columns `row`, `col` and `value`, or its values cannot be multiplied.
     fn sparse_matmul(self, other: &Self) -> Result<Self> {
         self.sparse_matmul_with(other, Semiring::PLUS_TIMES)
     }
 
-    /// [`sparse_matmul`](Self::sparse_matmul) over another semiring.
+    /// [`sparse_matmul`](Self::sparse_matmul) over the given semiring.
     ///
     /// # Errors
-    /// Those of [`sparse_matmul`](Self::sparse_matmul).
+    /// The same as of [`sparse_matmul`](Self::sparse_matmul).
     fn sparse_matmul_with(self, other: &Self, semiring: Semiring) -> Result<Self>;
 }
 
-impl SparseMatMul for DataFrame {
+impl DataFrameSparseExt for DataFrame {
     fn sparse_matmul_with(self, other: &Self, semiring: Semiring) -> Result<Self> {
         let (state, left) = self.into_parts();
         let right = LogicalPlanBuilder::from(other.logical_plan().clone()).alias("b")?.build()?;
@@ -49,9 +49,9 @@ impl SparseMatMul for DataFrame {
             JoinType::Inner,
             [column("a", "col").eq(column("b", "row"))],
         )?;
-        let sum = state.create_logical_expr(&semiring.sql("a.value", "b.value"), joined.schema())?;
+        let aggregate = state.create_logical_expr(&semiring.aggregate_sql("a.value", "b.value"), joined.schema())?;
         let plan = joined
-            .aggregate([column("a", "row"), column("b", "col")], [sum.alias("value")])?
+            .aggregate([column("a", "row"), column("b", "col")], [aggregate.alias("value")])?
             .project([column("a", "row").alias("row"), column("b", "col").alias("col"), col("value")])?
             .build()?;
         Ok(Self::new(state, plan))

@@ -1,10 +1,10 @@
-//! [`SparseMatMulNode`]: a join and its aggregation, as a product of sparse matrices.
+//! [`SparseMatMulNode`]: a join and its aggregation as a sparse matrix product.
 //!
 //! ```text
 //! ┌─────┬─────┬───────┐     ┌─────┬─────┬───────┐                     ┌─────┬─────┬───────┐
 //! │ key │ row │ value │  x  │ key │ col │ value │ ──SparseMatMul────▶ │ row │ col │ value │
 //! └─────┴─────┴───────┘     └─────┴─────┴───────┘                     └─────┴─────┴───────┘
-//!       n rows                    m rows            a row for each (row, col) that a key leads to, in any order
+//!       n rows                    m rows            one row for each (row, col) with a common key, in any order
 //! ```
 
 use std::cmp::Ordering;
@@ -15,16 +15,16 @@ use datafusion::common::{DFSchemaRef, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
-use super::spec::{Join, SparseMatMul};
+use super::spec::{JoinFallback, SparseMatMulSpec};
 
-/// The logical form. Its columns are the left groups, the right groups and the products.
+/// The logical form. Its columns are the left groups, the right groups and the aggregates.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SparseMatMulNode {
     left: Arc<LogicalPlan>,
     right: Arc<LogicalPlan>,
-    pub(super) matmul: SparseMatMul,
-    /// The join and its aggregation, for inputs for which these are better.
-    pub(super) join: Option<Join>,
+    pub(super) spec: SparseMatMulSpec,
+    /// The plan to run instead when statistics favour the join.
+    pub(super) fallback: Option<JoinFallback>,
     pub(super) schema: DFSchemaRef,
 }
 
@@ -32,27 +32,26 @@ impl SparseMatMulNode {
     pub(crate) fn try_new(
         left: LogicalPlan,
         right: LogicalPlan,
-        matmul: SparseMatMul,
-        join: Option<Join>,
+        spec: SparseMatMulSpec,
+        fallback: Option<JoinFallback>,
         schema: DFSchemaRef,
     ) -> Result<Self> {
-        let columns = matmul.left_groups + matmul.right_groups + matmul.products.len();
+        let columns = spec.num_row_groups + spec.num_col_groups + spec.aggregates.len();
         if schema.fields().len() != columns
-            || left.schema().fields().len() < matmul.keys + matmul.left_groups
-            || right.schema().fields().len() < matmul.keys + matmul.right_groups
+            || left.schema().fields().len() < spec.num_keys + spec.num_row_groups
+            || right.schema().fields().len() < spec.num_keys + spec.num_col_groups
         {
-            return internal_err!("SparseMatMul of other columns than its inputs have: {matmul:?}");
+            return internal_err!("SparseMatMul does not match the columns of its inputs: {spec:?}");
         }
-        Ok(Self { left: Arc::new(left), right: Arc::new(right), matmul, join, schema })
+        Ok(Self { left: Arc::new(left), right: Arc::new(right), spec, fallback, schema })
     }
 
-    /// As a node of a plan.
-    pub(crate) fn into_plan(self) -> LogicalPlan {
+    pub(crate) fn into_logical_plan(self) -> LogicalPlan {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 
-    /// The names of the columns of both inputs from one place on.
-    fn names(&self, from: usize, left: usize, right: usize) -> (Vec<&str>, Vec<&str>) {
+    /// The names of `left` and `right` columns of the inputs, starting at column `from` of each.
+    fn column_names(&self, from: usize, left: usize, right: usize) -> (Vec<&str>, Vec<&str>) {
         fn names(plan: &LogicalPlan, from: usize, count: usize) -> Vec<&str> {
             plan.schema().fields().iter().skip(from).take(count).map(|field| field.name().as_str()).collect()
         }
@@ -78,12 +77,12 @@ impl UserDefinedLogicalNodeCore for SparseMatMulNode {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let SparseMatMul { keys, left_groups, right_groups, .. } = self.matmul;
-        let (left, right) = self.names(0, keys, keys);
+        let SparseMatMulSpec { num_keys, num_row_groups, num_col_groups, .. } = self.spec;
+        let (left, right) = self.column_names(0, num_keys, num_keys);
         let on: Vec<String> = left.iter().zip(&right).map(|(left, right)| format!("{left} = {right}")).collect();
-        let (left, right) = self.names(keys, left_groups, right_groups);
+        let (left, right) = self.column_names(num_keys, num_row_groups, num_col_groups);
         let (on, left, right) = (on.join(", "), left.join(", "), right.join(", "));
-        write!(f, "SparseMatMul: semiring={}, on=[{on}], groups=[{left}] x [{right}]", self.matmul.semirings())
+        write!(f, "SparseMatMul: semiring={}, on=[{on}], groups=[{left}] x [{right}]", self.spec.semirings())
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
@@ -93,27 +92,27 @@ impl UserDefinedLogicalNodeCore for SparseMatMulNode {
         if !exprs.is_empty() {
             return internal_err!("SparseMatMul has no expressions");
         }
-        Self::try_new(left, right, self.matmul.clone(), self.join.clone(), Arc::clone(&self.schema))
+        Self::try_new(left, right, self.spec.clone(), self.fallback.clone(), Arc::clone(&self.schema))
     }
 
-    /// All of both inputs: the rule that made the node took nothing else in.
+    /// All columns of both inputs: the rule projected them to exactly those that are needed.
     fn necessary_children_exprs(&self, _: &[usize]) -> Option<Vec<Vec<usize>>> {
         let all = |plan: &LogicalPlan| (0..plan.schema().fields().len()).collect();
         Some(vec![all(&self.left), all(&self.right)])
     }
 }
 
-/// As in EXPLAIN: some of its formats print nodes they do not know in this way.
+/// The same as in EXPLAIN, some of whose formats print extension nodes with `Debug`.
 impl fmt::Debug for SparseMatMulNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fmt_for_explain(f)
     }
 }
 
-/// By everything but the schema, which DataFusion does not order.
+/// Ignores the schema, which is not `PartialOrd`.
 impl PartialOrd for SparseMatMulNode {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        let key = (&self.matmul, &self.left, &self.right, &self.join);
-        key.partial_cmp(&(&other.matmul, &other.left, &other.right, &other.join))
+        let key = (&self.spec, &self.left, &self.right, &self.fallback);
+        key.partial_cmp(&(&other.spec, &other.left, &other.right, &other.fallback))
     }
 }

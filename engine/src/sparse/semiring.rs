@@ -1,11 +1,11 @@
-//! [`Semiring`]: two operations by a GraphBLAS name.
+//! [`Semiring`]: an additive [`Monoid`] and a multiplicative [`BinaryOp`], by their GraphBLAS names.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
 
-/// What a product of matrices adds up, and what it multiplies by: `plus_times`, `min_plus`, `max_min`, `plus_pair`, `or_and`.
+/// A semiring by its GraphBLAS name: `plus_times`, `min_plus`, `max_min`, `plus_pair`, `or_and`.
 ///
 /// ```
 /// use ocelli::Semiring;
@@ -17,74 +17,137 @@ use crate::error::Error;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Semiring {
-    add: Add,
-    multiply: Multiply,
+    add: Monoid,
+    multiply: BinaryOp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Add {
+/// The additive monoid of a semiring: an aggregate function in SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd)]
+pub(crate) enum Monoid {
+    /// `SUM`
     Plus,
+    /// `MIN`
     Min,
+    /// `MAX`
     Max,
-    Or,
-    And,
+    /// `BOOL_OR`
+    LOr,
+    /// `BOOL_AND`
+    LAnd,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Multiply {
+/// The multiplicative operator of a semiring: a scalar expression over both operands in SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd)]
+pub(crate) enum BinaryOp {
     Times,
     Plus,
     Div,
+    /// `LEAST`
     Min,
+    /// `GREATEST`
     Max,
+    /// The left operand.
     First,
+    /// The right operand.
     Second,
+    /// One, whatever the operands.
     Pair,
-    And,
-    Or,
+    LAnd,
+    LOr,
 }
 
-const ADDS: [(&str, Add); 5] =
-    [("plus", Add::Plus), ("min", Add::Min), ("max", Add::Max), ("or", Add::Or), ("and", Add::And)];
+impl Monoid {
+    const ALL: [Self; 5] = [Self::Plus, Self::Min, Self::Max, Self::LOr, Self::LAnd];
 
-const MULTIPLIES: [(&str, Multiply); 10] = [
-    ("times", Multiply::Times),
-    ("plus", Multiply::Plus),
-    ("div", Multiply::Div),
-    ("min", Multiply::Min),
-    ("max", Multiply::Max),
-    ("first", Multiply::First),
-    ("second", Multiply::Second),
-    ("pair", Multiply::Pair),
-    ("and", Multiply::And),
-    ("or", Multiply::Or),
-];
+    /// The name that semirings are parsed from and displayed with.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plus => "plus",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::LOr => "or",
+            Self::LAnd => "and",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|monoid| monoid.name() == name)
+    }
+
+    fn is_boolean(self) -> bool {
+        matches!(self, Self::LOr | Self::LAnd)
+    }
+}
+
+impl BinaryOp {
+    const ALL: [Self; 10] = [
+        Self::Times,
+        Self::Plus,
+        Self::Div,
+        Self::Min,
+        Self::Max,
+        Self::First,
+        Self::Second,
+        Self::Pair,
+        Self::LAnd,
+        Self::LOr,
+    ];
+
+    /// The name that semirings are parsed from and displayed with.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Times => "times",
+            Self::Plus => "plus",
+            Self::Div => "div",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::First => "first",
+            Self::Second => "second",
+            Self::Pair => "pair",
+            Self::LAnd => "and",
+            Self::LOr => "or",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|op| op.name() == name)
+    }
+
+    /// Whether the operands can be of the domain of a monoid: boolean or numeric.
+    fn fits(self, monoid: Monoid) -> bool {
+        match self {
+            Self::First | Self::Second => true,
+            Self::LAnd | Self::LOr => monoid.is_boolean(),
+            Self::Times | Self::Plus | Self::Div | Self::Min | Self::Max | Self::Pair => !monoid.is_boolean(),
+        }
+    }
+}
 
 impl Semiring {
     /// `SUM(a.value * b.value)`
-    pub const PLUS_TIMES: Self = Self { add: Add::Plus, multiply: Multiply::Times };
+    pub const PLUS_TIMES: Self = Self { add: Monoid::Plus, multiply: BinaryOp::Times };
 
-    /// The aggregate as SQL, of two values.
-    pub(crate) fn sql(self, left: &str, right: &str) -> String {
+    /// The semiring as an SQL aggregate over two operands, themselves SQL.
+    pub(crate) fn aggregate_sql(self, left: &str, right: &str) -> String {
         let product = match self.multiply {
-            Multiply::Times => format!("{left} * {right}"),
-            Multiply::Plus => format!("{left} + {right}"),
-            Multiply::Div => format!("{left} / {right}"),
-            Multiply::Min => format!("LEAST({left}, {right})"),
-            Multiply::Max => format!("GREATEST({left}, {right})"),
-            Multiply::First => left.to_owned(),
-            Multiply::Second => right.to_owned(),
-            Multiply::Pair if self.add == Add::Plus => return "COUNT(*)".to_owned(),
-            Multiply::Pair => "1".to_owned(),
-            Multiply::And => format!("{left} AND {right}"),
-            Multiply::Or => format!("{left} OR {right}"),
+            BinaryOp::Times => format!("{left} * {right}"),
+            BinaryOp::Plus => format!("{left} + {right}"),
+            BinaryOp::Div => format!("{left} / {right}"),
+            BinaryOp::Min => format!("LEAST({left}, {right})"),
+            BinaryOp::Max => format!("GREATEST({left}, {right})"),
+            BinaryOp::First => left.to_owned(),
+            BinaryOp::Second => right.to_owned(),
+            BinaryOp::Pair if self.add == Monoid::Plus => return "COUNT(*)".to_owned(),
+            BinaryOp::Pair => "1".to_owned(),
+            BinaryOp::LAnd => format!("{left} AND {right}"),
+            BinaryOp::LOr => format!("{left} OR {right}"),
         };
         match self.add {
-            Add::Plus => format!("SUM({product})"),
-            Add::Min => format!("MIN({product})"),
-            Add::Max => format!("MAX({product})"),
-            Add::Or => format!("BOOL_OR({product})"),
-            Add::And => format!("BOOL_AND({product})"),
+            Monoid::Plus => format!("SUM({product})"),
+            Monoid::Min => format!("MIN({product})"),
+            Monoid::Max => format!("MAX({product})"),
+            Monoid::LOr => format!("BOOL_OR({product})"),
+            Monoid::LAnd => format!("BOOL_AND({product})"),
         }
     }
 }
@@ -94,32 +157,23 @@ impl FromStr for Semiring {
 
     fn from_str(name: &str) -> Result<Self, Error> {
         let lower = name.to_lowercase();
-        // SuiteSparse's names for the same.
         let parts = match lower.as_str() {
-            "lor_land" => Some(("or", "and")),
-            "land_lor" => Some(("and", "or")),
+            // SuiteSparse:GraphBLAS spells the boolean semirings like this.
+            "lor_land" => Some((Monoid::LOr.name(), BinaryOp::LAnd.name())),
+            "land_lor" => Some((Monoid::LAnd.name(), BinaryOp::LOr.name())),
             other => other.split_once('_'),
         };
-        let found = parts.and_then(|(add, multiply)| {
-            let (_, add) = ADDS.into_iter().find(|(known, _)| *known == add)?;
-            let (_, multiply) = MULTIPLIES.into_iter().find(|(known, _)| *known == multiply)?;
-            let of_truths = matches!(multiply, Multiply::And | Multiply::Or);
-            let may_be_truths = of_truths || matches!(multiply, Multiply::First | Multiply::Second);
-            let fits = match add {
-                Add::Or | Add::And => may_be_truths,
-                Add::Plus | Add::Min | Add::Max => !of_truths,
-            };
-            fits.then_some(Self { add, multiply })
+        let semiring = parts.and_then(|(add, multiply)| {
+            let (add, multiply) = (Monoid::from_name(add)?, BinaryOp::from_name(multiply)?);
+            multiply.fits(add).then_some(Self { add, multiply })
         });
-        found.ok_or_else(|| Error::UnknownSemiring { name: name.to_owned() })
+        semiring.ok_or_else(|| Error::UnknownSemiring { name: name.to_owned() })
     }
 }
 
 impl fmt::Display for Semiring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let add = ADDS.into_iter().find(|(_, add)| *add == self.add);
-        let multiply = MULTIPLIES.into_iter().find(|(_, multiply)| *multiply == self.multiply);
-        write!(f, "{}_{}", add.map_or("", |(name, _)| name), multiply.map_or("", |(name, _)| name))
+        write!(f, "{}_{}", self.add.name(), self.multiply.name())
     }
 }
 
@@ -128,24 +182,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_parsed_back() {
-        let mut known = 0;
-        for (add, _) in ADDS {
-            for (multiply, _) in MULTIPLIES {
-                let name = format!("{add}_{multiply}");
+    fn names_round_trip() {
+        let mut valid = 0;
+        for add in Monoid::ALL {
+            for multiply in BinaryOp::ALL {
+                let name = format!("{}_{}", add.name(), multiply.name());
                 if let Ok(semiring) = name.parse::<Semiring>() {
-                    known += 1;
+                    valid += 1;
+                    assert_eq!(semiring, Semiring { add, multiply });
                     assert_eq!(semiring.to_string(), name);
                     assert_eq!(name.to_uppercase().parse::<Semiring>().unwrap(), semiring);
                 }
             }
         }
-        assert_eq!(known, 3 * 8 + 2 * 4);
+        assert_eq!(valid, 3 * 8 + 2 * 4);
         assert_eq!("lor_land".parse::<Semiring>().unwrap().to_string(), "or_and");
+        assert_eq!("land_lor".parse::<Semiring>().unwrap().to_string(), "and_or");
     }
 
     #[test]
-    fn an_unknown_name_lists_the_known_ones() {
+    fn unknown_names_list_the_valid_ones() {
         for name in ["", "plus", "plus_minus", "times_plus", "or_times", "plus_and"] {
             let problem = name.parse::<Semiring>().unwrap_err().to_string();
             assert!(

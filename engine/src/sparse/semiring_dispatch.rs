@@ -1,6 +1,5 @@
-//! [`Product`]: one aggregate of a sparse product, and the kernels for its types.
+//! [`SemiringVisitor`]: from the types of a [`SemiringAggregate`] to the kernels that are monomorphised for them.
 
-use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -13,248 +12,186 @@ use datafusion::common::internal_err;
 use datafusion::error::Result;
 
 use super::kernels::{
-    Add, AllTrue, And, AnyTrue, Float, Greatest, Least, Max, Min, Number, Or, Over, Plus, Ring, Semiring, Sum, Times,
-    Value, Widen,
+    DivOp, Element, Float, LAndMonoid, LAndOp, LOrMonoid, LOrOp, MaxMonoid, MaxOp, MinMonoid, MinOp, MonoidKernel,
+    PlusMonoid, PlusOp, Scalar, SemiringOps, TimesOp, TypedSemiring, Widen,
 };
+use super::semiring::{BinaryOp, Monoid};
+use super::spec::SemiringAggregate;
 
-/// What the products of a group are added up by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd)]
-pub(crate) enum Adding {
-    Sum,
-    Min,
-    Max,
-    BoolOr,
-    BoolAnd,
-}
-
-/// What two values are multiplied by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd)]
-pub(crate) enum Multiplying {
-    Times,
-    Plus,
-    Over,
-    Least,
-    Greatest,
-    And,
-    Or,
-}
-
-/// One aggregate over the pairs that a join makes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd)]
-pub(crate) struct Product {
-    pub(crate) adding: Adding,
-    pub(crate) multiplying: Multiplying,
-    /// Which of the left table's values is a factor; one when there is none.
-    pub(crate) left: Option<usize>,
-    pub(crate) right: Option<usize>,
-    /// What both factors and a product of them are.
-    pub(crate) value_type: DataType,
-    /// What the aggregate gives.
-    pub(crate) output_type: DataType,
-}
-
-/// The semiring by its GraphBLAS name.
-impl fmt::Display for Product {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let adding = match self.adding {
-            Adding::Sum => "plus",
-            Adding::Min => "min",
-            Adding::Max => "max",
-            Adding::BoolOr => "or",
-            Adding::BoolAnd => "and",
-        };
-        let multiplying = match (self.left, self.right, self.multiplying) {
-            (Some(_), None, _) => "first",
-            (None, Some(_), _) => "second",
-            (None, None, _) => "pair",
-            (_, _, Multiplying::Times) => "times",
-            (_, _, Multiplying::Plus) => "plus",
-            (_, _, Multiplying::Over) => "div",
-            (_, _, Multiplying::Least) => "min",
-            (_, _, Multiplying::Greatest) => "max",
-            (_, _, Multiplying::And) => "and",
-            (_, _, Multiplying::Or) => "or",
-        };
-        write!(f, "{adding}_{multiplying}")
-    }
-}
-
-/// What is done with the ring of a [`Product`].
-pub(super) trait Visitor {
+/// Called with the typed semiring of a [`SemiringAggregate`].
+pub(super) trait SemiringVisitor {
     type Output;
 
-    fn visit<R: Semiring>(self, ring: R) -> Self::Output
+    fn visit<S: SemiringOps>(self, semiring: S) -> Self::Output
     where
-        R::Value: Column,
-        R::Sum: Column;
+        S::Value: ArrowScalar,
+        S::Accumulator: ArrowScalar;
 }
 
-impl Product {
-    /// The number of pairs.
-    pub(crate) fn pairs() -> Self {
-        Self {
-            adding: Adding::Sum,
-            multiplying: Multiplying::Times,
-            left: None,
-            right: None,
-            value_type: DataType::Int64,
-            output_type: DataType::Int64,
-        }
-    }
-
-    /// Whether there are kernels for it.
+impl SemiringAggregate {
+    /// Whether there are kernels for its types and operations.
     pub(crate) fn is_supported(&self) -> bool {
-        struct Nothing;
-        impl Visitor for Nothing {
+        struct Ignore;
+        impl SemiringVisitor for Ignore {
             type Output = ();
 
-            fn visit<R: Semiring>(self, _: R)
+            fn visit<S: SemiringOps>(self, _: S)
             where
-                R::Value: Column,
-                R::Sum: Column,
+                S::Value: ArrowScalar,
+                S::Accumulator: ArrowScalar,
             {
             }
         }
-        self.visit(Nothing).is_ok()
+        self.visit(Ignore).is_ok()
     }
 
-    /// Bytes of a value in a kernel, at most.
-    pub(super) fn width(&self) -> usize {
+    /// An upper bound on the bytes of a value in a kernel.
+    pub(super) fn value_size(&self) -> usize {
         if self.value_type.is_decimal() { size_of::<i128>() } else { size_of::<u64>() }
     }
 
-    /// Has the visitor see the ring of these types.
+    /// Calls the visitor with the semiring of these types.
     ///
     /// # Errors
-    /// When there is none.
-    pub(super) fn visit<V: Visitor>(&self, visitor: V) -> Result<V::Output> {
+    /// When no kernel supports them.
+    pub(super) fn visit<V: SemiringVisitor>(&self, visitor: V) -> Result<V::Output> {
         use DataType::{
             Boolean, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64,
         };
         let bits = self.value_type.primitive_width().map_or(64, |bytes| bytes as u32 * 8);
-        match (self.adding, &self.value_type, &self.output_type) {
-            (Adding::Sum, Float64, Float64) => self.float::<f64, f64, Sum, V>(visitor),
-            (Adding::Min, Float64, Float64) => self.float::<f64, f64, Min, V>(visitor),
-            (Adding::Max, Float64, Float64) => self.float::<f64, f64, Max, V>(visitor),
-            (Adding::Sum, Float32, Float64) => self.float::<f32, f64, Sum, V>(visitor),
-            (Adding::Min, Float32, Float32) => self.float::<f32, f32, Min, V>(visitor),
-            (Adding::Max, Float32, Float32) => self.float::<f32, f32, Max, V>(visitor),
-            (Adding::Sum, Int8 | Int16 | Int32 | Int64, Int64) => self.number::<i64, i64, Sum, V>(bits, visitor),
-            (Adding::Sum, Int8 | Int16 | Int32 | Int64, Float64) => self.number::<i64, f64, Sum, V>(bits, visitor),
-            (Adding::Min, Int8 | Int16 | Int32 | Int64, to) if *to == self.value_type => {
-                self.number::<i64, i64, Min, V>(bits, visitor)
+        match (self.add, &self.value_type, &self.output_type) {
+            (Monoid::Plus, Float64, Float64) => self.visit_float::<f64, f64, PlusMonoid, V>(visitor),
+            (Monoid::Min, Float64, Float64) => self.visit_float::<f64, f64, MinMonoid, V>(visitor),
+            (Monoid::Max, Float64, Float64) => self.visit_float::<f64, f64, MaxMonoid, V>(visitor),
+            (Monoid::Plus, Float32, Float64) => self.visit_float::<f32, f64, PlusMonoid, V>(visitor),
+            (Monoid::Min, Float32, Float32) => self.visit_float::<f32, f32, MinMonoid, V>(visitor),
+            (Monoid::Max, Float32, Float32) => self.visit_float::<f32, f32, MaxMonoid, V>(visitor),
+            (Monoid::Plus, Int8 | Int16 | Int32 | Int64, Int64) => {
+                self.visit_scalar::<i64, i64, PlusMonoid, V>(bits, visitor)
             }
-            (Adding::Max, Int8 | Int16 | Int32 | Int64, to) if *to == self.value_type => {
-                self.number::<i64, i64, Max, V>(bits, visitor)
+            (Monoid::Plus, Int8 | Int16 | Int32 | Int64, Float64) => {
+                self.visit_scalar::<i64, f64, PlusMonoid, V>(bits, visitor)
             }
-            (Adding::Sum, UInt8 | UInt16 | UInt32 | UInt64, UInt64) => self.number::<u64, u64, Sum, V>(bits, visitor),
-            (Adding::Sum, UInt8 | UInt16 | UInt32 | UInt64, Float64) => self.number::<u64, f64, Sum, V>(bits, visitor),
-            (Adding::Min, UInt8 | UInt16 | UInt32 | UInt64, to) if *to == self.value_type => {
-                self.number::<u64, u64, Min, V>(bits, visitor)
+            (Monoid::Min, Int8 | Int16 | Int32 | Int64, to) if *to == self.value_type => {
+                self.visit_scalar::<i64, i64, MinMonoid, V>(bits, visitor)
             }
-            (Adding::Max, UInt8 | UInt16 | UInt32 | UInt64, to) if *to == self.value_type => {
-                self.number::<u64, u64, Max, V>(bits, visitor)
+            (Monoid::Max, Int8 | Int16 | Int32 | Int64, to) if *to == self.value_type => {
+                self.visit_scalar::<i64, i64, MaxMonoid, V>(bits, visitor)
             }
-            (Adding::Sum, Decimal128(_, scale), Decimal128(_, to)) if scale == to => match self.multiplying {
-                Multiplying::Times => Ok(visitor.visit(Ring::<i128, i128, Times, Sum>::new(bits))),
-                _ => self.none(),
+            (Monoid::Plus, UInt8 | UInt16 | UInt32 | UInt64, UInt64) => {
+                self.visit_scalar::<u64, u64, PlusMonoid, V>(bits, visitor)
+            }
+            (Monoid::Plus, UInt8 | UInt16 | UInt32 | UInt64, Float64) => {
+                self.visit_scalar::<u64, f64, PlusMonoid, V>(bits, visitor)
+            }
+            (Monoid::Min, UInt8 | UInt16 | UInt32 | UInt64, to) if *to == self.value_type => {
+                self.visit_scalar::<u64, u64, MinMonoid, V>(bits, visitor)
+            }
+            (Monoid::Max, UInt8 | UInt16 | UInt32 | UInt64, to) if *to == self.value_type => {
+                self.visit_scalar::<u64, u64, MaxMonoid, V>(bits, visitor)
+            }
+            (Monoid::Plus, Decimal128(_, scale), Decimal128(_, to)) if scale == to => match self.multiply {
+                BinaryOp::Times => Ok(visitor.visit(TypedSemiring::<i128, i128, TimesOp, PlusMonoid>::new(bits))),
+                _ => self.no_kernel(),
             },
-            (Adding::BoolOr, Boolean, Boolean) => self.truth::<AnyTrue, V>(visitor),
-            (Adding::BoolAnd, Boolean, Boolean) => self.truth::<AllTrue, V>(visitor),
-            _ => self.none(),
+            (Monoid::LOr, Boolean, Boolean) => self.visit_boolean::<LOrMonoid, V>(visitor),
+            (Monoid::LAnd, Boolean, Boolean) => self.visit_boolean::<LAndMonoid, V>(visitor),
+            _ => self.no_kernel(),
         }
     }
 
-    fn float<T, S, A, V>(&self, visitor: V) -> Result<V::Output>
+    fn visit_float<T, A, M, V>(&self, visitor: V) -> Result<V::Output>
     where
-        T: Float + Column + Widen<S>,
-        S: Column,
-        A: Add<S>,
-        V: Visitor,
+        T: Float + ArrowScalar + Widen<A>,
+        A: ArrowScalar,
+        M: MonoidKernel<A>,
+        V: SemiringVisitor,
     {
-        match self.multiplying {
-            Multiplying::Over => Ok(visitor.visit(Ring::<T, S, Over, A>::new(0))),
-            _ => self.number::<T, S, A, V>(0, visitor),
+        match self.multiply {
+            BinaryOp::Div => Ok(visitor.visit(TypedSemiring::<T, A, DivOp, M>::new(0))),
+            _ => self.visit_scalar::<T, A, M, V>(0, visitor),
         }
     }
 
-    fn number<T, S, A, V>(&self, bits: u32, visitor: V) -> Result<V::Output>
+    fn visit_scalar<T, A, M, V>(&self, wrap_bits: u32, visitor: V) -> Result<V::Output>
     where
-        T: Number + Column + Widen<S>,
-        S: Column,
-        A: Add<S>,
-        V: Visitor,
+        T: Scalar + ArrowScalar + Widen<A>,
+        A: ArrowScalar,
+        M: MonoidKernel<A>,
+        V: SemiringVisitor,
     {
-        match self.multiplying {
-            Multiplying::Times => Ok(visitor.visit(Ring::<T, S, Times, A>::new(bits))),
-            Multiplying::Plus => Ok(visitor.visit(Ring::<T, S, Plus, A>::new(bits))),
-            Multiplying::Least => Ok(visitor.visit(Ring::<T, S, Least, A>::new(bits))),
-            Multiplying::Greatest => Ok(visitor.visit(Ring::<T, S, Greatest, A>::new(bits))),
-            Multiplying::Over | Multiplying::And | Multiplying::Or => self.none(),
+        match self.multiply {
+            BinaryOp::Times => Ok(visitor.visit(TypedSemiring::<T, A, TimesOp, M>::new(wrap_bits))),
+            BinaryOp::Plus => Ok(visitor.visit(TypedSemiring::<T, A, PlusOp, M>::new(wrap_bits))),
+            BinaryOp::Min => Ok(visitor.visit(TypedSemiring::<T, A, MinOp, M>::new(wrap_bits))),
+            BinaryOp::Max => Ok(visitor.visit(TypedSemiring::<T, A, MaxOp, M>::new(wrap_bits))),
+            BinaryOp::Div | BinaryOp::First | BinaryOp::Second | BinaryOp::Pair | BinaryOp::LAnd | BinaryOp::LOr => {
+                self.no_kernel()
+            }
         }
     }
 
-    fn truth<A: Add<bool>, V: Visitor>(&self, visitor: V) -> Result<V::Output> {
-        match self.multiplying {
-            Multiplying::And => Ok(visitor.visit(Ring::<bool, bool, And, A>::new(0))),
-            Multiplying::Or => Ok(visitor.visit(Ring::<bool, bool, Or, A>::new(0))),
-            _ => self.none(),
+    fn visit_boolean<M: MonoidKernel<bool>, V: SemiringVisitor>(&self, visitor: V) -> Result<V::Output> {
+        match self.multiply {
+            BinaryOp::LAnd => Ok(visitor.visit(TypedSemiring::<bool, bool, LAndOp, M>::new(0))),
+            BinaryOp::LOr => Ok(visitor.visit(TypedSemiring::<bool, bool, LOrOp, M>::new(0))),
+            _ => self.no_kernel(),
         }
     }
 
-    fn none<T>(&self) -> Result<T> {
-        internal_err!("no kernel multiplies {} by {self} into {}", self.value_type, self.output_type)
+    fn no_kernel<T>(&self) -> Result<T> {
+        internal_err!("no kernel for {self} from {} into {}", self.value_type, self.output_type)
     }
 }
 
-/// Numbers that a kernel reads from Arrow and writes to it.
-pub(super) trait Column: Value {
-    /// Appends the values of an array of a [`Product::value_type`]. Those of NULLs are anything.
-    fn read(array: &dyn Array, values: &mut Vec<Self>) -> Result<()>;
+/// An element type of the kernels, converted from and to Arrow arrays.
+pub(super) trait ArrowScalar: Element {
+    /// Appends the values of an array of a [`SemiringAggregate::value_type`]. The value of a NULL is unspecified.
+    fn append_from_array(array: &dyn Array, values: &mut Vec<Self>) -> Result<()>;
 
-    /// An array of a [`Product::output_type`].
-    fn write(values: Vec<Self>, nulls: Option<NullBuffer>, data_type: &DataType) -> Result<ArrayRef>;
+    /// Builds an array of a [`SemiringAggregate::output_type`].
+    fn build_array(values: Vec<Self>, nulls: Option<NullBuffer>, data_type: &DataType) -> Result<ArrayRef>;
 }
 
-macro_rules! column {
+macro_rules! arrow_scalar {
     ($native:ty, $wide:expr, $arrow:ty, $array:ty) => {
-        impl Column for $native {
-            fn read(array: &dyn Array, values: &mut Vec<Self>) -> Result<()> {
-                // Widening keeps each value as it is.
+        impl ArrowScalar for $native {
+            fn append_from_array(array: &dyn Array, values: &mut Vec<Self>) -> Result<()> {
+                // Widening is lossless.
                 values.extend_from_slice(cast(array, &$wide)?.as_primitive::<$arrow>().values());
                 Ok(())
             }
 
-            fn write(values: Vec<Self>, nulls: Option<NullBuffer>, data_type: &DataType) -> Result<ArrayRef> {
+            fn build_array(values: Vec<Self>, nulls: Option<NullBuffer>, data_type: &DataType) -> Result<ArrayRef> {
                 Ok(cast(&<$array>::new(values.into(), nulls), data_type)?)
             }
         }
     };
 }
 
-column!(f64, DataType::Float64, Float64Type, Float64Array);
-column!(f32, DataType::Float32, Float32Type, Float32Array);
-column!(i64, DataType::Int64, Int64Type, Int64Array);
-column!(u64, DataType::UInt64, UInt64Type, UInt64Array);
+arrow_scalar!(f64, DataType::Float64, Float64Type, Float64Array);
+arrow_scalar!(f32, DataType::Float32, Float32Type, Float32Array);
+arrow_scalar!(i64, DataType::Int64, Int64Type, Int64Array);
+arrow_scalar!(u64, DataType::UInt64, UInt64Type, UInt64Array);
 
-impl Column for i128 {
-    fn read(array: &dyn Array, values: &mut Vec<Self>) -> Result<()> {
+impl ArrowScalar for i128 {
+    fn append_from_array(array: &dyn Array, values: &mut Vec<Self>) -> Result<()> {
         values.extend_from_slice(array.as_primitive::<Decimal128Type>().values());
         Ok(())
     }
 
-    fn write(values: Vec<Self>, nulls: Option<NullBuffer>, data_type: &DataType) -> Result<ArrayRef> {
+    fn build_array(values: Vec<Self>, nulls: Option<NullBuffer>, data_type: &DataType) -> Result<ArrayRef> {
         Ok(Arc::new(Decimal128Array::new(values.into(), nulls).with_data_type(data_type.clone())))
     }
 }
 
-impl Column for bool {
-    fn read(array: &dyn Array, values: &mut Vec<Self>) -> Result<()> {
+impl ArrowScalar for bool {
+    fn append_from_array(array: &dyn Array, values: &mut Vec<Self>) -> Result<()> {
         values.extend(array.as_boolean().values().iter());
         Ok(())
     }
 
-    fn write(values: Vec<Self>, nulls: Option<NullBuffer>, _: &DataType) -> Result<ArrayRef> {
+    fn build_array(values: Vec<Self>, nulls: Option<NullBuffer>, _: &DataType) -> Result<ArrayRef> {
         Ok(Arc::new(BooleanArray::new(values.into(), nulls)))
     }
 }

@@ -1,6 +1,6 @@
-//! [`expand`]: table functions with GraphBLAS names, as the SQL that they stand for.
+//! [`expand`]: table functions with GraphBLAS names, expanded to SQL.
 //!
-//! | call | stands for |
+//! | call | expands to |
 //! | --- | --- |
 //! | `mxm('a', 'b')` | `SELECT a.row, b.col, SUM(a.value * b.value) AS value FROM a JOIN b ON a.col = b.row GROUP BY a.row, b.col` |
 //! | `mxv('a', 'x')` | `SELECT a.row AS idx, SUM(a.value * x.value) AS value FROM a JOIN x ON a.col = x.idx GROUP BY a.row` |
@@ -8,8 +8,8 @@
 //! | `transpose('a')` | `SELECT col AS row, row AS col, value FROM a` |
 //! | `read_mtx('a.mtx')` | `SELECT * FROM 'a.mtx'` |
 //!
-//! Names are those of the GraphBLAS C API specification 2.1; there is no operator behind them but that of the rule
-//! `sparse_matmul`.
+//! The names are those of the GraphBLAS C API specification 2.1. The functions have no operator of their own: the rule
+//! `sparse_matmul` optimizes the expanded query.
 
 use std::ops::ControlFlow;
 
@@ -27,10 +27,10 @@ use crate::error::Error;
 use crate::sql::Sql;
 use crate::storage::MatrixMarket;
 
-/// Puts the SQL of our table functions in the place of their calls.
+/// Replaces each call of a table function by the subquery that it expands to.
 ///
 /// # Errors
-/// The first call with wrong arguments.
+/// When a call has invalid arguments.
 pub(crate) fn expand(statement: &mut Statement) -> Result<()> {
     let Some(mut sql) = Sql::of(statement) else {
         return Ok(());
@@ -70,30 +70,31 @@ impl VisitorMut for Expand {
     }
 }
 
-/// A table function: SQL that stands for a query.
+/// A table function, defined by the query that it expands to.
 pub struct TableFunction {
-    /// Its name.
+    /// The name, in lower case.
     pub name: &'static str,
-    /// What it gives.
+    /// What it returns.
     pub description: &'static str,
     /// A query that runs in the root of the repository.
     pub example: &'static str,
-    /// How it is called.
+    /// Its signature.
     pub syntax: &'static str,
-    /// How many tables it takes first.
-    tables: usize,
+    /// The number of positional arguments, which are tables.
+    num_tables: usize,
+    /// The names of the named arguments.
     options: &'static [&'static str],
-    sql: fn(&Call) -> Result<String, String>,
+    sql: fn(&CallArguments) -> Result<String, String>,
 }
 
 /// Every table function.
 pub const FUNCTIONS: [TableFunction; 5] = [
     TableFunction {
         name: "mxm",
-        description: "The product of two matrices, tables of `row, col, value`: `SUM(a.value * b.value)` for each row of one and column of the other that a common key leads to, or what else the semiring says.",
+        description: "The product of two matrices, tables of `row, col, value`: `SUM(a.value * b.value)` for each row of one and column of the other with a common key, or the aggregate of another semiring.",
         example: "SELECT * FROM mxm('examples/data/karate.mtx', 'examples/data/karate.mtx', semiring => 'plus_pair')",
         syntax: "mxm(a, b, [semiring => 'plus_times'], [row => 'row'], [col => 'col'], [value => 'value'])",
-        tables: 2,
+        num_tables: 2,
         options: &["semiring", "row", "col", "value"],
         sql: |call| {
             let (row, col) = (call.column("row"), call.column("col"));
@@ -110,7 +111,7 @@ pub const FUNCTIONS: [TableFunction; 5] = [
         description: "The product of a matrix and a vector, a table of `idx, value`: a vector with a value for each row.",
         example: "SELECT * FROM mxv('examples/data/karate.mtx', (SELECT row AS idx, COUNT(*) AS value FROM 'examples/data/karate.mtx' GROUP BY row))",
         syntax: "mxv(a, x, [semiring => 'plus_times'], [row => 'row'], [col => 'col'], [idx => 'idx'], [value => 'value'])",
-        tables: 2,
+        num_tables: 2,
         options: &["semiring", "row", "col", "idx", "value"],
         sql: |call| {
             let (row, col, idx) = (call.column("row"), call.column("col"), call.column("idx"));
@@ -127,7 +128,7 @@ pub const FUNCTIONS: [TableFunction; 5] = [
         description: "The product of a vector and a matrix: a vector with a value for each column.",
         example: "SELECT * FROM vxm((SELECT 0 AS idx, 1 AS value), 'examples/data/karate.mtx')",
         syntax: "vxm(x, a, [semiring => 'plus_times'], [row => 'row'], [col => 'col'], [idx => 'idx'], [value => 'value'])",
-        tables: 2,
+        num_tables: 2,
         options: &["semiring", "row", "col", "idx", "value"],
         sql: |call| {
             let (row, col, idx) = (call.column("row"), call.column("col"), call.column("idx"));
@@ -141,10 +142,10 @@ pub const FUNCTIONS: [TableFunction; 5] = [
     },
     TableFunction {
         name: "transpose",
-        description: "A matrix with its rows as columns.",
+        description: "The transpose of a matrix: its rows become columns.",
         example: "SELECT * FROM transpose('examples/data/karate.mtx')",
         syntax: "transpose(a, [row => 'row'], [col => 'col'], [value => 'value'])",
-        tables: 1,
+        num_tables: 1,
         options: &["row", "col", "value"],
         sql: |call| {
             let (row, col, value) = (call.column("row"), call.column("col"), call.column("value"));
@@ -153,53 +154,55 @@ pub const FUNCTIONS: [TableFunction; 5] = [
     },
     TableFunction {
         name: "read_mtx",
-        description: "A Matrix Market file (`.mtx`, `.mtx.gz`) as a table of `row, col, value`, rows and columns counted from 0. `FROM 'file.mtx'` is the same.",
+        description: "A Matrix Market file (`.mtx`, `.mtx.gz`) as a table of `row, col, value`, with 0-based indices. `FROM 'file.mtx'` is the same.",
         example: "SELECT COUNT(*) FROM read_mtx('examples/data/karate.mtx')",
         syntax: "read_mtx('file.mtx')",
-        tables: 1,
+        num_tables: 1,
         options: &[],
         sql: |call| match call.tables[0].strip_prefix('\'').and_then(|name| name.strip_suffix('\'')) {
             Some(name) if MatrixMarket::has_name(name) => Ok(format!("SELECT * FROM {}", call.tables[0])),
-            _ => Err(format!("{} is no Matrix Market file; '….mtx' and '….mtx.gz' are, in quotes", call.tables[0])),
+            _ => Err(format!("{} is not a Matrix Market file; pass '….mtx' or '….mtx.gz' in quotes", call.tables[0])),
         },
     },
 ];
 
 /// The arguments of a call.
-struct Call {
-    /// As SQL has them after FROM.
+struct CallArguments {
+    /// As SQL table factors.
     tables: Vec<String>,
     options: Vec<(String, String)>,
 }
 
 impl TableFunction {
     fn expand(&self, args: &[FunctionArg], alias: TableAlias, sample: Option<TableSampleKind>) -> Result<TableFactor> {
-        let refuse = |problem| Error::Arguments { syntax: self.syntax, problem };
-        let call = self.call(args).map_err(refuse)?;
-        let sql = (self.sql)(&call).map_err(refuse)?;
+        let invalid = |problem| Error::Arguments { syntax: self.syntax, problem };
+        let call = self.parse_arguments(args).map_err(invalid)?;
+        let sql = (self.sql)(&call).map_err(invalid)?;
         let query = Parser::new(&GenericDialect {}).try_with_sql(&sql)?.parse_query()?;
         Ok(TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample })
     }
 
-    fn call(&self, args: &[FunctionArg]) -> Result<Call, String> {
-        let mut call = Call { tables: Vec::new(), options: Vec::new() };
+    fn parse_arguments(&self, args: &[FunctionArg]) -> Result<CallArguments, String> {
+        let mut call = CallArguments { tables: Vec::new(), options: Vec::new() };
         for arg in args {
             match arg {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) if call.options.is_empty() => {
-                    call.tables.push(table(arg)?);
+                    call.tables.push(table_factor(arg)?);
                 }
                 FunctionArg::Named { name, arg: FunctionArgExpr::Expr(arg), .. } => {
                     let name = name.value.to_lowercase();
                     if !self.options.contains(&name.as_str()) {
-                        let known = self.options.join(", ");
-                        let known = if known.is_empty() { "it has none".to_owned() } else { format!("known: {known}") };
-                        return Err(format!("there is no option '{name}'; {known}"));
+                        let valid = match self.options {
+                            [] => "the function has no options".to_owned(),
+                            options => format!("expected one of {}", options.join(", ")),
+                        };
+                        return Err(format!("unknown option '{name}'; {valid}"));
                     }
                     let Expr::Value(value) = arg else {
-                        return Err(format!("{name} must be a text in quotes, got {arg}"));
+                        return Err(format!("{name} must be a string literal, got {arg}"));
                     };
                     let Value::SingleQuotedString(text) = &value.value else {
-                        return Err(format!("{name} must be a text in quotes, got {arg}"));
+                        return Err(format!("{name} must be a string literal, got {arg}"));
                     };
                     if call.option(&name).is_some() {
                         return Err(format!("option '{name}' is given twice"));
@@ -207,43 +210,43 @@ impl TableFunction {
                     call.options.push((name, text.clone()));
                 }
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) => {
-                    return Err(format!("{arg} stands behind an option; tables come first"));
+                    return Err(format!("positional argument {arg} follows a named option; pass tables first"));
                 }
-                other => return Err(format!("{other} is no table")),
+                other => return Err(format!("{other} is not a table")),
             }
         }
-        match (call.tables.len(), self.tables) {
-            (found, wanted) if found == wanted => Ok(call),
+        match (call.tables.len(), self.num_tables) {
+            (found, expected) if found == expected => Ok(call),
             (found, 1) => Err(format!("it takes 1 table, got {found}")),
-            (found, wanted) => Err(format!("it takes {wanted} tables, got {found}")),
+            (found, expected) => Err(format!("it takes {expected} tables, got {found}")),
         }
     }
 }
 
-/// A table, as it stands after FROM: its name, a name in quotes (a file's too), or a query in parentheses.
-fn table(arg: &Expr) -> Result<String, String> {
+/// An argument as an SQL table factor: a name, a quoted name (of a file too), or a subquery in parentheses.
+fn table_factor(arg: &Expr) -> Result<String, String> {
     match arg {
         Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => Ok(arg.to_string()),
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => Ok(arg.to_string()),
-        _ => Err(format!("{arg} is no table; give a name, a name in quotes, or a query in parentheses")),
+        _ => Err(format!("{arg} is not a table; pass a name, a quoted name, or a subquery in parentheses")),
     }
 }
 
-impl Call {
+impl CallArguments {
     fn option(&self, name: &str) -> Option<&str> {
-        self.options.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.options.iter().find(|(option, _)| option == name).map(|(_, value)| value.as_str())
     }
 
-    /// The name of a column, in quotes.
+    /// The column name given by an option, as a quoted identifier. By default, columns are named like their option.
     fn column(&self, name: &str) -> String {
         Ident::with_quote('"', self.option(name).unwrap_or(name)).to_string()
     }
 
-    /// What the values of both tables add up to.
+    /// The aggregate over the values of two table aliases.
     fn aggregate(&self, left: &str, right: &str) -> Result<String, String> {
         let semiring = self.option("semiring").unwrap_or("plus_times").parse::<Semiring>();
-        let semiring = semiring.map_err(|unknown| unknown.to_string())?;
+        let semiring = semiring.map_err(|error| error.to_string())?;
         let value = self.column("value");
-        Ok(semiring.sql(&format!("{left}.{value}"), &format!("{right}.{value}")))
+        Ok(semiring.aggregate_sql(&format!("{left}.{value}"), &format!("{right}.{value}")))
     }
 }
