@@ -1,4 +1,4 @@
-//! Random tables and random spellings of products of matrices: with the rule `sparse_matmul` and without it, the same rows.
+//! Random tables and random spellings of matrix products return the same rows with and without the rule `sparse_matmul`.
 
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::Result;
@@ -8,12 +8,12 @@ use ocelli::{Ocelli, explain};
 
 use crate::trial;
 
-/// Tables; each is queried [`QUERIES`] times.
+/// Pairs of random tables, each with [`QUERIES_PER_TABLES`] queries.
 const TABLES: u64 = 40;
-const QUERIES: usize = 12;
+const QUERIES_PER_TABLES: usize = 12;
 
-/// The share of queries that have to run as products, or the spellings say nothing about the rule.
-const PRODUCTS: f64 = 0.8;
+/// The minimum fraction of queries that run as sparse products; otherwise the queries do not test the rule.
+const MIN_PRODUCT_FRACTION: f64 = 0.8;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("random_products::rule_on_and_off", || {
@@ -31,7 +31,7 @@ async fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
         for sql in &tables.create {
             ocelli.sql(sql).await.map_err(|error| format!("{sql}: {error}"))?.collect().await?;
         }
-        for _ in 0..QUERIES {
+        for _ in 0..QUERIES_PER_TABLES {
             let sql = tables.query(&mut random);
             let plan = rows(&ocelli, &format!("EXPLAIN {sql}")).await.map_err(|error| format!("{sql}: {error}"))?;
             queries += 1;
@@ -41,22 +41,22 @@ async fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
             ocelli.sql("SET ocelli.sparse_matmul = false").await?;
             let off = rows(&ocelli, &sql).await;
             ocelli.sql("SET ocelli.sparse_matmul = true").await?;
-            let shown = |rows: Result<Vec<String>>| rows.map_err(|error| explain(&error));
-            let (on, off) = (shown(on), shown(off));
+            let with_message = |rows: Result<Vec<String>>| rows.map_err(|error| explain(&error));
+            let (on, off) = (with_message(on), with_message(off));
             if on != off {
                 let create = tables.create.join(";\n");
                 return Err(format!("{create};\n{sql};\nwith the rule: {on:#?}\nwithout: {off:#?}").into());
             }
         }
     }
-    let share = products as f64 / queries as f64;
-    if share < PRODUCTS {
+    let fraction = products as f64 / queries as f64;
+    if fraction < MIN_PRODUCT_FRACTION {
         return Err(format!("{products} of {queries} queries ran as products").into());
     }
     Ok(())
 }
 
-/// The rows as text, in the order of the texts.
+/// The rows as strings, sorted.
 async fn rows(ocelli: &Ocelli, sql: &str) -> Result<Vec<String>> {
     let options = FormatOptions::default().with_null("NULL");
     let mut rows = Vec::new();
@@ -75,17 +75,17 @@ async fn rows(ocelli: &Ocelli, sql: &str) -> Result<Vec<String>> {
     Ok(rows)
 }
 
-/// Two tables `a` and `b` of `g, h, k, l, v, w, t`: groups, keys, values, truths.
+/// Two tables `a` and `b` of `g, h, k, l, v, w, t`: two groups, two keys, two values, a boolean.
 struct Tables {
     create: Vec<String>,
-    values: &'static Values,
-    /// Whether `l` is a second key.
+    values: &'static ValueType,
+    /// Whether `l` is a second join key.
     two_keys: bool,
-    /// Whether there are NaN and infinities, for which MIN and MAX depend on the order of the rows.
+    /// Whether there are NaNs and infinities, for which MIN and MAX depend on the row order.
     has_nan: bool,
 }
 
-/// A type of keys or groups, and some of its values.
+/// A type of keys and groups, with a generator of values.
 struct KeyType {
     name: &'static str,
     value: fn(&mut Rng) -> String,
@@ -106,39 +106,43 @@ const KEYS: [KeyType; 9] = [
     KeyType { name: "DECIMAL(10, 2)", value: |random| format!("{}.5", random.i64(0..4)) },
 ];
 
-/// A type of values, and some of them.
-struct Values {
+/// A type of values, with a generator.
+struct ValueType {
     name: &'static str,
     value: fn(&mut Rng) -> String,
     is_float: bool,
 }
 
-const VALUES: [Values; 8] = [
-    // Halves: their sums are exact in any order.
-    Values { name: "DOUBLE", value: |random| format!("{}", random.i32(-9..9) as f64 / 2.0), is_float: true },
-    Values { name: "REAL", value: |random| format!("{}", random.i32(-9..9) as f64 / 2.0), is_float: true },
-    Values {
+const VALUES: [ValueType; 8] = [
+    // Multiples of 0.5, whose sums are exact in any order.
+    ValueType { name: "DOUBLE", value: |random| format!("{}", random.i32(-9..9) as f64 / 2.0), is_float: true },
+    ValueType { name: "REAL", value: |random| format!("{}", random.i32(-9..9) as f64 / 2.0), is_float: true },
+    ValueType {
         name: "BIGINT",
         value: |random| [i64::MAX, i64::MIN + 1, 3, -7, 0][random.usize(0..5)].to_string(),
         is_float: false,
     },
-    Values {
+    ValueType {
         name: "INT",
         value: |random| [i32::MAX, i32::MIN + 1, 65536, -7, 0][random.usize(0..5)].to_string(),
         is_float: false,
     },
-    Values { name: "TINYINT", value: |random| [127, -128, 16, -7, 0][random.usize(0..5)].to_string(), is_float: false },
-    Values {
+    ValueType {
+        name: "TINYINT",
+        value: |random| [127, -128, 16, -7, 0][random.usize(0..5)].to_string(),
+        is_float: false,
+    },
+    ValueType {
         name: "SMALLINT UNSIGNED",
         value: |random| [65535, 256, 1, 0][random.usize(0..4)].to_string(),
         is_float: false,
     },
-    Values {
+    ValueType {
         name: "BIGINT UNSIGNED",
         value: |random| [u64::MAX, 1 << 33, 5, 0][random.usize(0..4)].to_string(),
         is_float: false,
     },
-    Values {
+    ValueType {
         name: "DECIMAL(12, 3)",
         value: |random| format!("{}.{}", random.i32(-99..99), random.i32(100..999)),
         is_float: false,
@@ -153,7 +157,7 @@ impl Tables {
         let has_nan = values.is_float && random.u8(0..4) == 0;
         let mut tables = Self { create: Vec::new(), values, two_keys: random.bool(), has_nan };
         for name in ["a", "b"] {
-            // Seldom none at all.
+            // Some tables are empty.
             let rows = if random.u8(0..12) == 0 { 0 } else { random.usize(1..60) };
             let nulls = [0, 0, 5, 40][random.usize(0..4)];
             let row = |random: &mut Rng| {
@@ -188,10 +192,10 @@ impl Tables {
         tables
     }
 
-    /// A product of the two, spelled in some way.
+    /// A random spelling of a product of the two tables.
     fn query(&self, random: &mut Rng) -> String {
-        let pick = |random: &mut Rng, of: &[&'static str]| of[random.usize(0..of.len())];
-        // What each table is in the query.
+        let pick = |random: &mut Rng, choices: &[&'static str]| choices[random.usize(0..choices.len())];
+        // The table factors.
         let left = pick(random, &["a", "(SELECT * FROM a)", "(SELECT g, h, k, l, v, w, t FROM a WHERE v IS NOT NULL)"]);
         let right = pick(random, &["b", "b", "(SELECT k, g, h, l, w, v, t FROM b)", "a"]);
         let mut on = pick(random, &["x.k = y.k", "y.k = x.k"]).to_owned();
@@ -225,45 +229,47 @@ impl Tables {
                 "y.g, y.h, y.l",
             ],
         );
-        // A condition on both tables is one on the groups.
+        // A condition on both tables must be a condition on the groups.
         let condition = if condition.contains("x.g") && !groups.contains("x.g, y.g") { "" } else { condition };
-        let mut sums = Vec::new();
+        let mut aggregates = Vec::new();
         for at in 0..random.usize(1..4) {
-            sums.push(format!("{} AS s{at}", self.aggregate(random)));
+            aggregates.push(format!("{} AS s{at}", self.aggregate(random)));
         }
-        let sums = sums.join(", ");
+        let aggregates = aggregates.join(", ");
         let having = pick(random, &["", "", "", " HAVING COUNT(*) > 1"]);
         if random.u8(0..6) == 0 {
-            let sum = self.chain(random);
+            let aggregate = self.chain(random);
             return format!(
-                "SELECT x.g, z.h, {sum} AS s FROM {left} x JOIN {right} y ON {on} JOIN b z ON y.h = z.h GROUP BY x.g, z.h"
+                "SELECT x.g, z.h, {aggregate} AS s FROM {left} x JOIN {right} y ON {on} JOIN b z ON y.h = z.h GROUP BY x.g, z.h"
             );
         }
         if random.u8(0..12) == 0 && condition.is_empty() {
             return format!("SELECT DISTINCT {groups} FROM {left} x JOIN {right} y ON {on}");
         }
         match (random.u8(0..4), condition) {
-            (0, "") => format!("SELECT {groups}, {sums} FROM {left} x, {right} y WHERE {on} GROUP BY {groups}{having}"),
+            (0, "") => {
+                format!("SELECT {groups}, {aggregates} FROM {left} x, {right} y WHERE {on} GROUP BY {groups}{having}")
+            }
             (0, _) => {
                 format!(
-                    "SELECT {groups}, {sums} FROM {left} x, {right} y WHERE {on} AND ({condition}) GROUP BY {groups}{having}"
+                    "SELECT {groups}, {aggregates} FROM {left} x, {right} y WHERE {on} AND ({condition}) GROUP BY {groups}{having}"
                 )
             }
             (1, _) if !self.two_keys && !groups.contains("x.k") => {
                 let filter = if condition.is_empty() { String::new() } else { format!(" WHERE {condition}") };
                 format!(
-                    "SELECT {groups}, {sums} FROM {left} x JOIN {right} y USING (k){filter} GROUP BY {groups}{having}"
+                    "SELECT {groups}, {aggregates} FROM {left} x JOIN {right} y USING (k){filter} GROUP BY {groups}{having}"
                 )
             }
             (2, "") => format!(
                 "WITH x AS (SELECT * FROM {left} AS one), y AS (SELECT * FROM {right} AS other) \
-                 SELECT {groups}, {sums} FROM x INNER JOIN y ON {on} GROUP BY {groups}{having}"
+                 SELECT {groups}, {aggregates} FROM x INNER JOIN y ON {on} GROUP BY {groups}{having}"
             ),
             (_, "") => {
-                format!("SELECT {groups}, {sums} FROM {left} x JOIN {right} y ON {on} GROUP BY {groups}{having}")
+                format!("SELECT {groups}, {aggregates} FROM {left} x JOIN {right} y ON {on} GROUP BY {groups}{having}")
             }
             _ => format!(
-                "SELECT {groups}, {sums} FROM {left} x JOIN {right} y ON {on} AND ({condition}) GROUP BY {groups}{having}"
+                "SELECT {groups}, {aggregates} FROM {left} x JOIN {right} y ON {on} AND ({condition}) GROUP BY {groups}{having}"
             ),
         }
     }
@@ -315,7 +321,7 @@ impl Tables {
             }
         }
         if self.values.is_float {
-            // A divisor that is a power of two: quotients and their sums are exact.
+            // The divisor is a power of two, so that quotients and their sums are exact.
             all.extend(["SUM(x.v / (y.v * 0 + 4))", "SUM(x.v - y.v)", "SUM(-x.v * y.v)"]);
         }
         all[random.usize(0..all.len())].to_owned()

@@ -1,6 +1,6 @@
-//! The examples of sparse products give what networkx, scikit-learn and SciPy give, and run as sparse products.
+//! The examples of sparse products agree with networkx, scikit-learn and SciPy, and run as sparse products.
 //!
-//! `tests/data/graphs/reference.py` wrote what is expected, from the same files.
+//! `tests/data/graphs/reference.py` computed the expected results from the same files.
 
 use std::error::Error;
 
@@ -12,20 +12,20 @@ use ocelli::Ocelli;
 
 use crate::trial;
 
-// The examples themselves: what is checked is what is read.
-#[expect(dead_code, reason = "main is for who runs the example")]
+// The example programs themselves, so that the tested code is the documented code.
+#[expect(dead_code, reason = "only the example binary calls main")]
 #[path = "../../examples/breadth_first_search.rs"]
 mod breadth_first_search;
-#[expect(dead_code, reason = "main is for who runs the example")]
+#[expect(dead_code, reason = "only the example binary calls main")]
 #[path = "../../examples/document_similarity.rs"]
 mod document_similarity;
-#[expect(dead_code, reason = "main is for who runs the example")]
+#[expect(dead_code, reason = "only the example binary calls main")]
 #[path = "../../examples/pagerank.rs"]
 mod pagerank;
-#[expect(dead_code, reason = "main is for who runs the example")]
+#[expect(dead_code, reason = "only the example binary calls main")]
 #[path = "../../examples/shortest_paths.rs"]
 mod shortest_paths;
-#[expect(dead_code, reason = "main is for who runs the example")]
+#[expect(dead_code, reason = "only the example binary calls main")]
 #[path = "../../examples/similar_items.rs"]
 mod similar_items;
 
@@ -42,11 +42,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("sparse_examples::pagerank", || compare("pagerank", pagerank)),
         trial("sparse_examples::shortest_paths", || compare("shortest_paths", shortest_paths)),
         trial("sparse_examples::similar_items", || compare("similar_items", similar_items)),
-        trial("sparse_examples::they_are_sparse_products", they_are_sparse_products),
+        trial("sparse_examples::examples_run_as_sparse_products", examples_run_as_sparse_products),
     ]
 }
 
-/// Sums in another order differ by less; whole numbers are equal then.
+/// Floating-point sums in another order differ by less; integers must be equal.
 const TOLERANCE: f64 = 1e-9;
 
 #[tokio::main]
@@ -61,7 +61,7 @@ async fn compare(
     for (row, expected) in rows.iter().zip(&expected) {
         assert_eq!(row.len(), expected.len(), "{row:?}");
         for (cell, expected_cell) in row.iter().zip(expected) {
-            assert!(is_same(cell, expected_cell), "{row:?} instead of {expected:?}");
+            assert!(is_same(cell, expected_cell), "found {row:?}, expected {expected:?}");
         }
     }
     Ok(())
@@ -74,22 +74,22 @@ fn is_same(cell: &str, expected: &str) -> bool {
     }
 }
 
-/// The names of the columns, and then the rows, as texts.
+/// The column names, then the rows, as strings.
 async fn cells(rows: DataFrame) -> Result<Vec<Vec<String>>, Box<dyn Error>> {
     let mut cells: Vec<Vec<String>> = vec![rows.schema().fields().iter().map(|field| field.name().clone()).collect()];
     for batch in rows.collect().await? {
         for row in 0..batch.num_rows() {
-            let texts = batch.columns().iter().map(|column| array_value_to_string(column, row));
-            cells.push(texts.collect::<Result<_, _>>()?);
+            let values = batch.columns().iter().map(|column| array_value_to_string(column, row));
+            cells.push(values.collect::<Result<_, _>>()?);
         }
     }
     Ok(cells)
 }
 
 #[tokio::main]
-async fn they_are_sparse_products() -> Result<(), Box<dyn Error>> {
+async fn examples_run_as_sparse_products() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().threads(2).build()?;
-    // Makes the table that the square is of.
+    // Creates the table that `SQUARE` reads.
     shortest_paths(&ocelli).await?;
     let queries = [
         breadth_first_search(&ocelli).await?,

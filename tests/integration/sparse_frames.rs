@@ -1,4 +1,4 @@
-//! Products of DataFrames: by `sparse_matmul`, and by `join` and `aggregate` as any DataFusion program writes them.
+//! Sparse products of DataFrames: by `sparse_matmul`, and by `join` and `aggregate` as any DataFusion program writes them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use datafusion::physical_plan::collect;
 use datafusion::prelude::{DataFrame, col};
 use futures::StreamExt;
 use libtest_mimic::Trial;
-use ocelli::{Ocelli, SparseMatMul, explain};
+use ocelli::{DataFrameSparseExt, Ocelli, explain};
 
 use crate::trial;
 
@@ -16,17 +16,17 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("sparse_frames::sparse_matmul_is_the_product", sparse_matmul_is_the_product),
-        trial("sparse_frames::join_and_aggregate_is_the_product", join_and_aggregate_is_the_product),
-        trial("sparse_frames::other_frames_are_refused", other_frames_are_refused),
-        trial("sparse_frames::a_plan_runs_more_than_once", a_plan_runs_more_than_once),
-        trial("sparse_frames::a_dropped_stream_stops_the_work", a_dropped_stream_stops_the_work),
+        trial("sparse_frames::sparse_matmul_runs_as_sparse_product", sparse_matmul_runs_as_sparse_product),
+        trial("sparse_frames::join_and_aggregate_run_as_sparse_product", join_and_aggregate_run_as_sparse_product),
+        trial("sparse_frames::invalid_frames_are_rejected", invalid_frames_are_rejected),
+        trial("sparse_frames::a_plan_can_be_executed_again", a_plan_can_be_executed_again),
+        trial("sparse_frames::a_dropped_stream_stops_the_product", a_dropped_stream_stops_the_product),
     ]
 }
 
 const MATRIX: &str = "SELECT * FROM (VALUES (0, 1, 2.0), (1, 0, 3.0), (1, 1, 4.0)) AS m (row, col, value)";
 
-/// The rows as text, sorted, and whether they are from a product.
+/// The rows as strings, sorted, and whether they come from a sparse product.
 async fn rows(frame: DataFrame) -> Result<(Vec<String>, bool), Box<dyn std::error::Error>> {
     let plan = frame.clone().explain(false, false)?.to_string().await?;
     let mut rows: Vec<String> = frame.to_string().await?.lines().skip(3).map(str::to_owned).collect();
@@ -35,20 +35,20 @@ async fn rows(frame: DataFrame) -> Result<(Vec<String>, bool), Box<dyn std::erro
 }
 
 #[tokio::main]
-async fn sparse_matmul_is_the_product() -> Outcome {
+async fn sparse_matmul_runs_as_sparse_product() -> Outcome {
     let ocelli = Ocelli::builder().build()?;
     let matrix = ocelli.sql(MATRIX).await?;
     let square = ["| 0   | 0   | 6.0   |", "| 0   | 1   | 8.0   |", "| 1   | 0   | 12.0  |", "| 1   | 1   | 22.0  |"];
     let (found, is_product) = rows(matrix.clone().sparse_matmul(&matrix)?).await?;
     assert_eq!((found, is_product), (square.map(str::to_owned).to_vec(), true));
-    let nearest = matrix.clone().sparse_matmul_with(&matrix, "min_plus".parse()?)?;
+    let shortest = matrix.clone().sparse_matmul_with(&matrix, "min_plus".parse()?)?;
     let expected = ["| 0   | 0   | 5.0   |", "| 0   | 1   | 6.0   |", "| 1   | 0   | 7.0   |", "| 1   | 1   | 5.0   |"];
-    assert_eq!(rows(nearest).await?, (expected.map(str::to_owned).to_vec(), true));
+    assert_eq!(rows(shortest).await?, (expected.map(str::to_owned).to_vec(), true));
     Ok(())
 }
 
 #[tokio::main]
-async fn join_and_aggregate_is_the_product() -> Outcome {
+async fn join_and_aggregate_run_as_sparse_product() -> Outcome {
     let ocelli = Ocelli::builder().build()?;
     let left = ocelli.sql(MATRIX).await?.alias("l")?;
     let right = ocelli.sql(&format!("SELECT row AS k, col AS j, value AS v FROM ({MATRIX})")).await?;
@@ -62,10 +62,10 @@ async fn join_and_aggregate_is_the_product() -> Outcome {
 }
 
 #[tokio::main]
-async fn other_frames_are_refused() -> Outcome {
+async fn invalid_frames_are_rejected() -> Outcome {
     let ocelli = Ocelli::builder().build()?;
     let matrix = ocelli.sql(MATRIX).await?;
-    for (other, sentence) in [
+    for (other, message) in [
         ("SELECT 1 AS row, 2 AS col", "column 'b.value' does not exist; the columns are row, col, value"),
         (
             "SELECT 1 AS row, 2 AS col, 'x' AS value",
@@ -78,7 +78,7 @@ async fn other_frames_are_refused() -> Outcome {
             Ok(frame) => frame.collect().await.map(|_| ()),
             Err(error) => Err(error),
         };
-        assert_eq!(found.map_err(|error| explain(&error)), Err(sentence.to_owned()));
+        assert_eq!(found.map_err(|error| explain(&error)), Err(message.to_owned()));
     }
     assert_eq!(
         "plus_minus".parse::<ocelli::Semiring>().map_err(|error| error.to_string()[..35].to_owned()),
@@ -87,9 +87,9 @@ async fn other_frames_are_refused() -> Outcome {
     Ok(())
 }
 
-/// Some joins run their inputs again when memory is short.
+/// Some joins re-execute their inputs when memory is short.
 #[tokio::main]
-async fn a_plan_runs_more_than_once() -> Outcome {
+async fn a_plan_can_be_executed_again() -> Outcome {
     let ocelli = Ocelli::builder().threads(2).build()?;
     let matrix = ocelli.sql(MATRIX).await?;
     let vector = format!(
@@ -101,7 +101,7 @@ async fn a_plan_runs_more_than_once() -> Outcome {
             let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
             assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), rows);
         }
-        // One partition alone, then both.
+        // One partition alone, then all of them.
         let alone = plan.execute(0, ocelli.context().task_ctx())?.count().await;
         assert!(alone <= 1);
         let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
@@ -110,9 +110,9 @@ async fn a_plan_runs_more_than_once() -> Outcome {
     Ok(())
 }
 
-/// A product of 400 million rows, of which one batch is read.
+/// A product of 400 million rows, of which one batch per partition is read.
 #[tokio::main]
-async fn a_dropped_stream_stops_the_work() -> Outcome {
+async fn a_dropped_stream_stops_the_product() -> Outcome {
     let ocelli = Ocelli::builder().threads(2).build()?;
     let matrix = "SELECT i AS row, i % 2 AS col, 1.0 AS value FROM generate_series(1, 20000) AS s (i)";
     let sql = format!(

@@ -1,10 +1,10 @@
-//! [`SparseMatMulRule`] makes a product of sparse matrices of a join and its aggregation.
+//! [`FuseSparseMatMul`] rewrites an aggregation over a join to a sparse matrix product.
 
 mod aggregate;
 mod chain;
 mod factor;
+mod no_match;
 mod pattern;
-mod refusal;
 mod side;
 #[cfg(test)]
 mod tests;
@@ -12,7 +12,7 @@ mod tests;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{JoinType, NullEquality};
+use datafusion::common::{JoinSide, JoinType, NullEquality};
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{
@@ -21,15 +21,15 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use super::node::SparseMatMulNode;
-use super::spec::SparseMatMul;
+use super::spec::SparseMatMulSpec;
 use crate::options::OcelliOptions;
 use crate::plan::cannot_fail;
 
-use aggregate::Products;
-use chain::{Factor, add_up_first};
-use pattern::OverJoin;
-use refusal::{Refusal, because};
-use side::{Inputs, Side};
+use aggregate::SemiringAggregates;
+use chain::pre_aggregate_chain;
+use no_match::{NoMatch, unsupported};
+use pattern::AggregateOverJoin;
+use side::{JoinSchemas, OperandProjection};
 
 /// Replaces an aggregation over an inner join by a [`SparseMatMulNode`].
 ///
@@ -43,12 +43,13 @@ use side::{Inputs, Side};
 ///                                                               TableScan: b
 /// ```
 ///
-/// Applies when each group key is of one table, and each aggregate adds up products of a value of one table and a value of
-/// the other. Anything else keeps its join, and the log and EXPLAIN VERBOSE say why. Switch: `ocelli.sparse_matmul`.
+/// Applies when each group key comes from one table, and each aggregate reduces products of a value of one table and a
+/// value of the other. Otherwise the join is kept, and the log and EXPLAIN VERBOSE report the reason. Switch:
+/// `ocelli.sparse_matmul`.
 #[derive(Debug)]
-pub(crate) struct SparseMatMulRule;
+pub(crate) struct FuseSparseMatMul;
 
-impl OptimizerRule for SparseMatMulRule {
+impl OptimizerRule for FuseSparseMatMul {
     fn name(&self) -> &str {
         "sparse_matmul"
     }
@@ -64,141 +65,139 @@ impl OptimizerRule for SparseMatMulRule {
         if !OcelliOptions::of(&config.options()).sparse_matmul {
             return Ok(Transformed::no(plan));
         }
-        match recognise(aggregate) {
+        match match_sparse_product(aggregate) {
             Ok(product) => Ok(Transformed::yes(product)),
-            Err(Refusal::NoJoin) => Ok(Transformed::no(plan)),
-            Err(Refusal::Because(reason)) => {
-                log::debug!("no sparse product for {}: {reason}", plan.display());
+            Err(NoMatch::NotAJoin) => Ok(Transformed::no(plan)),
+            Err(NoMatch::Unsupported(reason)) => {
+                log::debug!("sparse_matmul is not applied to {}: {reason}", plan.display());
                 Ok(Transformed::no(plan))
             }
         }
     }
 }
 
-/// EXPLAIN VERBOSE with a line for each join that the rule `sparse_matmul` left alone; None for anything else.
-pub(crate) fn explain_refusals(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+/// Adds a row to EXPLAIN VERBOSE for each join that the rule `sparse_matmul` did not rewrite. `None` for any other
+/// plan.
+pub(crate) fn annotate_explain(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     let LogicalPlan::Explain(explain) = plan else {
         return Ok(None);
     };
-    let refusals = if explain.verbose { refusals(&explain.plan)? } else { Vec::new() };
-    if refusals.is_empty() {
+    let missed = if explain.verbose { missed_products(&explain.plan)? } else { Vec::new() };
+    if missed.is_empty() {
         return Ok(None);
     }
     let mut explain = explain.clone();
-    let optimizer_name = "sparse_matmul (left alone)".to_owned();
-    explain.stringified_plans.extend(refusals.into_iter().map(|refusal| {
-        StringifiedPlan::new(PlanType::OptimizedLogicalPlan { optimizer_name: optimizer_name.clone() }, refusal)
+    let optimizer_name = "sparse_matmul (not applied)".to_owned();
+    explain.stringified_plans.extend(missed.into_iter().map(|reason| {
+        StringifiedPlan::new(PlanType::OptimizedLogicalPlan { optimizer_name: optimizer_name.clone() }, reason)
     }));
     Ok(Some(LogicalPlan::Explain(explain)))
 }
 
-/// Why each aggregation over a join of an optimized plan is none of ours.
-fn refusals(plan: &LogicalPlan) -> Result<Vec<String>> {
-    let mut refusals = Vec::new();
+/// The aggregations over a join that remain in an optimized plan, each with the reason.
+fn missed_products(plan: &LogicalPlan) -> Result<Vec<String>> {
+    let mut missed = Vec::new();
     plan.apply_with_subqueries(|plan| {
         if let LogicalPlan::Aggregate(aggregate) = plan
-            && let Err(Refusal::Because(reason)) = recognise(aggregate)
+            && let Err(NoMatch::Unsupported(reason)) = match_sparse_product(aggregate)
         {
-            refusals.push(format!("{}: {reason}", plan.display()));
+            missed.push(format!("{}: {reason}", plan.display()));
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(refusals)
+    Ok(missed)
 }
 
-/// The same rows from a product.
-fn recognise(aggregate: &Aggregate) -> Result<LogicalPlan, Refusal> {
-    let mut over = OverJoin::find(aggregate)?;
-    let join = over.join;
+/// Rewrites an aggregation to a sparse product with the same rows.
+fn match_sparse_product(aggregate: &Aggregate) -> Result<LogicalPlan, NoMatch> {
+    let mut pattern = AggregateOverJoin::find(aggregate)?;
+    let join = pattern.join;
     if join.join_type != JoinType::Inner {
         let kind = join.join_type.to_string().to_uppercase();
-        return because(format!("a {kind} join keeps rows that meet nothing, or some of one table"));
+        return unsupported(format!("{kind} JOIN is not supported: only an INNER join drops unmatched rows"));
     }
     if join.null_equality != NullEquality::NullEqualsNothing {
-        return because("NULLs are equal in its join");
+        return unsupported("the join treats NULL keys as equal");
     }
     if join.on.is_empty() {
-        return because("its join has no keys that are equal");
+        return unsupported("the join has no equality condition");
     }
-    if over.groups.is_empty() {
-        return because("it has no GROUP BY");
+    if pattern.groups.is_empty() {
+        return unsupported("the aggregation has no GROUP BY");
     }
-    over.conditions.extend(join.filter.iter().cloned().flat_map(split_conjunction_owned));
-    over.refuse_what_changes()?;
-    let inputs = Inputs::new(join);
-    let mut left = Side::new(&join.left);
-    let mut right = Side::new(&join.right);
+    pattern.conditions.extend(join.filter.iter().cloned().flat_map(split_conjunction_owned));
+    pattern.reject_volatile_and_correlated()?;
+    let schemas = JoinSchemas::new(join);
+    let mut left = OperandProjection::new(&join.left);
+    let mut right = OperandProjection::new(&join.right);
     for (left_key, right_key) in &join.on {
         let left_type = left_key.get_type(join.left.schema())?;
         let right_type = right_key.get_type(join.right.schema())?;
         if left_type != right_type {
-            return because(format!("its join compares {left_type} with {right_type}"));
+            return unsupported(format!("the join compares {left_type} with {right_type}"));
         }
         if left_type.is_null() {
-            return because("its join is on NULL");
+            return unsupported("the join key is always NULL");
         }
         if left_type.is_floating() || left_type.is_nested() {
-            return because(format!("its join is on {left_type}, whose equal values may have different bits"));
+            return unsupported(format!("the join key is {left_type}, whose equal values may have different bits"));
         }
         left.keys.push(left_key.clone());
         right.keys.push(right_key.clone());
     }
-    // Which input each group is of, in the order of the aggregation.
-    let mut groups = Vec::new();
-    for group in &over.groups {
-        let is_left = match inputs.of(group) {
-            Some(is_left) => is_left,
-            None => return because(format!("it groups by {group}, which is not of one table alone")),
+    // The side of each group, in the order of the aggregation.
+    let mut group_sides = Vec::new();
+    for group in &pattern.groups {
+        let Some(side) = schemas.side_of(group) else {
+            return unsupported(format!("the group key {group} does not come from one table alone"));
         };
-        if is_left {
-            left.groups.push(group.clone())
-        } else {
-            right.groups.push(group.clone())
-        }
-        groups.push(is_left);
+        let operand = if side == JoinSide::Left { &mut left } else { &mut right };
+        operand.groups.push(group.clone());
+        group_sides.push(side);
     }
-    let products = Products::new(aggregate, &over.arguments, &inputs, &mut left, &mut right)?;
-    // What is asked of one table is asked before, what is asked of the groups is asked afterwards.
-    let mut afterwards = Vec::new();
-    for condition in &over.conditions {
-        match inputs.of(condition) {
-            Some(true) => left.conditions.push(condition.clone()),
-            Some(false) => right.conditions.push(condition.clone()),
-            None => afterwards.push(over.of_groups(condition)?),
+    let semirings = SemiringAggregates::new(aggregate, &pattern.arguments, &schemas, &mut left, &mut right)?;
+    // Conditions on one side are pushed below the product, conditions on the groups stay above it.
+    let mut post_filters = Vec::new();
+    for condition in &pattern.conditions {
+        match schemas.side_of(condition) {
+            Some(JoinSide::Left) => left.conditions.push(condition.clone()),
+            Some(_) => right.conditions.push(condition.clone()),
+            None => post_filters.push(pattern.rewrite_to_groups(condition)?),
         }
     }
-    for (side, expressions) in [(&left, left.expressions()), (&right, right.expressions())] {
+    for (operand, expressions) in [(&left, left.expressions()), (&right, right.expressions())] {
         for expression in expressions {
-            if !cannot_fail(expression, side.input.schema()) {
-                return because(format!("{expression} may fail for rows that its join leaves out"));
+            if !cannot_fail(expression, operand.input.schema()) {
+                return unsupported(format!("{expression} may fail on rows that the join drops"));
             }
         }
     }
-    let (keys, left_groups, right_groups) = (join.on.len(), left.groups.len(), right.groups.len());
-    let mut factors = products.products.clone();
-    let left = add_up_first(left.into_plan()?, keys + left_groups, &mut factors, Factor::Left)?;
-    let right = add_up_first(right.into_plan()?, keys + right_groups, &mut factors, Factor::Right)?;
-    let matmul = SparseMatMul { keys, left_groups, right_groups, products: factors };
-    let schema = products.schema(aggregate, &groups)?;
-    let join = products.join(aggregate, &groups);
-    let node = SparseMatMulNode::try_new(left, right, matmul, join, schema)?;
-    finish(aggregate, node.into_plan(), &products, afterwards)
+    let (num_keys, num_row_groups, num_col_groups) = (join.on.len(), left.groups.len(), right.groups.len());
+    let mut aggregates = semirings.aggregates.clone();
+    let (left, right) = (left.into_logical_plan()?, right.into_logical_plan()?);
+    let left = pre_aggregate_chain(left, num_keys + num_row_groups, &mut aggregates, JoinSide::Left)?;
+    let right = pre_aggregate_chain(right, num_keys + num_col_groups, &mut aggregates, JoinSide::Right)?;
+    let spec = SparseMatMulSpec { num_keys, num_row_groups, num_col_groups, aggregates };
+    let schema = semirings.output_schema(aggregate, &group_sides)?;
+    let fallback = semirings.join_fallback(aggregate, &group_sides);
+    let node = SparseMatMulNode::try_new(left, right, spec, fallback, schema)?;
+    restore_output(aggregate, node.into_logical_plan(), &semirings, post_filters)
 }
 
-/// The columns of the aggregation, in its order, of the rows that its conditions leave.
-fn finish(
+/// Filters the groups, and projects the product to the columns of the aggregation.
+fn restore_output(
     aggregate: &Aggregate,
     product: LogicalPlan,
-    products: &Products,
-    conditions: Vec<Expr>,
-) -> Result<LogicalPlan, Refusal> {
+    semirings: &SemiringAggregates,
+    post_filters: Vec<Expr>,
+) -> Result<LogicalPlan, NoMatch> {
     let mut plan = product;
-    if let Some(condition) = conditions.into_iter().reduce(Expr::and) {
+    if let Some(condition) = post_filters.into_iter().reduce(Expr::and) {
         plan = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(plan))?);
     }
-    let columns: Vec<Expr> = products.columns(aggregate)?;
-    let is_all = plan.schema().columns().into_iter().map(Expr::Column).eq(columns.iter().cloned());
-    if is_all {
+    let columns: Vec<Expr> = semirings.output_exprs(aggregate)?;
+    let is_identity = plan.schema().columns().into_iter().map(Expr::Column).eq(columns.iter().cloned());
+    if is_identity {
         return Ok(plan);
     }
     Ok(LogicalPlan::Projection(Projection::try_new_with_schema(

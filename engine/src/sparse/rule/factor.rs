@@ -1,189 +1,195 @@
-//! [`Factors`]: an expression over both inputs as a product of one of each.
+//! [`BinaryProduct`]: an expression over both join inputs as a binary operator on one operand of each.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, JoinSide};
 use datafusion::functions::core;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
-use super::refusal::{Refusal, because};
-use super::side::Inputs;
-use crate::sparse::semiring_dispatch::Multiplying;
+use super::no_match::{NoMatch, unsupported};
+use super::side::JoinSchemas;
+use crate::sparse::semiring::BinaryOp;
 
-/// `left op right`; an expression that is not there is one.
+/// `left op right`. A missing operand is one.
 #[derive(Debug)]
-pub(super) struct Factors {
-    pub(super) multiplying: Multiplying,
+pub(super) struct BinaryProduct {
+    pub(super) op: BinaryOp,
     pub(super) left: Option<Expr>,
     pub(super) right: Option<Expr>,
 }
 
-/// Terms of one table, put together as they were met.
+/// The terms of each side, combined in the order in which they occur.
 #[derive(Default)]
-struct Terms {
+struct SideTerms {
     left: Option<Expr>,
     right: Option<Expr>,
-    /// Of a product: what the right table divides by.
+    /// The divisor from the right table, in products.
     divisor: Option<Expr>,
 }
 
-impl Factors {
-    /// Takes an expression apart.
+impl BinaryProduct {
+    /// Splits an expression by side.
     ///
-    /// Factors of one table are put together first: `a.x * b.y * a.z` is `(a.x * a.z) * b.y`, and constants go to the left one.
-    pub(super) fn new(expr: &Expr, inputs: &Inputs<'_>, schema: &DFSchema) -> Result<Self, Refusal> {
-        let single = |left, right| Self { multiplying: Multiplying::Times, left, right };
-        match inputs.of(expr) {
-            Some(true) => return Ok(single(Some(expr.clone()), None)),
-            Some(false) => return Ok(single(None, Some(expr.clone()))),
+    /// The factors of one side are combined first: `a.x * b.y * a.z` becomes `(a.x * a.z) * b.y`. Constants go to the
+    /// left.
+    pub(super) fn new(expr: &Expr, schemas: &JoinSchemas<'_>, join_schema: &DFSchema) -> Result<Self, NoMatch> {
+        let single = |left, right| Self { op: BinaryOp::Times, left, right };
+        match schemas.side_of(expr) {
+            Some(JoinSide::Left) => return Ok(single(Some(expr.clone()), None)),
+            Some(_) => return Ok(single(None, Some(expr.clone()))),
             None if expr.column_refs().is_empty() => return Ok(single(Some(expr.clone()), None)),
             None => {}
         }
-        let data_type = expr.get_type(schema)?;
-        let mut terms = Terms::default();
-        let multiplying = match expr {
+        let data_type = expr.get_type(join_schema)?;
+        let mut terms = SideTerms::default();
+        let op = match expr {
             Expr::BinaryExpr(BinaryExpr { op: Operator::Multiply | Operator::Divide, .. }) => {
-                terms.factors(expr, false, inputs, &data_type)?;
-                if terms.divisor.is_some() { Multiplying::Over } else { Multiplying::Times }
+                terms.product_terms(expr, false, schemas, &data_type)?;
+                if terms.divisor.is_some() { BinaryOp::Div } else { BinaryOp::Times }
             }
             Expr::BinaryExpr(BinaryExpr { op: Operator::Plus | Operator::Minus, .. }) => {
-                terms.sum(expr, false, inputs, &data_type)?;
-                Multiplying::Plus
+                terms.sum_terms(expr, false, schemas, &data_type)?;
+                BinaryOp::Plus
             }
             Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => {
-                terms.logic(expr, *op, inputs)?;
-                if *op == Operator::And { Multiplying::And } else { Multiplying::Or }
+                terms.logical_terms(expr, *op, schemas)?;
+                if *op == Operator::And { BinaryOp::LAnd } else { BinaryOp::LOr }
             }
             Expr::ScalarFunction(call) if *call.func == *core::least() || *call.func == *core::greatest() => {
-                terms.extremes(expr, inputs)?;
-                if *call.func == *core::least() { Multiplying::Least } else { Multiplying::Greatest }
+                terms.min_max_terms(expr, schemas)?;
+                if *call.func == *core::least() { BinaryOp::Min } else { BinaryOp::Max }
             }
-            _ => return because(format!("{expr} is no product of a value of each table")),
+            _ => return unsupported(format!("{expr} is not a product of one operand per table")),
         };
-        let Terms { left, right, divisor } = terms;
-        Ok(Self { multiplying, left, right: divisor.or(right) })
+        let SideTerms { left, right, divisor } = terms;
+        Ok(Self { op, left, right: divisor.or(right) })
     }
 }
 
-impl Terms {
-    fn put(&mut self, is_left: bool, term: Expr, join: impl FnOnce(Expr, Expr) -> Expr) {
-        let all = if is_left { &mut self.left } else { &mut self.right };
-        *all = Some(match all.take() {
-            Some(before) => join(before, term),
+impl SideTerms {
+    fn combine(&mut self, side: JoinSide, term: Expr, combine: impl FnOnce(Expr, Expr) -> Expr) {
+        let combined = if side == JoinSide::Left { &mut self.left } else { &mut self.right };
+        *combined = Some(match combined.take() {
+            Some(before) => combine(before, term),
             None => term,
         });
     }
 
-    /// Factors, and divisors of floats.
-    fn factors(
+    /// Factors, and for floats divisors.
+    fn product_terms(
         &mut self,
         expr: &Expr,
         divides: bool,
-        inputs: &Inputs<'_>,
+        schemas: &JoinSchemas<'_>,
         data_type: &DataType,
-    ) -> Result<(), Refusal> {
-        let side = inputs.of(expr);
+    ) -> Result<(), NoMatch> {
+        let side = schemas.side_of(expr);
         if side.is_none()
             && let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Multiply | Operator::Divide), right }) = expr
             && !(divides && *op == Operator::Divide)
         {
             if *op == Operator::Divide && !data_type.is_floating() {
-                return because(format!("{expr} divides {data_type}"));
+                return unsupported(format!("{expr} divides {data_type}; only floating-point division is supported"));
             }
-            // Decimals have another type after each step.
-            if data_type.is_decimal() && (inputs.of(left).is_none() || inputs.of(right).is_none()) {
-                return because(format!("{expr} has more than two factors, of decimals"));
+            // The type of decimals changes with each multiplication.
+            if data_type.is_decimal() && (schemas.side_of(left).is_none() || schemas.side_of(right).is_none()) {
+                return unsupported(format!("{expr} has more than two decimal factors"));
             }
-            self.factors(left, divides, inputs, data_type)?;
-            return self.factors(right, divides || *op == Operator::Divide, inputs, data_type);
+            self.product_terms(left, divides, schemas, data_type)?;
+            return self.product_terms(right, divides || *op == Operator::Divide, schemas, data_type);
         }
-        let is_left = match side {
-            Some(is_left) => is_left,
-            None if expr.column_refs().is_empty() => true,
-            None => return because(format!("{expr} is no product of a value of each table")),
+        let side = match side {
+            Some(side) => side,
+            None if expr.column_refs().is_empty() => JoinSide::Left,
+            None => return unsupported(format!("{expr} is not a product of one operand per table")),
         };
-        match (is_left, divides) {
-            (true, false) => self.put(true, expr.clone(), |before, term| before * term),
+        match (side == JoinSide::Left, divides) {
+            (true, false) => self.combine(side, expr.clone(), |before, term| before * term),
             (true, true) => match self.left.take() {
                 Some(before) => self.left = Some(before / expr.clone()),
-                None => return because(format!("the left table has nothing that {expr} divides")),
+                None => return unsupported(format!("the divisor {expr} has no dividend from the left table")),
             },
             (false, false) => match self.divisor.take() {
                 Some(divisor) => self.right = Some(expr.clone() / divisor),
-                None => self.put(false, expr.clone(), |before, term| before * term),
+                None => self.combine(side, expr.clone(), |before, term| before * term),
             },
             (false, true) => match (self.right.take(), self.divisor.take()) {
                 (Some(before), _) => self.right = Some(before / expr.clone()),
-                (None, Some(_)) => return because(format!("{expr} divides what is divided already")),
+                (None, Some(_)) => return unsupported(format!("{expr} is a second divisor from the right table")),
                 (None, None) => self.divisor = Some(expr.clone()),
             },
         }
         Ok(())
     }
 
-    /// Terms of a sum, and what is taken off.
-    fn sum(&mut self, expr: &Expr, minus: bool, inputs: &Inputs<'_>, data_type: &DataType) -> Result<(), Refusal> {
+    /// Summands, added or subtracted.
+    fn sum_terms(
+        &mut self,
+        expr: &Expr,
+        minus: bool,
+        schemas: &JoinSchemas<'_>,
+        data_type: &DataType,
+    ) -> Result<(), NoMatch> {
         if !data_type.is_integer() && !data_type.is_floating() {
-            return because(format!("{expr} adds {data_type}"));
+            return unsupported(format!("{expr} is a sum of {data_type}; only integers and floats are supported"));
         }
-        let side = inputs.of(expr);
+        let side = schemas.side_of(expr);
         if side.is_none()
             && let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) = expr
         {
-            self.sum(left, minus, inputs, data_type)?;
-            return self.sum(right, minus != (*op == Operator::Minus), inputs, data_type);
+            self.sum_terms(left, minus, schemas, data_type)?;
+            return self.sum_terms(right, minus != (*op == Operator::Minus), schemas, data_type);
         }
-        let is_left = match side {
-            Some(is_left) => is_left,
-            None if expr.column_refs().is_empty() => true,
-            None => return because(format!("{expr} is no sum of a value of each table")),
+        let side = match side {
+            Some(side) => side,
+            None if expr.column_refs().is_empty() => JoinSide::Left,
+            None => return unsupported(format!("{expr} is not a sum of one operand per table")),
         };
         let term = expr.clone();
-        let is_second = if is_left { self.left.is_some() } else { self.right.is_some() };
-        if is_second && data_type.is_floating() {
-            return because(format!("{expr} is added in another order than a product would add it"));
+        let sum = if side == JoinSide::Left { &mut self.left } else { &mut self.right };
+        if sum.is_some() && data_type.is_floating() {
+            return unsupported(format!("{expr} cannot be split by table without reassociating a floating-point sum"));
         }
-        let all = if is_left { &mut self.left } else { &mut self.right };
-        *all = Some(match (all.take(), minus) {
+        *sum = Some(match (sum.take(), minus) {
             (Some(before), true) => before - term,
             (Some(before), false) => before + term,
             (None, true) if data_type.is_floating() => Expr::Negative(Box::new(term)),
-            (None, true) => return because(format!("{expr} is taken off, and nothing of its table is there before")),
+            (None, true) => return unsupported(format!("{expr} is subtracted with no term of its table before it")),
             (None, false) => term,
         });
         Ok(())
     }
 
-    /// Parts of one AND, or of one OR.
-    fn logic(&mut self, expr: &Expr, joined_by: Operator, inputs: &Inputs<'_>) -> Result<(), Refusal> {
-        let side = inputs.of(expr);
+    /// Operands of nested ANDs, or of nested ORs.
+    fn logical_terms(&mut self, expr: &Expr, operator: Operator, schemas: &JoinSchemas<'_>) -> Result<(), NoMatch> {
+        let side = schemas.side_of(expr);
         if side.is_none()
             && let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr
-            && *op == joined_by
+            && *op == operator
         {
-            self.logic(left, joined_by, inputs)?;
-            return self.logic(right, joined_by, inputs);
+            self.logical_terms(left, operator, schemas)?;
+            return self.logical_terms(right, operator, schemas);
         }
-        let Some(is_left) = side else {
-            return because(format!("{expr} is neither of one table nor of the other"));
+        let Some(side) = side else {
+            return unsupported(format!("{expr} does not come from one table alone"));
         };
-        let join = |before, term| Expr::BinaryExpr(BinaryExpr::new(Box::new(before), joined_by, Box::new(term)));
-        self.put(is_left, expr.clone(), join);
+        let combine = |before, term| Expr::BinaryExpr(BinaryExpr::new(Box::new(before), operator, Box::new(term)));
+        self.combine(side, expr.clone(), combine);
         Ok(())
     }
 
     /// Arguments of LEAST or GREATEST.
-    fn extremes(&mut self, expr: &Expr, inputs: &Inputs<'_>) -> Result<(), Refusal> {
+    fn min_max_terms(&mut self, expr: &Expr, schemas: &JoinSchemas<'_>) -> Result<(), NoMatch> {
         let Expr::ScalarFunction(call) = expr else {
-            return because(format!("{expr} is neither LEAST nor GREATEST"));
+            return unsupported(format!("{expr} is neither LEAST nor GREATEST"));
         };
         for argument in &call.args {
-            let is_left = match inputs.of(argument) {
-                Some(is_left) => is_left,
-                None if argument.column_refs().is_empty() => true,
-                None => return because(format!("{argument} is neither of one table nor of the other")),
+            let side = match schemas.side_of(argument) {
+                Some(side) => side,
+                None if argument.column_refs().is_empty() => JoinSide::Left,
+                None => return unsupported(format!("{argument} does not come from one table alone")),
             };
-            let join = |before, term| call.func.call(vec![before, term]);
-            self.put(is_left, argument.clone(), join);
+            let combine = |before, term| call.func.call(vec![before, term]);
+            self.combine(side, argument.clone(), combine);
         }
         Ok(())
     }

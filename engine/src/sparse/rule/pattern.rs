@@ -1,4 +1,4 @@
-//! [`OverJoin`]: from an aggregation down to its join.
+//! [`AggregateOverJoin`]: the plan shape that the rule matches.
 
 use std::collections::HashSet;
 
@@ -9,117 +9,118 @@ use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 
 use super::aggregate::arguments as arguments_of;
-use super::refusal::{Refusal, because};
+use super::no_match::{NoMatch, unsupported};
 
-/// An aggregation, by the columns of the join that is below it.
-pub(super) struct OverJoin<'a> {
+/// An aggregation over a join, with its expressions rewritten in terms of the columns of the join.
+pub(super) struct AggregateOverJoin<'a> {
     aggregate: &'a Aggregate,
     pub(super) join: &'a Join,
     pub(super) groups: Vec<Expr>,
-    /// Of each aggregate.
+    /// The arguments of each aggregate.
     pub(super) arguments: Vec<Vec<Expr>>,
-    /// Filters between the two.
+    /// The conjuncts of filters between the aggregation and the join.
     pub(super) conditions: Vec<Expr>,
 }
 
-impl<'a> OverJoin<'a> {
-    pub(super) fn find(aggregate: &'a Aggregate) -> Result<Self, Refusal> {
+impl<'a> AggregateOverJoin<'a> {
+    /// Matches projections, aliases and filters down to the join.
+    pub(super) fn find(aggregate: &'a Aggregate) -> Result<Self, NoMatch> {
         let mut groups = aggregate.group_expr.clone();
         let mut arguments: Vec<Vec<Expr>> = aggregate.aggr_expr.iter().map(arguments_of).collect();
         let mut conditions = Vec::new();
         let mut plan = aggregate.input.as_ref();
         let join = loop {
-            let (next, replace): (_, Box<Replace>) = match plan {
+            let (next, substitution): (_, Box<Substitution>) = match plan {
                 LogicalPlan::Join(join) => break join,
                 LogicalPlan::Projection(projection) => {
-                    let of = |column: &Column| {
+                    let definition = |column: &Column| {
                         let at = projection.schema.maybe_index_of_column(column)?;
                         Some(projection.expr[at].clone().unalias_nested().data)
                     };
-                    (projection.input.as_ref(), Box::new(of))
+                    (projection.input.as_ref(), Box::new(definition))
                 }
                 LogicalPlan::SubqueryAlias(alias) => {
-                    let of = |column: &Column| {
+                    let definition = |column: &Column| {
                         let at = alias.schema.maybe_index_of_column(column)?;
                         Some(Expr::Column(Column::from(alias.input.schema().qualified_field(at))))
                     };
-                    (alias.input.as_ref(), Box::new(of))
+                    (alias.input.as_ref(), Box::new(definition))
                 }
                 LogicalPlan::Filter(filter) => {
                     conditions.extend(split_conjunction_owned(filter.predicate.clone()));
                     plan = filter.input.as_ref();
                     continue;
                 }
-                _ => return Err(Refusal::NoJoin),
+                _ => return Err(NoMatch::NotAJoin),
             };
             for expr in groups.iter_mut().chain(arguments.iter_mut().flatten()).chain(&mut conditions) {
-                *expr = substitute(expr.clone(), replace.as_ref())?;
+                *expr = substitute(expr.clone(), substitution.as_ref())?;
             }
             plan = next;
         };
         Ok(Self { aggregate, join, groups, arguments, conditions })
     }
 
-    /// Refuses what has another value each time it is asked for, or one for each row of an outer query.
-    pub(super) fn refuse_what_changes(&self) -> Result<(), Refusal> {
+    /// Rejects volatile expressions and references to an outer query.
+    pub(super) fn reject_volatile_and_correlated(&self) -> Result<(), NoMatch> {
         let keys = self.join.on.iter().flat_map(|(left, right)| [left, right]);
         let all = self.groups.iter().chain(self.arguments.iter().flatten()).chain(&self.conditions).chain(keys);
         for expr in all {
             if expr.is_volatile() {
-                return because(format!("{expr} is another value each time"));
+                return unsupported(format!("{expr} is volatile"));
             }
         }
-        // Such a query becomes a join in a later pass, for which it has to be what DataFusion knows.
+        // DataFusion decorrelates the subquery into a join in a later pass, which must see nodes that it knows.
         match self.aggregate.input.all_out_ref_exprs().first() {
-            Some(outer) => because(format!("{outer} is of an outer query")),
+            Some(outer) => unsupported(format!("{outer} refers to an outer query")),
             None => Ok(()),
         }
     }
 
-    /// A condition on columns of both inputs, by the columns of the groups.
-    pub(super) fn of_groups(&self, condition: &Expr) -> Result<Expr, Refusal> {
-        let names = self.aggregate.schema.columns();
-        let by_groups = condition.clone().transform_down(|expr| {
+    /// Rewrites a condition on columns of both inputs in terms of the group columns.
+    pub(super) fn rewrite_to_groups(&self, condition: &Expr) -> Result<Expr, NoMatch> {
+        let output_columns = self.aggregate.schema.columns();
+        let rewritten = condition.clone().transform_down(|expr| {
             Ok(match self.groups.iter().position(|group| *group == expr) {
-                Some(at) => replaced(Expr::Column(names[at].clone())),
+                Some(at) => transformed_jump(Expr::Column(output_columns[at].clone())),
                 None => Transformed::no(expr),
             })
         });
-        let by_groups = by_groups.data()?;
-        let known: HashSet<&Column> = names[..self.groups.len()].iter().collect();
+        let rewritten = rewritten.data()?;
+        let group_columns: HashSet<&Column> = output_columns[..self.groups.len()].iter().collect();
         // Floats of one group may differ: -0.0 and 0.0.
-        let is_one_value = |column: &Column| {
-            let at = names.iter().position(|name| name == column);
+        let is_single_valued = |column: &Column| {
+            let at = output_columns.iter().position(|other| other == column);
             at.is_some_and(|at| {
                 let data_type = self.aggregate.schema.field(at).data_type();
                 !data_type.is_floating() && !data_type.is_nested()
             })
         };
-        if by_groups.column_refs().iter().all(|column| known.contains(column) && is_one_value(column)) {
-            return Ok(by_groups);
+        if rewritten.column_refs().iter().all(|column| group_columns.contains(column) && is_single_valued(column)) {
+            return Ok(rewritten);
         }
-        because(format!("its join is also on {condition}, which compares more than the groups"))
+        unsupported(format!("the condition {condition} is on both tables and depends on more than the groups"))
     }
 }
 
-/// What stands for a column.
-type Replace<'a> = dyn Fn(&Column) -> Option<Expr> + 'a;
+/// The defining expression of a column.
+type Substitution<'a> = dyn Fn(&Column) -> Option<Expr> + 'a;
 
-/// An expression with other expressions for its columns.
-fn substitute(expr: Expr, replace: &Replace<'_>) -> Result<Expr> {
-    let replaced = expr.transform_down(|expr| {
+/// Replaces the columns of an expression by their definitions.
+fn substitute(expr: Expr, substitution: &Substitution<'_>) -> Result<Expr> {
+    let substituted = expr.transform_down(|expr| {
         Ok(match &expr {
-            Expr::Column(column) => match replace(column) {
-                Some(other) => replaced(other),
+            Expr::Column(column) => match substitution(column) {
+                Some(definition) => transformed_jump(definition),
                 None => Transformed::no(expr),
             },
             _ => Transformed::no(expr),
         })
     });
-    replaced.data()
+    substituted.data()
 }
 
-/// What was put in is not looked at again.
-fn replaced(expr: Expr) -> Transformed<Expr> {
+/// A transformed expression whose children are not visited.
+fn transformed_jump(expr: Expr) -> Transformed<Expr> {
     Transformed::new(expr, true, TreeNodeRecursion::Jump)
 }

@@ -1,4 +1,4 @@
-//! What is a product, and why the rest is none.
+//! Which plans the rule rewrites, and the reasons for those that it does not.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
-use super::refusals;
+use super::missed_products;
 
-/// The optimized plan of a query over the tables `a` and `b` of `row, col, value, small, truth, price, name`.
+/// The optimized plan of a query over the tables `a` and `b` of `row, col, value, small, flag, price, name`.
 async fn optimized(select: &str) -> Result<LogicalPlan> {
     let state = crate::extend(SessionStateBuilder::new().with_default_features())?.build();
     let context = SessionContext::new_with_state(state);
@@ -21,7 +21,7 @@ async fn optimized(select: &str) -> Result<LogicalPlan> {
         field("col", DataType::Int64),
         field("value", DataType::Float64),
         field("small", DataType::Int32),
-        field("truth", DataType::Boolean),
+        field("flag", DataType::Boolean),
         field("price", DataType::Decimal128(10, 2)),
         field("name", DataType::Utf8),
     ]));
@@ -32,7 +32,7 @@ async fn optimized(select: &str) -> Result<LogicalPlan> {
     state.optimize(&state.create_logical_plan(select).await?)
 }
 
-/// The semirings of the products in a plan, as EXPLAIN names them.
+/// The semirings of the sparse products in a plan, as EXPLAIN displays them.
 fn semirings(plan: &LogicalPlan) -> Vec<String> {
     let plan = plan.display_indent().to_string();
     let lines = plan.lines().filter_map(|line| line.trim().strip_prefix("SparseMatMul: semiring="));
@@ -40,7 +40,7 @@ fn semirings(plan: &LogicalPlan) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn aggregates_name_their_semirings() {
+async fn aggregates_map_to_semirings() {
     for (aggregate, semiring) in [
         ("SUM(a.value * b.value)", "plus_times"),
         ("SUM(b.value * a.value)", "plus_times"),
@@ -63,28 +63,28 @@ async fn aggregates_name_their_semirings() {
         ("COUNT(*)", "plus_pair"),
         ("COUNT(a.value * b.value)", "plus_times"),
         ("COUNT(a.name)", "plus_first"),
-        ("BOOL_OR(a.truth AND b.truth)", "or_and"),
-        ("BOOL_AND(a.truth OR b.truth)", "and_or"),
-        ("BOOL_OR(a.truth)", "or_first"),
+        ("BOOL_OR(a.flag AND b.flag)", "or_and"),
+        ("BOOL_AND(a.flag OR b.flag)", "and_or"),
+        ("BOOL_OR(a.flag)", "or_first"),
         ("AVG(a.value * b.value)", "[plus_times, plus_times]"),
         ("SUM(a.value * b.value), COUNT(*), SUM(a.value * b.value) / COUNT(*)", "[plus_times, plus_pair]"),
         ("SUM(a.value * b.value), MAX(a.value * b.value)", "[plus_times, max_times]"),
     ] {
         let select = format!("SELECT a.row, b.col, {aggregate} FROM a JOIN b ON a.col = b.row GROUP BY a.row, b.col");
         let plan = optimized(&select).await.unwrap();
-        assert_eq!(semirings(&plan), [semiring], "{aggregate}: {:?}", refusals(&plan).unwrap());
+        assert_eq!(semirings(&plan), [semiring], "{aggregate}: {:?}", missed_products(&plan).unwrap());
     }
 }
 
 #[tokio::test]
-async fn joins_may_be_written_in_any_way() {
+async fn all_spellings_of_a_join_match() {
     for from in [
         "a, b WHERE b.row = a.col GROUP BY a.row, b.col",
         "b INNER JOIN a ON b.row = a.col AND a.value > 3 WHERE b.name LIKE 'x%' GROUP BY b.col, a.row",
         "a JOIN (SELECT row AS col, value, col AS other FROM b) b USING (col) GROUP BY a.row, b.other",
         "(SELECT * FROM a WHERE value <> 0) a JOIN b ON a.col = b.row AND a.name = b.name GROUP BY a.row, b.col",
         "a JOIN b ON a.col = b.row WHERE a.row <> b.col GROUP BY a.row, b.col HAVING COUNT(*) > 1 AND a.row > 5",
-        "a JOIN b ON a.col + 1 = b.small GROUP BY a.row, b.col, a.name, b.truth",
+        "a JOIN b ON a.col + 1 = b.small GROUP BY a.row, b.col, a.name, b.flag",
         "a JOIN b ON a.col = b.row GROUP BY a.row * 2, coalesce(b.col, 0)",
         "a JOIN b ON a.name = b.name GROUP BY a.col, b.row",
         "a JOIN b ON a.col = b.row GROUP BY a.row",
@@ -92,12 +92,12 @@ async fn joins_may_be_written_in_any_way() {
         "a CROSS JOIN b WHERE a.col = b.row GROUP BY b.col, b.row",
     ] {
         let plan = optimized(&format!("SELECT SUM(a.value * b.value) FROM {from}")).await.unwrap();
-        assert!(!semirings(&plan).is_empty(), "{from}: {:?}", refusals(&plan).unwrap());
+        assert!(!semirings(&plan).is_empty(), "{from}: {:?}", missed_products(&plan).unwrap());
     }
 }
 
 #[tokio::test]
-async fn pairs_of_groups_are_counted_when_nothing_else_is() {
+async fn distinct_groups_are_plus_pair() {
     for select in [
         "SELECT DISTINCT a.row, b.col FROM a JOIN b ON a.col = b.row",
         "SELECT a.row, b.col FROM a JOIN b ON a.col = b.row GROUP BY a.row, b.col",
@@ -108,15 +108,15 @@ async fn pairs_of_groups_are_counted_when_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn chains_are_multiplied_two_at_a_time() {
+async fn chains_are_multiplied_pairwise() {
     let from = "FROM a JOIN b ON a.col = b.row JOIN a c ON b.col = c.row GROUP BY a.row, c.col";
-    for (aggregate, semirings_of) in [
+    for (aggregate, expected) in [
         ("SUM(a.col * b.col * c.col)", vec!["plus_times", "plus_times"]),
         ("COUNT(*)", vec!["plus_first", "plus_pair"]),
         ("SUM(c.col)", vec!["plus_times", "plus_pair"]),
         ("MIN(a.value + b.value + c.value)", vec!["min_plus"]),
         ("SUM(a.row * c.col), COUNT(*)", vec!["[plus_times, plus_first]", "[plus_first, plus_pair]"]),
-        // What does not distribute is multiplied as it is joined.
+        // Aggregates that are not distributive are not pre-aggregated.
         ("SUM(a.value * b.value * c.value)", vec!["plus_times"]),
         ("SUM(c.value)", vec!["plus_second"]),
         ("MAX(a.value * b.value * c.value)", vec!["max_times"]),
@@ -124,12 +124,12 @@ async fn chains_are_multiplied_two_at_a_time() {
         ("SUM(a.small * b.small * c.small)", vec!["plus_times"]),
     ] {
         let plan = optimized(&format!("SELECT {aggregate} {from}")).await.unwrap();
-        assert_eq!(semirings(&plan), semirings_of, "{aggregate}");
+        assert_eq!(semirings(&plan), expected, "{aggregate}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_product_has_a_reason() {
+async fn unsupported_plans_have_a_reason() {
     const GROUPS: &str = "GROUP BY a.row, b.col";
     const JOIN: &str = "a JOIN b ON a.col = b.row";
     for (aggregate, join, groups, reason) in [
@@ -137,82 +137,82 @@ async fn what_is_no_product_has_a_reason() {
             "SUM(a.value * b.value)",
             "a LEFT JOIN b ON a.col = b.row",
             GROUPS,
-            "a LEFT join keeps rows that meet nothing",
+            "LEFT JOIN is not supported: only an INNER join drops unmatched rows",
         ),
         (
             "SUM(a.value * b.value)",
             "a JOIN b ON a.col IS NOT DISTINCT FROM b.row",
             GROUPS,
-            "NULLs are equal in its join",
+            "the join treats NULL keys as equal",
         ),
-        ("SUM(a.value * b.value)", "a JOIN b ON a.col < b.row", GROUPS, "its join has no keys that are equal"),
+        ("SUM(a.value * b.value)", "a JOIN b ON a.col < b.row", GROUPS, "the join has no equality condition"),
         (
             "SUM(a.value * b.value)",
             "a JOIN b ON a.value = b.value",
             GROUPS,
-            "its join is on Float64, whose equal values",
+            "the join key is Float64, whose equal values",
         ),
-        ("SUM(a.value * b.value)", JOIN, "", "it has no GROUP BY"),
-        ("SUM(a.value * b.value)", JOIN, "GROUP BY a.row + b.col", "which is not of one table alone"),
+        ("SUM(a.value * b.value)", JOIN, "", "the aggregation has no GROUP BY"),
+        ("SUM(a.value * b.value)", JOIN, "GROUP BY a.row + b.col", "does not come from one table alone"),
         (
             "SUM(a.value * b.value)",
             "a JOIN b ON a.col = b.row AND a.value < b.value",
             GROUPS,
-            "its join is also on a.value < b.value, which compares more than the groups",
+            "the condition a.value < b.value is on both tables and depends on more than the groups",
         ),
+        ("SUM(a.value * b.value) FILTER (WHERE a.value > b.value)", JOIN, GROUPS, "has DISTINCT, FILTER or ORDER BY"),
+        ("COUNT(DISTINCT a.value), COUNT(DISTINCT b.value)", JOIN, GROUPS, "has DISTINCT, FILTER or ORDER BY"),
         (
-            "SUM(a.value * b.value) FILTER (WHERE a.value > b.value)",
+            "STDDEV(a.value * b.value)",
             JOIN,
             GROUPS,
-            "does not take every row, as it comes",
+            "stddev is not one of SUM, MIN, MAX, COUNT, AVG, BOOL_OR, BOOL_AND",
         ),
-        ("COUNT(DISTINCT a.value), COUNT(DISTINCT b.value)", JOIN, GROUPS, "does not take every row, as it comes"),
-        ("STDDEV(a.value * b.value)", JOIN, GROUPS, "stddev is none of SUM, MIN, MAX, COUNT, AVG, BOOL_OR, BOOL_AND"),
-        ("SUM(sqrt(a.value * b.value))", JOIN, GROUPS, "is no product of a value of each table"),
-        ("SUM(a.value * b.value + a.value)", JOIN, GROUPS, "is no sum of a value of each table"),
-        ("SUM(a.value * b.value * random())", JOIN, GROUPS, "is another value each time"),
-        ("SUM(abs(a.small) * b.small)", JOIN, GROUPS, "abs(a.small) may fail for rows that its join leaves out"),
-        ("SUM(CAST(a.name AS DOUBLE) * b.value)", JOIN, GROUPS, "may fail for rows that its join leaves out"),
-        ("SUM(a.small / b.small)", JOIN, GROUPS, "divides Int32"),
-        ("SUM(a.price * b.price * a.price)", JOIN, GROUPS, "has more than two factors, of decimals"),
-        ("SUM(CAST(a.price AS DECIMAL(30, 2)) * b.price)", JOIN, GROUPS, "may be too large for a decimal of 38 digits"),
+        ("SUM(sqrt(a.value * b.value))", JOIN, GROUPS, "is not a product of one operand per table"),
+        ("SUM(a.value * b.value + a.value)", JOIN, GROUPS, "is not a sum of one operand per table"),
+        ("SUM(a.value * b.value * random())", JOIN, GROUPS, "is volatile"),
+        ("SUM(abs(a.small) * b.small)", JOIN, GROUPS, "abs(a.small) may fail on rows that the join drops"),
+        ("SUM(CAST(a.name AS DOUBLE) * b.value)", JOIN, GROUPS, "may fail on rows that the join drops"),
+        ("SUM(a.small / b.small)", JOIN, GROUPS, "divides Int32; only floating-point division is supported"),
+        ("SUM(a.price * b.price * a.price)", JOIN, GROUPS, "has more than two decimal factors"),
+        ("SUM(CAST(a.price AS DECIMAL(30, 2)) * b.price)", JOIN, GROUPS, "may overflow a decimal of 38 digits"),
         ("MIN(a.name)", JOIN, GROUPS, "there is no kernel for min_first from Utf8 into Utf8"),
-        ("COUNT(LEAST(a.value, b.value))", JOIN, GROUPS, "is NULL only where all its arguments are"),
-        ("SUM(a.value / b.value / b.value)", JOIN, GROUPS, "divides what is divided already"),
-        ("MAX(a.value + b.value + 1.5)", JOIN, GROUPS, "is added in another order than a product would add it"),
-        ("SUM(CAST(a.price * b.price AS DECIMAL(4, 2)))", JOIN, GROUPS, "is no product of a value of each table"),
+        ("COUNT(LEAST(a.value, b.value))", JOIN, GROUPS, "can be non-NULL although one of its operands is NULL"),
+        ("SUM(a.value / b.value / b.value)", JOIN, GROUPS, "is a second divisor from the right table"),
         (
-            "COUNT(*)",
-            "a JOIN b ON a.col = b.row AND a.row + b.col + random() < 2",
+            "MAX(a.value + b.value + 1.5)",
+            JOIN,
             GROUPS,
-            "is another value each time",
+            "cannot be split by table without reassociating a floating-point sum",
         ),
+        ("SUM(CAST(a.price * b.price AS DECIMAL(4, 2)))", JOIN, GROUPS, "is not a product of one operand per table"),
+        ("COUNT(*)", "a JOIN b ON a.col = b.row AND a.row + b.col + random() < 2", GROUPS, "is volatile"),
         (
             "COUNT(*)",
             "a JOIN b ON a.col = b.row AND a.value < b.value",
             "GROUP BY a.value, b.value",
-            "which compares more than the groups",
+            "depends on more than the groups",
         ),
-        ("SUM(a.value)", JOIN, "GROUP BY date_part('year', arrow_cast(a.row, 'Date64')), b.col", "may fail for rows"),
-        ("BOOL_OR(a.value < b.value)", JOIN, GROUPS, "is no product of a value of each table"),
+        ("SUM(a.value)", JOIN, "GROUP BY date_part('year', arrow_cast(a.row, 'Date64')), b.col", "may fail on rows"),
+        ("BOOL_OR(a.value < b.value)", JOIN, GROUPS, "is not a product of one operand per table"),
     ] {
         let plan = optimized(&format!("SELECT {aggregate} FROM {join} {groups}")).await.unwrap();
         assert_eq!(semirings(&plan), [""; 0], "{aggregate}");
-        let refusals = refusals(&plan).unwrap();
-        assert!(refusals.len() == 1 && refusals[0].contains(reason), "{aggregate} {groups}: {refusals:?}");
+        let missed = missed_products(&plan).unwrap();
+        assert!(missed.len() == 1 && missed[0].contains(reason), "{aggregate} {groups}: {missed:?}");
     }
 }
 
 #[tokio::test]
-async fn other_plans_have_no_reason() {
+async fn plans_without_aggregate_over_join_have_no_reason() {
     for select in ["SELECT a.row, SUM(a.value) FROM a GROUP BY a.row", "SELECT a.row FROM a JOIN b ON a.col = b.row"] {
         let plan = optimized(select).await.unwrap();
-        assert_eq!((semirings(&plan).len(), refusals(&plan).unwrap()), (0, Vec::new()), "{select}");
+        assert_eq!((semirings(&plan).len(), missed_products(&plan).unwrap()), (0, Vec::new()), "{select}");
     }
 }
 
 #[tokio::test]
-async fn explain_verbose_says_why() {
+async fn explain_verbose_reports_the_reason() {
     let ocelli = crate::Ocelli::builder().build().unwrap();
     let rows = |sql: &'static str| async { ocelli.sql(sql).await.unwrap().collect().await.unwrap() };
     rows("CREATE TABLE m (row BIGINT, col BIGINT, value DOUBLE)").await;
@@ -220,5 +220,5 @@ async fn explain_verbose_says_why() {
         rows("EXPLAIN VERBOSE SELECT a.row, SUM(a.value * b.value) FROM m a LEFT JOIN m b ON a.col = b.row GROUP BY 1")
             .await;
     let plan = datafusion::arrow::util::pretty::pretty_format_batches(&plan).unwrap().to_string();
-    assert!(plan.contains("sparse_matmul (left alone)") && plan.contains("a LEFT join keeps rows"), "{plan}");
+    assert!(plan.contains("sparse_matmul (not applied)") && plan.contains("LEFT JOIN is not supported"), "{plan}");
 }
