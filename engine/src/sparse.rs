@@ -26,9 +26,9 @@ mod spmv_stream;
 mod spmv_values;
 mod table_functions;
 
-pub use dataframe::SparseMatMul;
-pub(crate) use planner::SparseMatMulPlanner;
-pub(crate) use rule::{SparseMatMulRule, explain_refusals};
+pub use dataframe::DataFrameSparseExt;
+pub(crate) use planner::SparseMatMulExtensionPlanner;
+pub(crate) use rule::{FuseSparseMatMul, annotate_explain};
 pub use semiring::Semiring;
 pub(crate) use table_functions::expand;
 pub use table_functions::{FUNCTIONS as TABLE_FUNCTIONS, TableFunction};

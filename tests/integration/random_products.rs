@@ -36,7 +36,7 @@ async fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
             let plan = rows(&ocelli, &format!("EXPLAIN {sql}")).await.map_err(|error| format!("{sql}: {error}"))?;
             queries += 1;
             products +=
-                usize::from(plan.iter().any(|line| line.contains("method=rows") || line.contains("method=stream")));
+                usize::from(plan.iter().any(|line| line.contains("method=spgemm") || line.contains("method=spmv")));
             let on = rows(&ocelli, &sql).await;
             ocelli.sql("SET ocelli.sparse_matmul = false").await?;
             let off = rows(&ocelli, &sql).await;

@@ -101,7 +101,7 @@ async fn examples_run_as_sparse_products() -> Result<(), Box<dyn Error>> {
     for query in queries {
         let plan = query.create_physical_plan().await?;
         let plan = displayable(plan.as_ref()).indent(false).to_string();
-        assert!(plan.contains("method=rows") || plan.contains("method=stream"), "{plan}");
+        assert!(plan.contains("method=spgemm") || plan.contains("method=spmv"), "{plan}");
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ async fn rows(frame: DataFrame) -> Result<(Vec<String>, bool), Box<dyn std::erro
     let plan = frame.clone().explain(false, false)?.to_string().await?;
     let mut rows: Vec<String> = frame.to_string().await?.lines().skip(3).map(str::to_owned).collect();
     rows.sort();
-    Ok((rows.into_iter().filter(|row| row.starts_with("| ")).collect(), plan.contains("method=rows")))
+    Ok((rows.into_iter().filter(|row| row.starts_with("| ")).collect(), plan.contains("method=spgemm")))
 }
 
 #[tokio::main]

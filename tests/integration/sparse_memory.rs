@@ -1,4 +1,4 @@
-//! Sparse products that do not fit into memory: the same rows, from panels on the disk.
+//! Sparse products that do not fit into memory: operands and accumulators are spilled, and the rows are the same.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::trial;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// 300,000 entries of 24 bytes, halves of whole numbers: sums are exact in any order.
+/// 300,000 entries of 24 bytes. The values are multiples of 0.5, so that sums are exact in any order.
 const MATRIX: &str = "SELECT (i * 7919) % 30011 AS row, (i * 104729) % 29989 AS col, ((i * 31) % 17) / 2.0 AS value
     FROM generate_series(1, 300000) AS s (i)";
 
@@ -22,22 +22,25 @@ const SQUARE: &str = "SELECT COUNT(*), SUM(value), SUM(row * 3 + col), MAX(n) FR
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("sparse_memory::panels_give_the_same_rows", panels_give_the_same_rows),
-        trial("sparse_memory::what_fits_is_not_spilled", what_fits_is_not_spilled),
-        trial("sparse_memory::sums_are_spilled_too", sums_are_spilled_too),
-        trial("sparse_memory::sums_that_fit_apart_are_put_together", sums_that_fit_apart_are_put_together),
-        trial("sparse_memory::texts_are_spilled_too", texts_are_spilled_too),
-        trial("sparse_memory::too_little_is_one_sentence", too_little_is_one_sentence),
+        trial("sparse_memory::spilled_panels_give_the_same_rows", spilled_panels_give_the_same_rows),
+        trial("sparse_memory::inputs_that_fit_are_not_spilled", inputs_that_fit_are_not_spilled),
+        trial("sparse_memory::accumulators_are_spilled", accumulators_are_spilled),
+        trial(
+            "sparse_memory::partitions_that_only_fit_separately_are_merged",
+            partitions_that_only_fit_separately_are_merged,
+        ),
+        trial("sparse_memory::strings_are_spilled", strings_are_spilled),
+        trial("sparse_memory::too_little_memory_is_reported", too_little_memory_is_reported),
     ]
 }
 
-/// The numbers of a query that gives one row, and how many files were written.
+/// The values of a query that returns one row, and the number of spill files.
 async fn run(limit: Option<usize>, table: &str, sql: &str) -> Result<(Vec<f64>, usize), Box<dyn std::error::Error>> {
     let ocelli = session(limit)?;
     run_in(&ocelli, table, sql).await
 }
 
-/// The same from the join.
+/// The same query with the rewrite disabled.
 async fn joined(table: &str, sql: &str) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
     let ocelli = session(None)?;
     ocelli.sql("SET ocelli.sparse_matmul = false").await?;
@@ -57,41 +60,41 @@ async fn run_in(ocelli: &Ocelli, table: &str, sql: &str) -> Result<(Vec<f64>, us
     let plan = ocelli.sql(sql).await?.create_physical_plan().await?;
     let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
     let batch = batches.iter().find(|batch| batch.num_rows() == 1).ok_or("one row")?;
-    let numbers = batch.columns().iter().map(|column| match column.as_primitive_opt::<Int64Type>() {
+    let values = batch.columns().iter().map(|column| match column.as_primitive_opt::<Int64Type>() {
         Some(integers) => integers.value(0) as f64,
         None => column.as_primitive::<Float64Type>().value(0),
     });
-    Ok((numbers.collect(), spilled(&plan)))
+    Ok((values.collect(), spill_count(&plan)))
 }
 
-fn spilled(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let here = plan.metrics().and_then(|metrics| metrics.spill_count()).unwrap_or(0);
-    here + plan.children().into_iter().map(spilled).sum::<usize>()
+fn spill_count(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let own = plan.metrics().and_then(|metrics| metrics.spill_count()).unwrap_or(0);
+    own + plan.children().into_iter().map(spill_count).sum::<usize>()
 }
 
 #[tokio::main]
-async fn panels_give_the_same_rows() -> Outcome {
+async fn spilled_panels_give_the_same_rows() -> Outcome {
     let expected = joined(MATRIX, SQUARE).await?;
-    // Three megabytes for two tables of seven, and a product of seventy.
+    // 3 MiB and 12 MiB, for two inputs of 7 MB each and a product of 70 MB.
     for limit in [3 << 20, 12 << 20] {
-        let (found, files) = run(Some(limit), MATRIX, SQUARE).await?;
-        assert_eq!(found, expected, "limit {limit}");
+        let (actual, files) = run(Some(limit), MATRIX, SQUARE).await?;
+        assert_eq!(actual, expected, "limit {limit}");
         assert!(files > 0, "limit {limit}");
     }
     Ok(())
 }
 
 #[tokio::main]
-async fn what_fits_is_not_spilled() -> Outcome {
+async fn inputs_that_fit_are_not_spilled() -> Outcome {
     let expected = joined(MATRIX, SQUARE).await?;
     assert_eq!(run(Some(200 << 20), MATRIX, SQUARE).await?, (expected.clone(), 0));
     assert_eq!(run(None, MATRIX, SQUARE).await?, (expected, 0));
     Ok(())
 }
 
-/// A sum for each of 300,000 rows, of a matrix that meets a vector of 100.
+/// A matrix of 300,000 rows times a vector of 99 elements: an accumulator for each row.
 #[tokio::main]
-async fn sums_are_spilled_too() -> Outcome {
+async fn accumulators_are_spilled() -> Outcome {
     let matrix = "SELECT (i * 7919) % 300007 AS row, i % 100 AS col, ((i * 31) % 17) / 2.0 AS value
         FROM generate_series(1, 900000) AS s (i)";
     let sql = "SELECT COUNT(*), SUM(value), SUM(row), MAX(n), MIN(low) FROM (
@@ -99,15 +102,15 @@ async fn sums_are_spilled_too() -> Outcome {
         FROM m a JOIN (SELECT i AS idx, NULLIF(i, 50) / 2.0 AS value FROM generate_series(0, 98) AS s (i)) x ON a.col = x.idx
         GROUP BY a.row)";
     let expected = joined(matrix, sql).await?;
-    let (found, files) = run(Some(6 << 20), matrix, sql).await?;
-    assert_eq!(found, expected);
+    let (actual, files) = run(Some(6 << 20), matrix, sql).await?;
+    assert_eq!(actual, expected);
     assert!(files > 0);
     Ok(())
 }
 
-/// What two partitions hold each is more than both may hold together.
+/// Two partitions whose accumulators fit into memory separately, but not together.
 #[tokio::main]
-async fn sums_that_fit_apart_are_put_together() -> Outcome {
+async fn partitions_that_only_fit_separately_are_merged() -> Outcome {
     let matrix =
         "SELECT i AS row, i % 10 AS col, 1.0 AS value FROM generate_series(1, 200000) AS s (i) ORDER BY i % 7919";
     let sql = "SELECT COUNT(*), SUM(s), MIN(row), MAX(row) FROM (SELECT a.row, SUM(a.value * b.value) AS s
@@ -121,26 +124,26 @@ async fn sums_that_fit_apart_are_put_together() -> Outcome {
 }
 
 #[tokio::main]
-async fn texts_are_spilled_too() -> Outcome {
-    let texts =
+async fn strings_are_spilled() -> Outcome {
+    let strings =
         format!("SELECT 'row number ' || row AS t, 'key ' || row AS row, 'key ' || col AS col, value FROM ({MATRIX})");
     let square = "SELECT COUNT(*), SUM(value), SUM(LENGTH(t)), MAX(n) FROM (
         SELECT a.t, b.col, SUM(a.value * b.value) AS value, COUNT(*) AS n
         FROM m a JOIN m b ON a.col = b.row GROUP BY a.t, b.col)";
-    let expected = joined(&texts, square).await?;
-    let (found, files) = run(Some(24 << 20), &texts, square).await?;
-    assert_eq!(found, expected);
+    let expected = joined(&strings, square).await?;
+    let (actual, files) = run(Some(24 << 20), &strings, square).await?;
+    assert_eq!(actual, expected);
     assert!(files > 0);
     Ok(())
 }
 
 #[tokio::main]
-async fn too_little_is_one_sentence() -> Outcome {
+async fn too_little_memory_is_reported() -> Outcome {
     let ocelli = Ocelli::builder().threads(2).memory_limit(200_000).build()?;
     ocelli.sql(&format!("CREATE VIEW m AS {MATRIX}")).await?;
     let error = ocelli.sql(SQUARE).await?.collect().await.map(|_| ()).expect_err("there is too little memory");
-    let sentence = explain(&error);
-    assert!(sentence.starts_with("not enough memory: Failed to allocate"), "{sentence}");
-    assert!(sentence.contains("SparseMatMulExec[panels]") && !sentence.contains('\n'), "{sentence}");
+    let message = explain(&error);
+    assert!(message.starts_with("not enough memory: Failed to allocate"), "{message}");
+    assert!(message.contains("SparseMatMulExec[panels]") && !message.contains('\n'), "{message}");
     Ok(())
 }

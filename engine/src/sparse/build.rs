@@ -1,4 +1,4 @@
-//! [`Preparation`]: from two inputs to matrices, all at once or panel by panel.
+//! [`BuildPhase`]: from two inputs to the operands of an SpGEMM, in memory or panel by panel.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,199 +12,205 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder,
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
-use super::csr_operand::index_bytes;
-use super::input::{Input, Reader, Side, batch_bytes};
-use super::spec::SparseMatMul;
-use super::spgemm::Matrices;
-use super::spill::Panels;
+use super::csr_operand::csr_build_bytes;
+use super::input::{CooInput, OperandCollector, OperandSource, batch_bytes};
+use super::spec::SparseMatMulSpec;
+use super::spgemm::SpGemmOperands;
+use super::spill::SpillPartitions;
 use crate::runtime::Workers;
 use crate::runtime::join;
 
-/// Reads both inputs once, and makes matrices of them for all partitions.
+/// Collects both inputs once and builds the operands that all output partitions share.
 ///
-/// Inputs that do not fit into memory become panels on the disk, and each panel of the left one meets each panel of the right
-/// one. One pair is in memory at a time, two while the partitions go over from one to the next.
-pub(super) struct Preparation {
-    read: Later<Inputs>,
-    matmul: Arc<SparseMatMul>,
+/// Inputs that do not fit into memory are spilled, and each panel of the left one is multiplied with each panel of the
+/// right one. One pair of panels is in memory at a time, or two while the partitions advance from one to the next.
+pub(super) struct BuildPhase {
+    state: SharedFuture<BuildState>,
+    spec: Arc<SparseMatMulSpec>,
     workers: Arc<Workers>,
     context: Arc<TaskContext>,
-    time: Time,
-    /// The pair that is multiplied now, and its number.
-    now: Mutex<(usize, Option<Later<Held>>)>,
+    build_time: Time,
+    /// The current pair of panels: its index and operands.
+    current: Mutex<(usize, Option<SharedFuture<BuiltOperands>>)>,
 }
 
-/// What several partitions wait for.
-type Later<T> = Shared<BoxFuture<'static, Result<Arc<T>, Arc<DataFusionError>>>>;
+/// A result that several partitions wait for, as DataFusion's `OnceFut`.
+type SharedFuture<T> = Shared<BoxFuture<'static, Result<Arc<T>, Arc<DataFusionError>>>>;
 
-/// Matrices, and the memory that they hold.
-pub(super) struct Held {
-    pub(super) matrices: Arc<Matrices>,
-    _memory: MemoryReservation,
+/// Operands and the reservation of their memory.
+pub(super) struct BuiltOperands {
+    pub(super) operands: Arc<SpGemmOperands>,
+    _reservation: MemoryReservation,
 }
 
-enum Inputs {
-    /// Nothing was put onto the disk.
-    Memory(Arc<Held>),
-    Disk {
-        left: Panels,
-        right: Panels,
-        left_parts: Vec<Vec<usize>>,
-        right_parts: Vec<Vec<usize>>,
+enum BuildState {
+    /// Nothing was spilled.
+    InMemory(Arc<BuiltOperands>),
+    /// Panels are lists of partition indices.
+    Spilled {
+        left: SpillPartitions,
+        right: SpillPartitions,
+        left_panels: Vec<Vec<usize>>,
+        right_panels: Vec<Vec<usize>>,
     },
 }
 
-/// What to multiply next.
-pub(super) enum Next {
-    Matrices(Arc<Held>),
-    /// The others have multiplied that already.
-    Over,
-    /// There is no more.
+/// One step of the loop over pairs of panels.
+pub(super) enum PanelStep {
+    Operands(Arc<BuiltOperands>),
+    /// The other partitions have finished this pair.
+    Skipped,
+    /// There are no more pairs.
     End,
 }
 
-/// The part of the memory that a panel of the left input may take, and one of the right input: two pairs of them are in memory
-/// for a moment.
-const LEFT_SHARE: f64 = 0.15;
-const RIGHT_SHARE: f64 = 0.25;
+/// The fractions of the memory pool that a panel of the left and one of the right operand may take: two pairs are in
+/// memory while the partitions advance.
+const LEFT_PANEL_FRACTION: f64 = 0.15;
+const RIGHT_PANEL_FRACTION: f64 = 0.25;
 
-impl Preparation {
+impl BuildPhase {
+    /// Starts nothing: the inputs are read when the first partition asks for operands.
     pub(super) fn new(
         (left, right): (Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>),
-        matmul: &Arc<SparseMatMul>,
+        spec: &Arc<SparseMatMulSpec>,
         workers: &Arc<Workers>,
         context: &Arc<TaskContext>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Self {
-        let time = MetricBuilder::new(metrics).subset_time("build_time", 0);
+        let build_time = MetricBuilder::new(metrics).subset_time("build_time", 0);
         let spill = SpillMetrics::new(metrics, 0);
-        let keys = matmul.keys;
-        let reader = |input, name: &str, groups: usize| {
-            // Both spill before either fails.
+        let keys = spec.num_keys;
+        let collector = |input, name: &str, groups: usize| {
+            // Both operands are registered as spillable, so each can spill before the other runs out of memory.
             let consumer = MemoryConsumer::new(format!("SparseMatMulExec[{name}]")).with_can_spill(true);
-            Arc::new(Reader {
+            Arc::new(OperandCollector {
                 input,
                 context: Arc::clone(context),
-                memory: Arc::new(consumer.register(context.memory_pool())),
+                reservation: Arc::new(consumer.register(context.memory_pool())),
                 spill: Some((keys..keys + groups, spill.clone())),
             })
         };
-        let left = reader(left, "left", matmul.left_groups);
-        let right = reader(right, "right", matmul.right_groups);
-        let (for_read, build_time) = ((Arc::clone(matmul), Arc::clone(workers), Arc::clone(context)), time.clone());
-        let read = async move {
-            let (matmul, workers, context) = for_read;
-            read(left, right, &matmul, &workers, &context, build_time).await.map(Arc::new).map_err(Arc::new)
+        let left = collector(left, "left", spec.num_row_groups);
+        let right = collector(right, "right", spec.num_col_groups);
+        let (shared, time) = ((Arc::clone(spec), Arc::clone(workers), Arc::clone(context)), build_time.clone());
+        let state = async move {
+            let (spec, workers, context) = shared;
+            collect_inputs(left, right, &spec, &workers, &context, time).await.map(Arc::new).map_err(Arc::new)
         };
         Self {
-            read: read.boxed().shared(),
-            matmul: Arc::clone(matmul),
+            state: state.boxed().shared(),
+            spec: Arc::clone(spec),
             workers: Arc::clone(workers),
             context: Arc::clone(context),
-            time,
-            now: Mutex::default(),
+            build_time,
+            current: Mutex::default(),
         }
     }
 
-    /// The pair of this number.
-    pub(super) async fn next(&self, pair: usize) -> Result<Next> {
-        let inputs = self.read.clone().await.map_err(DataFusionError::Shared)?;
-        let later = match inputs.as_ref() {
-            Inputs::Memory(held) if pair == 0 => return Ok(Next::Matrices(Arc::clone(held))),
-            Inputs::Memory(_) => return Ok(Next::End),
-            Inputs::Disk { left_parts, right_parts, .. } if pair >= left_parts.len() * right_parts.len() => {
-                return Ok(Next::End);
+    /// The operands of the pair of panels with this index. Operands in memory are the only pair.
+    pub(super) async fn step(&self, panel_pair: usize) -> Result<PanelStep> {
+        let state = self.state.clone().await.map_err(DataFusionError::Shared)?;
+        let operands = match state.as_ref() {
+            BuildState::InMemory(operands) if panel_pair == 0 => return Ok(PanelStep::Operands(Arc::clone(operands))),
+            BuildState::InMemory(_) => return Ok(PanelStep::End),
+            BuildState::Spilled { left_panels, right_panels, .. }
+                if panel_pair >= left_panels.len() * right_panels.len() =>
+            {
+                return Ok(PanelStep::End);
             }
-            Inputs::Disk { .. } => {
-                let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-                match &*now {
-                    (number, Some(_)) if pair < *number => return Ok(Next::Over),
-                    (number, Some(later)) if pair == *number => later.clone(),
+            BuildState::Spilled { .. } => {
+                let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+                match &*current {
+                    (index, Some(_)) if panel_pair < *index => return Ok(PanelStep::Skipped),
+                    (index, Some(operands)) if panel_pair == *index => operands.clone(),
                     _ => {
-                        let later = self.pair(&inputs, pair);
-                        *now = (pair, Some(later.clone()));
-                        later
+                        let operands = self.load_panel_pair(&state, panel_pair);
+                        *current = (panel_pair, Some(operands.clone()));
+                        operands
                     }
                 }
             }
         };
-        Ok(Next::Matrices(later.await.map_err(DataFusionError::Shared)?))
+        Ok(PanelStep::Operands(operands.await.map_err(DataFusionError::Shared)?))
     }
 
-    /// Reads a pair of panels back.
-    fn pair(&self, inputs: &Arc<Inputs>, pair: usize) -> Later<Held> {
-        let (inputs, matmul, workers) = (Arc::clone(inputs), Arc::clone(&self.matmul), Arc::clone(&self.workers));
-        let (context, time) = (Arc::clone(&self.context), self.time.clone());
+    /// Reads a pair of panels back and builds its operands. The left panel varies fastest.
+    fn load_panel_pair(&self, state: &Arc<BuildState>, panel_pair: usize) -> SharedFuture<BuiltOperands> {
+        let (state, spec, workers) = (Arc::clone(state), Arc::clone(&self.spec), Arc::clone(&self.workers));
+        let (context, build_time) = (Arc::clone(&self.context), self.build_time.clone());
         let load = async move {
-            let Inputs::Disk { left, right, left_parts, right_parts } = inputs.as_ref() else {
-                return internal_err!("SparseMatMul: there are panels here");
+            let BuildState::Spilled { left, right, left_panels, right_panels } = state.as_ref() else {
+                return internal_err!("SparseMatMul: the operands are not spilled");
             };
-            let memory = MemoryConsumer::new("SparseMatMulExec[panels]").register(context.memory_pool());
-            let (left_part, right_part) = (&left_parts[pair % left_parts.len()], &right_parts[pair / left_parts.len()]);
-            for (panels, part) in [(left, left_part), (right, right_part)] {
-                let (rows, bytes) = panels.size(part);
-                memory.try_grow(bytes + index_bytes(&matmul, rows))?;
+            let reservation = MemoryConsumer::new("SparseMatMulExec[panels]").register(context.memory_pool());
+            let left_panel = &left_panels[panel_pair % left_panels.len()];
+            let right_panel = &right_panels[panel_pair / left_panels.len()];
+            for (partitions, panel) in [(left, left_panel), (right, right_panel)] {
+                let (rows, bytes) = partitions.panel_size(panel);
+                reservation.try_grow(bytes + csr_build_bytes(&spec, rows))?;
             }
-            let (left, right) = (input(left, left_part).await?, input(right, right_part).await?);
-            build(left, right, matmul, workers, memory, time).await
+            let (left, right) = (read_panel(left, left_panel).await?, read_panel(right, right_panel).await?);
+            build_operands(left, right, spec, workers, reservation, build_time).await
         };
-        load.map(|held| held.map(Arc::new).map_err(Arc::new)).boxed().shared()
+        load.map(|operands| operands.map(Arc::new).map_err(Arc::new)).boxed().shared()
     }
 }
 
-async fn input(panels: &Panels, part: &[usize]) -> Result<Input> {
-    let batches = panels.read(part).await?;
+async fn read_panel(partitions: &SpillPartitions, panel: &[usize]) -> Result<CooInput> {
+    let batches = partitions.read_panel(panel).await?;
     let bytes = batches.iter().map(batch_bytes).sum::<Result<usize>>()?;
-    Ok(Input::new(panels.schema(), batches, bytes))
+    Ok(CooInput::new(partitions.schema(), batches, bytes))
 }
 
-/// Both inputs as matrices when they fit into memory, as panels when they do not.
-async fn read(
-    left: Arc<Reader>,
-    right: Arc<Reader>,
-    matmul: &Arc<SparseMatMul>,
+/// Collects both inputs. Builds the operands if they fit into memory, and spills both inputs otherwise.
+async fn collect_inputs(
+    left: Arc<OperandCollector>,
+    right: Arc<OperandCollector>,
+    spec: &Arc<SparseMatMulSpec>,
     workers: &Arc<Workers>,
     context: &Arc<TaskContext>,
-    time: Time,
-) -> Result<Inputs> {
+    build_time: Time,
+) -> Result<BuildState> {
     let pool = context.memory_pool();
-    let (left_side, right_side) = futures::try_join!(Arc::clone(&left).read(), Arc::clone(&right).read())?;
-    let (left_side, right_side) = match (left_side, right_side) {
-        (Side::Memory(left_input), Side::Memory(right_input)) => {
-            let memory = MemoryConsumer::new("SparseMatMulExec").register(pool);
-            let bytes = index_bytes(matmul, left_input.rows) + index_bytes(matmul, right_input.rows);
-            if memory.try_grow(bytes).is_ok() {
-                let held =
-                    build(left_input, right_input, Arc::clone(matmul), Arc::clone(workers), memory, time).await?;
-                left.memory.free();
-                right.memory.free();
-                return Ok(Inputs::Memory(Arc::new(held)));
+    let (left_source, right_source) = futures::try_join!(Arc::clone(&left).collect(), Arc::clone(&right).collect())?;
+    let (left_source, right_source) = match (left_source, right_source) {
+        (OperandSource::InMemory(left_input), OperandSource::InMemory(right_input)) => {
+            let reservation = MemoryConsumer::new("SparseMatMulExec").register(pool);
+            let bytes = csr_build_bytes(spec, left_input.num_rows) + csr_build_bytes(spec, right_input.num_rows);
+            if reservation.try_grow(bytes).is_ok() {
+                let (spec, workers) = (Arc::clone(spec), Arc::clone(workers));
+                let operands = build_operands(left_input, right_input, spec, workers, reservation, build_time).await?;
+                left.reservation.free();
+                right.reservation.free();
+                return Ok(BuildState::InMemory(Arc::new(operands)));
             }
-            (Side::Memory(left_input), Side::Memory(right_input))
+            (OperandSource::InMemory(left_input), OperandSource::InMemory(right_input))
         }
-        sides => sides,
+        sources => sources,
     };
-    let (left, right) = (left.to_disk(left_side)?, right.to_disk(right_side)?);
-    let parts =
-        |panels: &Panels, share: f64| panels.parts(pool, share, |rows, bytes| bytes + index_bytes(matmul, rows));
-    let (left_parts, right_parts) = (parts(&left, LEFT_SHARE), parts(&right, RIGHT_SHARE));
-    Ok(Inputs::Disk { left, right, left_parts, right_parts })
+    let (left, right) = (left.ensure_spilled(left_source)?, right.ensure_spilled(right_source)?);
+    let panels = |partitions: &SpillPartitions, fraction: f64| {
+        partitions.panels(pool, fraction, |rows, bytes| bytes + csr_build_bytes(spec, rows))
+    };
+    let (left_panels, right_panels) = (panels(&left, LEFT_PANEL_FRACTION), panels(&right, RIGHT_PANEL_FRACTION));
+    Ok(BuildState::Spilled { left, right, left_panels, right_panels })
 }
 
-/// Matrices of inputs; what the inputs took is given back.
-async fn build(
-    left: Input,
-    right: Input,
-    matmul: Arc<SparseMatMul>,
+/// Builds operands on the worker pool, drops the inputs, and shrinks the reservation to what remains.
+async fn build_operands(
+    left: CooInput,
+    right: CooInput,
+    spec: Arc<SparseMatMulSpec>,
     workers: Arc<Workers>,
-    memory: MemoryReservation,
-    time: Time,
-) -> Result<Held> {
+    reservation: MemoryReservation,
+    build_time: Time,
+) -> Result<BuiltOperands> {
     let task = SpawnedTask::spawn_blocking(move || {
-        let _timer = time.timer();
-        workers.pool().run(|| Matrices::new(&matmul, left, right))
+        let _timer = build_time.timer();
+        workers.pool().run(|| SpGemmOperands::new(&spec, left, right))
     });
-    let matrices = Arc::new(join(task).await??);
-    memory.try_resize(matrices.held_bytes())?;
-    Ok(Held { matrices, _memory: memory })
+    let operands = Arc::new(join(task).await??);
+    reservation.try_resize(operands.memory_size())?;
+    Ok(BuiltOperands { operands, _reservation: reservation })
 }

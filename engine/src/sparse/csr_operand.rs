@@ -1,59 +1,69 @@
-//! [`Indexed`]: one side of a product as a matrix.
+//! [`CsrOperand`]: one operand of a product as a CSR matrix.
 
 use datafusion::error::{DataFusionError, Result};
 
-use super::group_dictionary::Groups;
-use super::ids::number;
-use super::input::Input;
-use super::kernels::{Csr, Order};
-use super::key_dictionary::Keys;
-use super::spec::SparseMatMul;
+use super::group_dictionary::GroupDictionary;
+use super::ids::checked_id;
+use super::input::CooInput;
+use super::kernels::{Csr, CsrPermutation};
+use super::key_dictionary::KeyDictionary;
+use super::spec::SparseMatMulSpec;
 
-/// What the rows of a matrix are; its columns are the other.
+/// Which ids are the rows of the matrix. The others are its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RowsAre {
-    Groups,
-    Keys,
+pub(super) enum Orientation {
+    GroupMajor,
+    KeyMajor,
 }
 
-/// The rows of an input as entries of a matrix.
-pub(super) struct Indexed<'a> {
-    pub(super) input: &'a Input,
+/// The rows of an input (COO) as the entries of a CSR matrix.
+pub(super) struct CsrOperand<'a> {
+    pub(super) input: &'a CooInput,
     pub(super) matrix: Csr,
-    /// Where in the matrix each row of the input is.
-    pub(super) order: Order,
-    pub(super) groups: Groups,
+    /// From input rows to entries of the matrix.
+    pub(super) permutation: CsrPermutation,
+    pub(super) groups: GroupDictionary,
 }
 
-impl<'a> Indexed<'a> {
-    /// Gives numbers to keys and groups and puts the entries in the order of the rows. The input's columns are so many keys, so
-    /// many groups, and values.
-    pub(super) fn new(input: &'a Input, keys: usize, groups: usize, known: &Keys, rows_are: RowsAre) -> Result<Self> {
-        number(input.rows, "rows of one table")?;
-        let columns = keys..keys + groups;
-        let (numbers, found) = rayon::join(
-            || Groups::new(input.columns(columns.clone()), input.fields(columns.clone()), input.rows),
+impl<'a> CsrOperand<'a> {
+    /// Encodes keys and groups as ids and converts the entries from COO to CSR. The input has `num_keys` key columns,
+    /// then `num_groups` group columns, then values. Rows whose key is not in `keys` are left out.
+    ///
+    /// # Errors
+    /// When rows or groups do not fit 32-bit ids, or a column cannot be encoded.
+    pub(super) fn new(
+        input: &'a CooInput,
+        num_keys: usize,
+        num_groups: usize,
+        keys: &KeyDictionary,
+        orientation: Orientation,
+    ) -> Result<Self> {
+        checked_id(input.num_rows, "rows of one table")?;
+        let columns = num_keys..num_keys + num_groups;
+        let (groups, key_ids) = rayon::join(
+            || GroupDictionary::new(input.columns(columns.clone()), input.fields(columns.clone()), input.num_rows),
             || {
-                let mut found = Vec::with_capacity(input.rows);
-                for arrays in input.batches(0..keys) {
-                    known.find(&arrays, &mut found)?;
+                let mut key_ids = Vec::with_capacity(input.num_rows);
+                for arrays in input.batches(0..num_keys) {
+                    keys.encode(&arrays, &mut key_ids)?;
                 }
-                Ok::<_, DataFusionError>(found)
+                Ok::<_, DataFusionError>(key_ids)
             },
         );
-        let ((groups, numbers), found) = (numbers?, found?);
-        let (matrix, order) = match rows_are {
-            RowsAre::Groups => Csr::new(&numbers, &found, groups.count()),
-            RowsAre::Keys => Csr::new(&found, &numbers, known.count()),
+        let ((groups, group_ids), key_ids) = (groups?, key_ids?);
+        let (matrix, permutation) = match orientation {
+            Orientation::GroupMajor => Csr::new(&group_ids, &key_ids, groups.num_ids()),
+            Orientation::KeyMajor => Csr::new(&key_ids, &group_ids, keys.num_ids()),
         };
-        Ok(Self { input, matrix, order, groups })
+        Ok(Self { input, matrix, permutation, groups })
     }
 }
 
-/// Bytes that it takes to make a matrix of so many rows of an input, beside the rows themselves.
-pub(super) fn index_bytes(matmul: &SparseMatMul, rows: usize) -> usize {
-    /// Of `super::key_dictionary::span`, half way between none and all of the numbers that are not there.
-    const NUMBERS: usize = 2;
-    let values: usize = matmul.products.iter().map(|product| product.width()).sum();
-    Csr::bytes(NUMBERS * rows, rows) + rows * (2 * size_of::<u32>() + values)
+/// An estimate of the bytes that building a CSR operand of `rows` rows takes, in addition to the input.
+pub(super) fn csr_build_bytes(spec: &SparseMatMulSpec, rows: usize) -> usize {
+    /// Ids per row: between 1, when all ids occur, and the limit of
+    /// [`dense_range`](super::key_dictionary::dense_range).
+    const ASSUMED_SLOTS_PER_ROW: usize = 2;
+    let values: usize = spec.aggregates.iter().map(|aggregate| aggregate.value_size()).sum();
+    Csr::estimate_bytes(ASSUMED_SLOTS_PER_ROW * rows, rows) + rows * (2 * size_of::<u32>() + values)
 }

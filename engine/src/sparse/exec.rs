@@ -22,57 +22,59 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::build::{Held, Next, Preparation};
-use super::kernels::Moving;
-use super::spec::SparseMatMul;
-use super::spgemm::RowsWorker;
-use super::spmv_stream::VectorProduct;
+use super::build::{BuildPhase, BuiltOperands, PanelStep};
+use super::kernels::StreamedSide;
+use super::spec::SparseMatMulSpec;
+use super::spgemm::SpGemmWorker;
+use super::spmv_stream::SpMvExecution;
 use crate::runtime::Workers;
 
-/// How a product is made.
+/// The algorithm of a product, named as in EXPLAIN by its `Display`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Method {
-    /// Both inputs become matrices, whole or panel by panel; the partitions make the rows of the product between them.
-    Rows,
-    /// One input is in memory and the other comes by; only the sums stay.
-    Vector(Moving),
+pub(crate) enum Algorithm {
+    /// Gustavson's row-wise SpGEMM. Both inputs are built as CSR operands, whole or panel by panel, and the output
+    /// partitions share the rows.
+    SpGemm,
+    /// Push-style SpMV. One input is resident, the other one is streamed, and only accumulators are kept.
+    SpMv { streamed: StreamedSide },
 }
 
 /// Multiplies two tables as sparse matrices.
 ///
-/// - Rows are those of the join and its aggregation, in any order; each group is in one partition.
-/// - NULL keys meet nothing, NULL groups are groups, NULL values are passed over as the aggregates do.
-/// - Memory: the inputs of [`Method::Rows`] and the sums of [`Method::Vector`] go to the disk when they do not fit.
-/// - A dropped stream stops the work at the next batch.
+/// - Output rows are those of the join and its aggregation, in any order. Each group is in one partition.
+/// - NULL keys match nothing, NULL groups are groups, and NULL values are skipped as by the aggregates.
+/// - Memory: the inputs of [`Algorithm::SpGemm`] and the accumulators of [`Algorithm::SpMv`] for streamed groups are
+///   spilled if they do not fit.
+/// - Dropping a stream stops the work at the next batch.
 pub(crate) struct SparseMatMulExec {
     left: Arc<dyn ExecutionPlan>,
     right: Arc<dyn ExecutionPlan>,
-    matmul: Arc<SparseMatMul>,
-    method: Method,
+    spec: Arc<SparseMatMulSpec>,
+    algorithm: Algorithm,
     workers: Arc<Workers>,
-    run: Mutex<Option<Run>>,
+    execution: Mutex<Option<SharedExecution>>,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
 }
 
-/// What the partitions of one run share, until each of them has been executed. A plan may be run again: some joins do that with
-/// their inputs when memory is short.
-struct Run {
-    preparation: Arc<Preparation>,
+/// The state that the partitions of one execution share, until each of them has been executed. A plan may be executed
+/// several times: some joins re-execute their inputs when memory is short.
+struct SharedExecution {
+    build: Arc<BuildPhase>,
     executed: Vec<bool>,
 }
 
 impl SparseMatMulExec {
     pub(crate) fn new(
         (left, right): (Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>),
-        matmul: Arc<SparseMatMul>,
-        method: Method,
+        spec: Arc<SparseMatMulSpec>,
+        algorithm: Algorithm,
         workers: Arc<Workers>,
         schema: SchemaRef,
     ) -> Self {
-        let partitions = match method {
-            Method::Rows => workers.threads(),
-            Method::Vector(_) => 1,
+        let partitions = match algorithm {
+            Algorithm::SpGemm => workers.threads(),
+            Algorithm::SpMv { .. } => 1,
         };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -83,124 +85,137 @@ impl SparseMatMulExec {
         Self {
             left,
             right,
-            matmul,
-            method,
+            spec,
+            algorithm,
             workers,
-            run: Mutex::default(),
+            execution: Mutex::default(),
             metrics: ExecutionPlanMetricsSet::new(),
             properties: Arc::new(properties),
         }
     }
 
-    fn memory(&self, context: &TaskContext, partition: usize) -> MemoryReservation {
+    fn reservation(&self, context: &TaskContext, partition: usize) -> MemoryReservation {
         MemoryConsumer::new(format!("{}[{partition}]", self.name())).register(context.memory_pool())
     }
 
-    /// That of the run which this partition is the next of.
-    fn preparation(&self, partition: usize, context: &Arc<TaskContext>) -> Arc<Preparation> {
-        let mut slot = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut run = match slot.take() {
-            Some(run) if !run.executed[partition] => run,
+    /// The build phase of the execution that this partition belongs to: a new one if the current execution has executed
+    /// the partition already.
+    fn build_phase(&self, partition: usize, context: &Arc<TaskContext>) -> Arc<BuildPhase> {
+        let mut current = self.execution.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut execution = match current.take() {
+            Some(execution) if !execution.executed[partition] => execution,
             _ => {
                 let inputs = (Arc::clone(&self.left), Arc::clone(&self.right));
-                let preparation = Preparation::new(inputs, &self.matmul, &self.workers, context, &self.metrics);
+                let build = BuildPhase::new(inputs, &self.spec, &self.workers, context, &self.metrics);
                 let partitions = self.properties.output_partitioning().partition_count();
-                Run { preparation: Arc::new(preparation), executed: vec![false; partitions] }
+                SharedExecution { build: Arc::new(build), executed: vec![false; partitions] }
             }
         };
-        run.executed[partition] = true;
-        let preparation = Arc::clone(&run.preparation);
-        // After the last one, what was read is kept by those who read from it.
-        if run.executed.contains(&false) {
-            *slot = Some(run);
+        execution.executed[partition] = true;
+        let build = Arc::clone(&execution.build);
+        // After the last partition, only the streams keep the operands alive.
+        if execution.executed.contains(&false) {
+            *current = Some(execution);
         }
-        preparation
+        build
     }
 
-    fn rows(&self, partition: usize, context: &Arc<TaskContext>) -> SendableRecordBatchStream {
-        let preparation = self.preparation(partition, context);
-        let batch_rows = context.session_config().batch_size();
-        let rows = Rows {
-            preparation,
-            pair: 0,
-            now: None,
+    fn execute_spgemm(&self, partition: usize, context: &Arc<TaskContext>) -> SendableRecordBatchStream {
+        let build = self.build_phase(partition, context);
+        let batch_size = context.session_config().batch_size();
+        let stream = SpGemmStream {
+            build,
+            panel_pair: 0,
+            current: None,
             schema: self.schema(),
-            batch_rows,
-            memory: self.memory(context, partition),
+            batch_size,
+            reservation: self.reservation(context, partition),
             metrics: BaselineMetrics::new(&self.metrics, partition),
         };
-        let batches = stream::try_unfold(rows, async |mut rows: Rows| {
-            let batch = rows.next().await?;
-            Ok::<_, DataFusionError>(batch.map(|batch| (batch, rows)))
+        let batches = stream::try_unfold(stream, async |mut stream: SpGemmStream| {
+            let batch = stream.next().await?;
+            Ok::<_, DataFusionError>(batch.map(|batch| (batch, stream)))
         });
-        let slices = batches.map_ok(move |batch| stream::iter(slices(batch, batch_rows).map(Ok)));
-        Box::pin(cooperative(RecordBatchStreamAdapter::new(self.schema(), slices.try_flatten().boxed())))
+        let batches = batches.map_ok(move |batch| stream::iter(split_batch(batch, batch_size).map(Ok)));
+        Box::pin(cooperative(RecordBatchStreamAdapter::new(self.schema(), batches.try_flatten().boxed())))
     }
 
-    fn vector(&self, moving: Moving, context: &Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (resting, input) = match moving {
-            Moving::Left => (Arc::clone(&self.right), Arc::clone(&self.left)),
-            Moving::Right => (Arc::clone(&self.left), Arc::clone(&self.right)),
+    fn execute_spmv(&self, streamed_side: StreamedSide, context: &Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (resident, streamed) = match streamed_side {
+            StreamedSide::Left => (Arc::clone(&self.right), Arc::clone(&self.left)),
+            StreamedSide::Right => (Arc::clone(&self.left), Arc::clone(&self.right)),
         };
-        let batch_rows = context.session_config().batch_size();
-        let product = VectorProduct {
-            resting,
-            input,
-            moving,
-            matmul: Arc::clone(&self.matmul),
+        let batch_size = context.session_config().batch_size();
+        let execution = SpMvExecution {
+            resident,
+            streamed,
+            streamed_side,
+            spec: Arc::clone(&self.spec),
             workers: Arc::clone(&self.workers),
             schema: self.schema(),
             context: Arc::clone(context),
             metrics: BaselineMetrics::new(&self.metrics, 0),
             spill: SpillMetrics::new(&self.metrics, 0),
         };
-        let slices = product.batches().map_ok(move |batch| stream::iter(slices(batch, batch_rows).map(Ok)));
-        Box::pin(RecordBatchStreamAdapter::new(self.schema(), slices.try_flatten()))
+        let batches = execution.batches().map_ok(move |batch| stream::iter(split_batch(batch, batch_size).map(Ok)));
+        Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches.try_flatten()))
     }
 }
 
-/// One partition of the rows of a product.
-struct Rows {
-    preparation: Arc<Preparation>,
-    /// The number of the matrices that are multiplied.
-    pair: usize,
-    now: Option<(RowsWorker, Arc<Held>)>,
+/// One output partition of an SpGEMM.
+struct SpGemmStream {
+    build: Arc<BuildPhase>,
+    /// The index of the current pair of panels.
+    panel_pair: usize,
+    current: Option<(SpGemmWorker, Arc<BuiltOperands>)>,
     schema: SchemaRef,
-    batch_rows: usize,
-    memory: MemoryReservation,
+    batch_size: usize,
+    reservation: MemoryReservation,
     metrics: BaselineMetrics,
 }
 
-impl Rows {
+impl SpGemmStream {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if let Some((worker, _)) = &mut self.now {
+            if let Some((worker, _)) = &mut self.current {
                 let timer = self.metrics.elapsed_compute().timer();
                 let batch = worker.next()?;
                 timer.done();
-                self.memory.try_resize(worker.bytes())?;
+                self.reservation.try_resize(worker.memory_size())?;
                 if let Some(batch) = batch {
                     return Ok(Some(batch.record_output(&self.metrics)));
                 }
-                self.now = None;
-                self.memory.free();
-                self.pair += 1;
+                self.current = None;
+                self.reservation.free();
+                self.panel_pair += 1;
             }
-            match self.preparation.next(self.pair).await? {
-                Next::Matrices(held) => {
-                    let (schema, batch_rows) = (Arc::clone(&self.schema), self.batch_rows);
-                    self.now = Some((RowsWorker::new(Arc::clone(&held.matrices), schema, batch_rows), held));
+            match self.build.step(self.panel_pair).await? {
+                PanelStep::Operands(built) => {
+                    let (schema, batch_size) = (Arc::clone(&self.schema), self.batch_size);
+                    self.current = Some((SpGemmWorker::new(Arc::clone(&built.operands), schema, batch_size), built));
                 }
-                Next::Over => self.pair += 1,
-                Next::End => return Ok(None),
+                PanelStep::Skipped => self.panel_pair += 1,
+                PanelStep::End => return Ok(None),
             }
         }
     }
 }
 
-/// A batch in parts of so many rows.
-fn slices(batch: RecordBatch, rows: usize) -> impl Iterator<Item = RecordBatch> {
-    (0..batch.num_rows()).step_by(rows).map(move |from| batch.slice(from, rows.min(batch.num_rows() - from)))
+/// Slices a batch into batches of at most `batch_size` rows.
+fn split_batch(batch: RecordBatch, batch_size: usize) -> impl Iterator<Item = RecordBatch> {
+    (0..batch.num_rows())
+        .step_by(batch_size)
+        .map(move |offset| batch.slice(offset, batch_size.min(batch.num_rows() - offset)))
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SpGemm => "spgemm",
+            Self::SpMv { streamed: StreamedSide::Left } => "spmv(stream=left)",
+            Self::SpMv { streamed: StreamedSide::Right } => "spmv(stream=right)",
+        })
+    }
 }
 
 impl fmt::Debug for SparseMatMulExec {
@@ -211,30 +226,25 @@ impl fmt::Debug for SparseMatMulExec {
 
 impl DisplayAs for SparseMatMulExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let method = match self.method {
-            Method::Rows => "rows",
-            Method::Vector(Moving::Left) => "stream_left",
-            Method::Vector(Moving::Right) => "stream_right",
-        };
-        let semirings = self.matmul.semirings();
+        let (semirings, algorithm) = (self.spec.semirings(), self.algorithm);
         match format {
             DisplayFormatType::TreeRender => {
                 writeln!(f, "semiring={semirings}")?;
-                writeln!(f, "method={method}")
+                writeln!(f, "method={algorithm}")
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 let names = |plan: &Arc<dyn ExecutionPlan>, from: usize, count: usize| -> Vec<String> {
                     plan.schema().fields().iter().skip(from).take(count).map(|field| field.name().clone()).collect()
                 };
-                let SparseMatMul { keys, left_groups, right_groups, .. } = *self.matmul;
-                let on = names(&self.left, 0, keys).into_iter().zip(names(&self.right, 0, keys));
+                let SparseMatMulSpec { num_keys, num_row_groups, num_col_groups, .. } = *self.spec;
+                let on = names(&self.left, 0, num_keys).into_iter().zip(names(&self.right, 0, num_keys));
                 let on: Vec<String> = on.map(|(left, right)| format!("{left} = {right}")).collect();
-                let left = names(&self.left, keys, left_groups).join(", ");
-                let right = names(&self.right, keys, right_groups).join(", ");
+                let left = names(&self.left, num_keys, num_row_groups).join(", ");
+                let right = names(&self.right, num_keys, num_col_groups).join(", ");
                 let on = on.join(", ");
                 write!(
                     f,
-                    "{}: semiring={semirings}, on=[{on}], groups=[{left}] x [{right}], method={method}",
+                    "{}: semiring={semirings}, on=[{on}], groups=[{left}] x [{right}], method={algorithm}",
                     self.name()
                 )
             }
@@ -255,7 +265,7 @@ impl ExecutionPlan for SparseMatMulExec {
         vec![&self.left, &self.right]
     }
 
-    /// All of their partitions are read at a time, whatever their number.
+    /// All partitions of an input are read concurrently, whatever their number.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false, false]
     }
@@ -267,7 +277,7 @@ impl ExecutionPlan for SparseMatMulExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    /// With nothing read yet, also when a recursive query runs the plan again.
+    /// The new plan has not read anything, also when a recursive query re-executes it.
     fn replace_children(
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
@@ -276,8 +286,8 @@ impl ExecutionPlan for SparseMatMulExec {
         let Ok([left, right]) = <[Arc<dyn ExecutionPlan>; 2]>::try_from(children) else {
             return internal_err!("SparseMatMulExec has two inputs");
         };
-        let (matmul, workers) = (Arc::clone(&self.matmul), Arc::clone(&self.workers));
-        Ok(Arc::new(Self::new((left, right), matmul, self.method, workers, self.schema())))
+        let (spec, workers) = (Arc::clone(&self.spec), Arc::clone(&self.workers));
+        Ok(Arc::new(Self::new((left, right), spec, self.algorithm, workers, self.schema())))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -285,9 +295,9 @@ impl ExecutionPlan for SparseMatMulExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        Ok(match self.method {
-            Method::Rows => self.rows(partition, &context),
-            Method::Vector(moving) => self.vector(moving, &context),
+        Ok(match self.algorithm {
+            Algorithm::SpGemm => self.execute_spgemm(partition, &context),
+            Algorithm::SpMv { streamed } => self.execute_spmv(streamed, &context),
         })
     }
 

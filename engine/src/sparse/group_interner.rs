@@ -1,4 +1,4 @@
-//! [`GrowingGroups`]: numbers for groups that are met one batch after the other.
+//! [`GroupInterner`]: incremental dictionary encoding of the group columns of a streamed operand.
 
 use datafusion::arrow::array::{Array, ArrayRef, Int64Array};
 use datafusion::arrow::compute::cast;
@@ -7,144 +7,149 @@ use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::physical_plan::aggregates::group_values::GroupValues;
 
-use super::group_dictionary::{emit, group_values};
-use super::ids::number;
-use super::kernels::NONE;
-use super::key_dictionary::{bounds, each_integer, is_integer, span};
+use super::group_dictionary::{create_group_values, emit_all};
+use super::ids::checked_id;
+use super::kernels::NULL_ID;
+use super::key_dictionary::{bounds, dense_range, fits_int64, for_each_int64};
 
-/// Groups that are met one batch after the other.
-pub(super) enum GrowingGroups {
-    /// Whole numbers close together: `numbers[value - low]` is the number of a value.
-    Range { low: i64, numbers: Vec<u32>, null: u32, values: Vec<Option<i64>>, fields: Vec<FieldRef> },
-    /// Everything else.
-    Values { values: Box<dyn GroupValues>, fields: Vec<FieldRef>, found: Vec<usize> },
+/// Assigns ids to groups batch by batch, in the order of their first occurrence, with NULL as a group.
+///
+/// Unlike [`GroupDictionary`](super::group_dictionary::GroupDictionary) and
+/// [`KeyDictionary`](super::key_dictionary::KeyDictionary), it grows with each batch and cannot know the range of
+/// values beforehand.
+pub(super) enum GroupInterner {
+    /// Integers in a narrow range: `ids[value - low]` is the id of a value, [`NULL_ID`] if it has none yet. `null_id`
+    /// is the id of NULL, and `values` are the groups by id.
+    Dense { low: i64, ids: Vec<u32>, null_id: u32, values: Vec<Option<i64>>, fields: Vec<FieldRef> },
+    /// Everything else. `batch_ids` is a buffer for the ids of a batch.
+    Hashed { values: Box<dyn GroupValues>, fields: Vec<FieldRef>, batch_ids: Vec<usize> },
 }
 
-impl GrowingGroups {
+impl GroupInterner {
     pub(super) fn new(fields: &[FieldRef]) -> Result<Self> {
         let fields = fields.to_vec();
         match fields.as_slice() {
-            [field] if is_integer(field.data_type()) => {
-                Ok(Self::Range { low: 0, numbers: Vec::new(), null: NONE, values: Vec::new(), fields })
+            [field] if fits_int64(field.data_type()) => {
+                Ok(Self::Dense { low: 0, ids: Vec::new(), null_id: NULL_ID, values: Vec::new(), fields })
             }
-            _ => Ok(Self::Values { values: group_values(&fields)?, fields, found: Vec::new() }),
+            _ => Ok(Self::Hashed { values: create_group_values(&fields)?, fields, batch_ids: Vec::new() }),
         }
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(super) fn num_groups(&self) -> usize {
         match self {
-            Self::Range { values, .. } => values.len(),
-            Self::Values { values, .. } => values.len(),
+            Self::Dense { values, .. } => values.len(),
+            Self::Hashed { values, .. } => values.len(),
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) fn memory_size(&self) -> usize {
         match self {
-            Self::Range { numbers, values, .. } => {
-                numbers.capacity() * size_of::<u32>() + values.capacity() * size_of::<Option<i64>>()
+            Self::Dense { ids, values, .. } => {
+                ids.capacity() * size_of::<u32>() + values.capacity() * size_of::<Option<i64>>()
             }
-            Self::Values { values, .. } => values.size(),
+            Self::Hashed { values, .. } => values.size(),
         }
     }
 
-    /// The numbers of a batch of rows, new ones for new groups.
-    pub(super) fn intern(&mut self, arrays: &[ArrayRef], rows: &mut Vec<u32>) -> Result<()> {
-        rows.clear();
-        if let Self::Range { .. } = self {
-            if self.widen(&arrays[0])? {
-                return self.intern_integers(&arrays[0], rows);
+    /// Replaces `group_ids` by the id of each row of a batch. New groups get new ids.
+    pub(super) fn intern(&mut self, arrays: &[ArrayRef], group_ids: &mut Vec<u32>) -> Result<()> {
+        group_ids.clear();
+        if let Self::Dense { .. } = self {
+            if self.grow_dense_range(&arrays[0])? {
+                return self.intern_dense(&arrays[0], group_ids);
             }
-            self.hash()?;
+            self.switch_to_hash()?;
         }
-        let Self::Values { values, found, .. } = self else {
-            return internal_err!("SparseMatMul: groups are hashed here");
+        let Self::Hashed { values, batch_ids, .. } = self else {
+            return internal_err!("SparseMatMul: the groups are not hashed");
         };
-        values.intern(arrays, found)?;
-        for &found in found.iter() {
-            rows.push(number(found, "groups")?);
+        values.intern(arrays, batch_ids)?;
+        for &id in batch_ids.iter() {
+            group_ids.push(checked_id(id, "groups")?);
         }
         Ok(())
     }
 
-    /// Makes room for the values of an array. False when they are too far apart for that.
-    fn widen(&mut self, array: &ArrayRef) -> Result<bool> {
-        let Self::Range { low, numbers, values, .. } = self else {
+    /// Extends `ids` to the values of an array. Returns false if their range is too wide for it.
+    fn grow_dense_range(&mut self, array: &ArrayRef) -> Result<bool> {
+        let Self::Dense { low, ids, values, .. } = self else {
             return Ok(false);
         };
         let Some((lowest, highest)) = bounds(std::slice::from_ref(array))? else {
             return Ok(true);
         };
-        let (low_now, high_now) = match numbers.len() {
+        let (current_low, current_high) = match ids.len() {
             0 => (lowest, lowest),
-            some => (*low, low.saturating_add(some as i64 - 1)),
+            len => (*low, low.saturating_add(len as i64 - 1)),
         };
-        if !numbers.is_empty() && low_now <= lowest && highest <= high_now {
+        if !ids.is_empty() && current_low <= lowest && highest <= current_high {
             return Ok(true);
         }
-        let (new_low, new_high) = (lowest.min(low_now), highest.max(high_now));
-        let Some(needed) = span(new_low, new_high, 2 * (values.len() + array.len())) else {
+        let (new_low, new_high) = (lowest.min(current_low), highest.max(current_high));
+        let Some(needed) = dense_range(new_low, new_high, 2 * (values.len() + array.len())) else {
             return Ok(false);
         };
-        // Twice the room, on the side that grows, so that growing costs little.
-        let room = needed.max(2 * numbers.len()) - needed;
-        let (below, above) = if new_low < low_now { (room, 0) } else { (0, room) };
+        // At least double the array, on the side that grows, so that the cost of growing is amortized.
+        let spare = needed.max(2 * ids.len()) - needed;
+        let (below, above) = if new_low < current_low { (spare, 0) } else { (0, spare) };
         let (Some(new_low), Some(_)) = (new_low.checked_sub(below as i64), new_high.checked_add(above as i64)) else {
             return Ok(false);
         };
-        let mut wider = vec![NONE; needed + below + above];
-        let at = (low_now - new_low) as usize;
-        wider[at..at + numbers.len()].copy_from_slice(numbers);
-        (*low, *numbers) = (new_low, wider);
+        let mut new_ids = vec![NULL_ID; needed + below + above];
+        let offset = (current_low - new_low) as usize;
+        new_ids[offset..offset + ids.len()].copy_from_slice(ids);
+        (*low, *ids) = (new_low, new_ids);
         Ok(true)
     }
 
-    fn intern_integers(&mut self, array: &ArrayRef, rows: &mut Vec<u32>) -> Result<()> {
-        let Self::Range { low, numbers, null, values, .. } = self else {
-            return internal_err!("SparseMatMul: groups are whole numbers here");
+    fn intern_dense(&mut self, array: &ArrayRef, group_ids: &mut Vec<u32>) -> Result<()> {
+        let Self::Dense { low, ids, null_id, values, .. } = self else {
+            return internal_err!("SparseMatMul: the groups are hashed");
         };
         let mut is_full = false;
-        rows.reserve(array.len());
-        // Tables are often in the order of their rows.
-        let mut last = None;
-        each_integer(array, |value| {
-            if let Some((known, number)) = last
-                && known == value
+        group_ids.reserve(array.len());
+        // Tables are often sorted by group: reuse the id of the previous row.
+        let mut previous = None;
+        for_each_int64(array, |value| {
+            if let Some((previous, id)) = previous
+                && previous == value
             {
-                rows.push(number);
+                group_ids.push(id);
                 return;
             }
-            let number = match value {
-                Some(value) => &mut numbers[value.wrapping_sub(*low) as usize],
-                None => &mut *null,
+            let id = match value {
+                Some(value) => &mut ids[value.wrapping_sub(*low) as usize],
+                None => &mut *null_id,
             };
-            if *number == NONE {
-                is_full |= values.len() >= NONE as usize;
-                *number = values.len() as u32;
+            if *id == NULL_ID {
+                is_full |= values.len() >= NULL_ID as usize;
+                *id = values.len() as u32;
                 values.push(value);
             }
-            last = Some((value, *number));
-            rows.push(*number);
+            previous = Some((value, *id));
+            group_ids.push(*id);
         })?;
-        number(if is_full { NONE as usize } else { 0 }, "groups").map(|_| ())
+        checked_id(if is_full { NULL_ID as usize } else { 0 }, "groups").map(|_| ())
     }
 
-    /// Goes over to hashing; every group keeps its number.
-    fn hash(&mut self) -> Result<()> {
-        let Self::Range { values, fields, .. } = self else {
+    /// Switches from the dense range to hashing. Every group keeps its id.
+    fn switch_to_hash(&mut self) -> Result<()> {
+        let Self::Dense { values, fields, .. } = self else {
             return Ok(());
         };
-        let known = cast(&Int64Array::from(std::mem::take(values)), fields[0].data_type())?;
-        let (mut hashed, mut found) = (group_values(fields)?, Vec::new());
-        hashed.intern(&[known], &mut found)?;
-        *self = Self::Values { values: hashed, fields: std::mem::take(fields), found };
+        let interned = cast(&Int64Array::from(std::mem::take(values)), fields[0].data_type())?;
+        let (mut hashed, mut batch_ids) = (create_group_values(fields)?, Vec::new());
+        hashed.intern(&[interned], &mut batch_ids)?;
+        *self = Self::Hashed { values: hashed, fields: std::mem::take(fields), batch_ids };
         Ok(())
     }
 
-    /// All groups in the order of their numbers, a column each.
+    /// All groups in the order of their ids, one array for each column.
     pub(super) fn finish(self) -> Result<Vec<ArrayRef>> {
         match self {
-            Self::Range { values, fields, .. } => Ok(vec![cast(&Int64Array::from(values), fields[0].data_type())?]),
-            Self::Values { mut values, fields, .. } => emit(values.as_mut(), &fields),
+            Self::Dense { values, fields, .. } => Ok(vec![cast(&Int64Array::from(values), fields[0].data_type())?]),
+            Self::Hashed { mut values, fields, .. } => emit_all(values.as_mut(), &fields),
         }
     }
 }
@@ -157,7 +162,7 @@ mod tests {
     use datafusion::arrow::datatypes::{DataType, Field};
     use datafusion::common::ScalarValue;
 
-    fn integers_of(values: &[Option<i64>]) -> ArrayRef {
+    fn int64_array(values: &[Option<i64>]) -> ArrayRef {
         Arc::new(Int64Array::from(values.to_vec()))
     }
 
@@ -165,50 +170,44 @@ mod tests {
         [Arc::new(Field::new("g", data_type, true))]
     }
 
-    /// Every group that a number stands for is the value that it was given for.
-    fn shown(columns: &[ArrayRef], row: u32) -> String {
-        ScalarValue::try_from_array(&columns[0], row as usize).unwrap().to_string()
+    fn display_value(array: &ArrayRef, row: usize) -> String {
+        ScalarValue::try_from_array(array, row).unwrap().to_string()
     }
 
     #[test]
-    fn growing_groups_keep_their_numbers() {
+    fn groups_keep_their_ids_when_the_interner_grows() {
         let batches = [
-            integers_of(&[Some(1000), Some(1001), None]),
-            integers_of(&[Some(990), Some(2000)]),
-            integers_of(&[None]),
-            // Too far away: hashed from here on.
-            integers_of(&[Some(i64::MAX), Some(1000), Some(i64::MIN), None]),
+            int64_array(&[Some(1000), Some(1001), None]),
+            int64_array(&[Some(990), Some(2000)]),
+            int64_array(&[None]),
+            // The range gets too wide: hashed from here on.
+            int64_array(&[Some(i64::MAX), Some(1000), Some(i64::MIN), None]),
         ];
-        let mut groups = GrowingGroups::new(&field(DataType::Int64)).unwrap();
-        let (mut numbers, mut all) = (Vec::new(), Vec::new());
+        let mut groups = GroupInterner::new(&field(DataType::Int64)).unwrap();
+        let (mut group_ids, mut interned) = (Vec::new(), Vec::new());
         for batch in &batches {
-            groups.intern(std::slice::from_ref(batch), &mut numbers).unwrap();
-            all.extend(
-                numbers
-                    .iter()
-                    .enumerate()
-                    .map(|(row, number)| (ScalarValue::try_from_array(batch, row).unwrap().to_string(), *number)),
-            );
+            groups.intern(std::slice::from_ref(batch), &mut group_ids).unwrap();
+            interned.extend(group_ids.iter().enumerate().map(|(row, id)| (display_value(batch, row), *id)));
         }
-        assert!(matches!(groups, GrowingGroups::Values { .. }));
-        assert_eq!(groups.count(), 7);
+        assert!(matches!(groups, GroupInterner::Hashed { .. }));
+        assert_eq!(groups.num_groups(), 7);
         let columns = groups.finish().unwrap();
-        for (value, number) in all {
-            assert_eq!(shown(&columns, number), value);
+        for (value, id) in interned {
+            assert_eq!(display_value(&columns[0], id as usize), value);
         }
     }
 
     #[test]
-    fn the_ends_of_64_bits_are_groups_too() {
+    fn extreme_64_bit_values_are_interned() {
         for start in [i64::MIN, i64::MAX - 100] {
-            let mut groups = GrowingGroups::new(&field(DataType::Int64)).unwrap();
-            let mut numbers = Vec::new();
-            for (at, step) in [0, 50, 10, 100].into_iter().enumerate() {
-                groups.intern(&[integers_of(&[Some(start + step)])], &mut numbers).unwrap();
-                assert_eq!(numbers, [at as u32]);
+            let mut groups = GroupInterner::new(&field(DataType::Int64)).unwrap();
+            let mut group_ids = Vec::new();
+            for (id, step) in [0, 50, 10, 100].into_iter().enumerate() {
+                groups.intern(&[int64_array(&[Some(start + step)])], &mut group_ids).unwrap();
+                assert_eq!(group_ids, [id as u32]);
             }
             let expected = [0, 50, 10, 100].map(|step| Some(start + step));
-            assert_eq!(&groups.finish().unwrap()[0], &integers_of(&expected));
+            assert_eq!(&groups.finish().unwrap()[0], &int64_array(&expected));
         }
     }
 }

@@ -1,17 +1,17 @@
-//! [`number`]: ids of 32 bits for keys, groups and entries.
+//! [`checked_id`]: 32-bit ids of keys, groups and rows.
 
 use datafusion::error::Result;
 
-use super::kernels::NONE;
+use super::kernels::NULL_ID;
 use crate::error::Error;
 
-/// The next number, of things of which there are so many.
+/// Converts `count` to an id, the next one after ids `0..count`.
 ///
 /// # Errors
-/// When there are more than 32 bits can number, one of which stands for none.
-pub(super) fn number(count: usize, what: &'static str) -> Result<u32> {
+/// When it does not fit 32 bits or equals [`NULL_ID`]. `what` names the counted items in the message.
+pub(super) fn checked_id(count: usize, what: &'static str) -> Result<u32> {
     match u32::try_from(count) {
-        Ok(number) if number < NONE => Ok(number),
+        Ok(id) if id < NULL_ID => Ok(id),
         _ => Err(Error::SparseTooLarge { what }.into()),
     }
 }
@@ -21,13 +21,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_end_before_the_one_that_stands_for_none() {
-        assert_eq!(number(4_294_967_294, "groups").unwrap(), u32::MAX - 1);
+    fn ids_end_before_the_null_id() {
+        assert_eq!(checked_id(4_294_967_294, "groups").unwrap(), u32::MAX - 1);
         for count in [4_294_967_295, 4_294_967_296, usize::MAX] {
-            let error = number(count, "groups").unwrap_err();
-            let sentence =
+            let error = checked_id(count, "groups").unwrap_err();
+            let message =
                 "a sparse product holds at most 4,294,967,294 groups; SET ocelli.sparse_matmul = false runs the join";
-            assert_eq!(crate::explain(&error), sentence);
+            assert_eq!(crate::explain(&error), message);
         }
     }
 }

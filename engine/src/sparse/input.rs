@@ -1,4 +1,4 @@
-//! [`Input`]: one side of a product, all its rows read.
+//! [`CooInput`]: one operand of a product as a table of entries (COO), and how it is collected.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,35 +14,35 @@ use datafusion::physical_plan::metrics::SpillMetrics;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
 
-use super::spill::{PanelWriter, Panels};
+use super::spill::{SpillPartitions, SpillWriter};
 use crate::runtime::join;
 
-/// The rows of one side in memory: the columns are keys, groups and values, in this order.
+/// An operand in memory, in COO format. Its columns are keys, groups and values, in this order.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(super) struct CooInput {
     schema: SchemaRef,
     /// `[columns][batches]`
     columns: Vec<Vec<ArrayRef>>,
-    pub(super) rows: usize,
-    /// Of the columns, as they were reserved.
+    pub(super) num_rows: usize,
+    /// The bytes that were reserved for the columns.
     pub(super) bytes: usize,
 }
 
-/// One side where it is.
-pub(super) enum Side {
-    Memory(Input),
-    Disk(Panels),
+/// A collected operand.
+pub(super) enum OperandSource {
+    InMemory(CooInput),
+    Spilled(SpillPartitions),
 }
 
-impl Input {
+impl CooInput {
     pub(super) fn new(schema: SchemaRef, batches: Vec<RecordBatch>, bytes: usize) -> Self {
         let mut columns = vec![Vec::new(); schema.fields().len()];
-        let mut rows = 0;
+        let mut num_rows = 0;
         for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
-            rows += batch.num_rows();
-            columns.iter_mut().zip(batch.columns()).for_each(|(all, column)| all.push(Arc::clone(column)));
+            num_rows += batch.num_rows();
+            columns.iter_mut().zip(batch.columns()).for_each(|(arrays, array)| arrays.push(Arc::clone(array)));
         }
-        Self { schema, columns, rows, bytes }
+        Self { schema, columns, num_rows, bytes }
     }
 
     pub(super) fn fields(&self, columns: Range<usize>) -> &[FieldRef] {
@@ -61,7 +61,7 @@ impl Input {
         self.columns[column].clone()
     }
 
-    /// The batches that it is made of, without some of its columns.
+    /// These columns of each batch.
     pub(super) fn batches(&self, columns: Range<usize>) -> impl Iterator<Item = Vec<ArrayRef>> {
         let count = self.columns.first().map_or(0, Vec::len);
         let columns = &self.columns[columns];
@@ -69,34 +69,36 @@ impl Input {
     }
 }
 
-/// Reads one side.
-pub(super) struct Reader {
+/// Collects an operand from all partitions of a plan.
+pub(super) struct OperandCollector {
     pub(super) input: Arc<dyn ExecutionPlan>,
     pub(super) context: Arc<TaskContext>,
-    pub(super) memory: Arc<MemoryReservation>,
-    /// Of the file where rows go that do not fit into memory: the columns by which they are parted. Rows have to fit without.
+    pub(super) reservation: Arc<MemoryReservation>,
+    /// For rows that do not fit into memory: the columns to partition them by, and the metrics. Without it, they are an
+    /// error.
     pub(super) spill: Option<(Range<usize>, SpillMetrics)>,
 }
 
-/// What was read until now.
-enum Read {
-    Memory(Vec<RecordBatch>, usize),
-    Disk(PanelWriter),
+/// The batches collected so far.
+enum CollectState {
+    /// With the bytes reserved for them.
+    InMemory(Vec<RecordBatch>, usize),
+    Spilled(SpillWriter),
 }
 
-impl Reader {
-    /// Reads all partitions at a time.
+impl OperandCollector {
+    /// Reads all partitions concurrently.
     ///
     /// # Errors
-    /// Those of the input, and when it fits neither into memory nor onto the disk.
-    pub(super) async fn read(self: Arc<Self>) -> Result<Side> {
-        let read = Arc::new(Mutex::new(Read::Memory(Vec::new(), 0)));
+    /// Those of the input, and when the operand does not fit into memory and cannot be spilled.
+    pub(super) async fn collect(self: Arc<Self>) -> Result<OperandSource> {
+        let state = Arc::new(Mutex::new(CollectState::InMemory(Vec::new(), 0)));
         let task = |partition| {
-            let (reader, read) = (Arc::clone(&self), Arc::clone(&read));
+            let (collector, state) = (Arc::clone(&self), Arc::clone(&state));
             SpawnedTask::spawn(async move {
-                let mut stream = reader.input.execute(partition, Arc::clone(&reader.context))?;
+                let mut stream = collector.input.execute(partition, Arc::clone(&collector.context))?;
                 while let Some(batch) = stream.next().await.transpose()? {
-                    reader.push(&mut read.lock().unwrap_or_else(PoisonError::into_inner), batch)?;
+                    collector.push(&mut state.lock().unwrap_or_else(PoisonError::into_inner), batch)?;
                 }
                 Ok::<_, DataFusionError>(())
             })
@@ -105,65 +107,70 @@ impl Reader {
         for task in tasks {
             join(task).await??;
         }
-        let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *read, Read::Memory(Vec::new(), 0)) {
-            Read::Memory(batches, bytes) => Ok(Side::Memory(Input::new(self.input.schema(), batches, bytes))),
-            Read::Disk(writer) => Ok(Side::Disk(writer.finish()?)),
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *state, CollectState::InMemory(Vec::new(), 0)) {
+            CollectState::InMemory(batches, bytes) => {
+                Ok(OperandSource::InMemory(CooInput::new(self.input.schema(), batches, bytes)))
+            }
+            CollectState::Spilled(writer) => Ok(OperandSource::Spilled(writer.finish()?)),
         }
     }
 
-    fn push(&self, read: &mut Read, batch: RecordBatch) -> Result<()> {
-        if let Read::Memory(batches, bytes) = read {
+    fn push(&self, state: &mut CollectState, batch: RecordBatch) -> Result<()> {
+        if let CollectState::InMemory(batches, bytes) = state {
             let more = batch_bytes(&batch)?;
-            let Err(full) = self.memory.try_grow(more) else {
+            let Err(error) = self.reservation.try_grow(more) else {
                 batches.push(batch);
                 *bytes += more;
                 return Ok(());
             };
-            *read = Read::Disk(self.write(std::mem::take(batches), *bytes, Some(full))?);
+            *state = CollectState::Spilled(self.spill(std::mem::take(batches), *bytes, Some(error))?);
         }
-        match read {
-            Read::Disk(writer) => writer.write(batch),
-            Read::Memory(..) => internal_err!("SparseMatMul: rows go to the disk here"),
+        match state {
+            CollectState::Spilled(writer) => writer.write(batch),
+            CollectState::InMemory(..) => internal_err!("SparseMatMul: the operand is not spilled"),
         }
     }
 
-    /// Puts what is in memory onto the disk, or fails with the reason why it has to go.
-    fn write(&self, batches: Vec<RecordBatch>, bytes: usize, full: Option<DataFusionError>) -> Result<PanelWriter> {
+    /// Writes batches to disk and frees the `bytes` reserved for them.
+    ///
+    /// # Errors
+    /// With the error that caused the spill if rows may not be spilled.
+    fn spill(&self, batches: Vec<RecordBatch>, bytes: usize, cause: Option<DataFusionError>) -> Result<SpillWriter> {
         let Some((columns, metrics)) = &self.spill else {
-            return Err(full.unwrap_or_else(|| DataFusionError::ResourcesExhausted(self.input.name().to_owned())));
+            return Err(cause.unwrap_or_else(|| DataFusionError::ResourcesExhausted(self.input.name().to_owned())));
         };
         let (runtime, schema) = (self.context.runtime_env(), self.input.schema());
-        let mut writer = PanelWriter::new(runtime, metrics.clone(), schema, columns.clone())?;
+        let mut writer = SpillWriter::new(runtime, metrics.clone(), schema, columns.clone())?;
         for batch in batches {
             writer.write(batch)?;
         }
-        self.memory.shrink(bytes);
+        self.reservation.shrink(bytes);
         Ok(writer)
     }
 
-    /// One side on the disk, whatever it was.
-    pub(super) fn to_disk(&self, side: Side) -> Result<Panels> {
-        match side {
-            Side::Disk(panels) => Ok(panels),
-            Side::Memory(input) => {
+    /// The operand on disk. Spills it if it is in memory.
+    pub(super) fn ensure_spilled(&self, source: OperandSource) -> Result<SpillPartitions> {
+        match source {
+            OperandSource::Spilled(partitions) => Ok(partitions),
+            OperandSource::InMemory(input) => {
                 let all = 0..input.columns.len();
                 let batches = input.batches(all).map(|columns| Ok(RecordBatch::try_new(self.input.schema(), columns)?));
-                self.write(batches.collect::<Result<_>>()?, input.bytes, None)?.finish()
+                self.spill(batches.collect::<Result<_>>()?, input.bytes, None)?.finish()
             }
         }
     }
 }
 
-/// Bytes of the rows of a batch; what else is in its buffers belongs to others.
+/// The bytes of the rows of a batch, without the rest of the buffers that it is a slice of.
 pub(super) fn batch_bytes(batch: &RecordBatch) -> Result<usize> {
     batch.columns().iter().try_fold(0, |sum, column| {
         let data = column.to_data();
-        // Views are 16 bytes a row, and what they look at is not in that size.
-        let viewed: usize = match column.data_type() {
+        // The slice size of a view array counts 16 bytes per row and not the data buffers.
+        let view_data: usize = match column.data_type() {
             DataType::Utf8View | DataType::BinaryView => data.buffers().iter().skip(1).map(|buffer| buffer.len()).sum(),
             _ => 0,
         };
-        Ok(sum + data.get_slice_memory_size()? + viewed)
+        Ok(sum + data.get_slice_memory_size()? + view_data)
     })
 }

@@ -1,4 +1,4 @@
-//! [`KeptJoinExec`]: the join and its aggregation, where they are better than a product.
+//! [`JoinFallbackExec`]: marks the join and its aggregation where they are cheaper than a sparse product.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,31 +11,31 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
-use super::cost::Estimate;
+use super::cost::CostEstimate;
 
-/// Passes the rows of its input on: it is there for EXPLAIN, which would show a product above and a join below otherwise, and
-/// not why.
+/// Passes its input through. Without it, EXPLAIN would show a product in the logical plan and a join in the physical
+/// plan, and no reason.
 #[derive(Debug)]
-pub(super) struct KeptJoinExec {
+pub(super) struct JoinFallbackExec {
     pub(super) input: Arc<dyn ExecutionPlan>,
     pub(super) semirings: String,
-    pub(super) because: Estimate,
+    pub(super) reason: CostEstimate,
 }
 
-impl DisplayAs for KeptJoinExec {
+impl DisplayAs for JoinFallbackExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         match format {
-            DisplayFormatType::TreeRender => writeln!(f, "semiring={}\nmethod=join", self.semirings),
+            DisplayFormatType::TreeRender => writeln!(f, "semiring={}\nmethod=hash_join", self.semirings),
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "SparseMatMulExec: semiring={}, method=join ({})", self.semirings, self.because)
+                write!(f, "{}: semiring={}, method=hash_join ({})", self.name(), self.semirings, self.reason)
             }
         }
     }
 }
 
-impl ExecutionPlan for KeptJoinExec {
+impl ExecutionPlan for JoinFallbackExec {
     fn name(&self) -> &str {
-        "SparseMatMulExec"
+        Self::static_name()
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -75,9 +75,9 @@ impl ExecutionPlan for KeptJoinExec {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let Ok([input]) = <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) else {
-            return internal_err!("SparseMatMulExec has one input when it is a join");
+            return internal_err!("JoinFallbackExec has one input");
         };
-        Ok(Arc::new(Self { input, semirings: self.semirings.clone(), because: self.because.clone() }))
+        Ok(Arc::new(Self { input, semirings: self.semirings.clone(), reason: self.reason.clone() }))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

@@ -1,4 +1,4 @@
-//! [`Keys`]: numbers for the values on which two tables are joined.
+//! [`KeyDictionary`]: dictionary encoding of join keys.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,27 +10,30 @@ use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::error::Result;
 
-use super::ids::number;
-use super::kernels::NONE;
+use super::ids::checked_id;
+use super::kernels::NULL_ID;
 
-/// A number for each value of the key columns of one table, which the other table's values are looked up in.
+/// Dictionary encoding of the key columns: an id for each distinct key of one operand, in which the keys of the other
+/// operand are looked up. Each row is hashed once, independent of how many rows it matches.
 ///
-/// A row is hashed once, whatever number of rows it meets.
+/// Unlike [`GroupDictionary`](super::group_dictionary::GroupDictionary) and
+/// [`GroupInterner`](super::group_interner::GroupInterner), it gives NULL no id, because a NULL key matches nothing,
+/// and never decodes an id.
 #[derive(Debug)]
-pub(super) enum Keys {
-    /// Whole numbers close together: the number is the distance from the lowest.
-    Range { low: i64, span: usize },
-    /// Any other whole numbers.
-    Integers(HashMap<i64, u32>),
-    /// Everything else, several columns too, as the bytes that Arrow compares rows by.
-    Rows { converter: RowConverter, numbers: HashMap<Box<[u8]>, u32> },
+pub(super) enum KeyDictionary {
+    /// Integers in a narrow range: the id is the offset from `low`.
+    Dense { low: i64, len: usize },
+    /// Other integers.
+    Int64(HashMap<i64, u32>),
+    /// Other types and several columns, in Arrow's row format.
+    Rows { converter: RowConverter, ids: HashMap<Box<[u8]>, u32> },
 }
 
-/// The lowest and highest of whole numbers, when there are any.
+/// The minimum and maximum of integers, `None` when all are NULL.
 pub(super) fn bounds(column: &[ArrayRef]) -> Result<Option<(i64, i64)>> {
     let mut bounds: Option<(i64, i64)> = None;
     for array in column {
-        let integers = integers(array)?;
+        let integers = to_int64(array)?;
         let integers = integers.as_primitive::<Int64Type>();
         if let (Some(low), Some(high)) = (min(integers), max(integers)) {
             bounds = Some(bounds.map_or((low, high), |(lowest, highest)| (lowest.min(low), highest.max(high))));
@@ -39,112 +42,115 @@ pub(super) fn bounds(column: &[ArrayRef]) -> Result<Option<(i64, i64)>> {
     Ok(bounds)
 }
 
-/// How many numbers there are between two bounds, when an array of so many is worth it for so many rows.
-pub(super) fn span(low: i64, high: i64, rows: usize) -> Option<usize> {
-    /// Numbers that fit into the cache anyway.
-    const FEW: usize = 1 << 16;
-    /// Numbers a row; an array of them is no larger than the rows themselves.
-    const SPARSE: usize = 4;
-    let span = usize::try_from(high.checked_sub(low)?).ok()?.checked_add(1)?;
-    (span <= FEW.max(rows.saturating_mul(SPARSE)) && span < NONE as usize).then_some(span)
+/// The number of integers in `low..=high`, if `rows` rows justify an array with a slot for each of them.
+pub(super) fn dense_range(low: i64, high: i64, rows: usize) -> Option<usize> {
+    /// Slots that fit into the cache, whatever the number of rows.
+    const MAX_CACHED_SLOTS: usize = 1 << 16;
+    /// The array is then no larger than the rows themselves.
+    const MAX_SLOTS_PER_ROW: usize = 4;
+    let len = usize::try_from(high.checked_sub(low)?).ok()?.checked_add(1)?;
+    (len <= MAX_CACHED_SLOTS.max(rows.saturating_mul(MAX_SLOTS_PER_ROW)) && len < NULL_ID as usize).then_some(len)
 }
 
-/// Whether values of the type are whole numbers of at most 64 bits, read by [`integers`].
-pub(super) fn is_integer(data_type: &DataType) -> bool {
+/// Whether all values of the type are integers that [`to_int64`] preserves, in order.
+pub(super) fn fits_int64(data_type: &DataType) -> bool {
     use DataType::{Date32, Date64, Int8, Int16, Int32, Int64, Timestamp, UInt8, UInt16, UInt32};
     matches!(data_type, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | Date32 | Date64 | Timestamp(..))
 }
 
-/// The same numbers with 64 bits.
-pub(super) fn integers(array: &ArrayRef) -> Result<ArrayRef> {
+/// Casts a column to 64-bit integers. Its type has to be one that [`fits_int64`].
+pub(super) fn to_int64(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(cast(array, &DataType::Int64)?)
 }
 
-impl Keys {
-    /// Numbers for all values of the key columns, `[columns][batches]`.
+impl KeyDictionary {
+    /// Assigns ids to all keys of `[columns][batches]`.
+    ///
+    /// # Errors
+    /// When there are more keys than ids, or Arrow cannot convert a column.
     pub(super) fn new(columns: &[Vec<ArrayRef>], types: &[DataType]) -> Result<Self> {
         if let ([column], [data_type]) = (columns, types)
-            && is_integer(data_type)
+            && fits_int64(data_type)
         {
             let rows = column.iter().map(|array| array.len()).sum();
             let Some((low, high)) = bounds(column)? else {
-                return Ok(Self::Range { low: 0, span: 0 });
+                return Ok(Self::Dense { low: 0, len: 0 });
             };
-            if let Some(span) = span(low, high, rows) {
-                return Ok(Self::Range { low, span });
+            if let Some(len) = dense_range(low, high, rows) {
+                return Ok(Self::Dense { low, len });
             }
-            let mut numbers = HashMap::with_capacity(rows);
+            let mut ids = HashMap::with_capacity(rows);
             for array in column {
-                for value in integers(array)?.as_primitive::<Int64Type>().iter().flatten() {
-                    let next = number(numbers.len(), "different keys")?;
-                    numbers.entry(value).or_insert(next);
+                for value in to_int64(array)?.as_primitive::<Int64Type>().iter().flatten() {
+                    let next = checked_id(ids.len(), "different keys")?;
+                    ids.entry(value).or_insert(next);
                 }
             }
-            return Ok(Self::Integers(numbers));
+            return Ok(Self::Int64(ids));
         }
         let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
-        let mut numbers = HashMap::new();
+        let mut ids = HashMap::new();
         for batch in 0..columns.first().map_or(0, Vec::len) {
             let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(&column[batch])).collect();
             let rows = converter.convert_columns(&arrays)?;
-            let nulls = Nulls::of(&arrays);
+            let nulls = AnyNull::new(&arrays);
             for (at, row) in rows.iter().enumerate() {
-                if !nulls.is_null(at) && !numbers.contains_key(row.as_ref()) {
-                    let next = number(numbers.len(), "different keys")?;
-                    numbers.insert(row.as_ref().into(), next);
+                if !nulls.is_null(at) && !ids.contains_key(row.as_ref()) {
+                    let next = checked_id(ids.len(), "different keys")?;
+                    ids.insert(row.as_ref().into(), next);
                 }
             }
         }
-        Ok(Self::Rows { converter, numbers })
+        Ok(Self::Rows { converter, ids })
     }
 
-    /// How many numbers there are.
-    pub(super) fn count(&self) -> usize {
+    /// The end of the range of ids. Dense ids need not all occur.
+    pub(super) fn num_ids(&self) -> usize {
         match self {
-            Self::Range { span, .. } => *span,
-            Self::Integers(numbers) => numbers.len(),
-            Self::Rows { numbers, .. } => numbers.len(),
+            Self::Dense { len, .. } => *len,
+            Self::Int64(ids) => ids.len(),
+            Self::Rows { ids, .. } => ids.len(),
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) fn memory_size(&self) -> usize {
         match self {
-            Self::Range { .. } => 0,
-            // Hash tables are at least half full, with a byte beside each place.
-            Self::Integers(numbers) => numbers.capacity() * (size_of::<(i64, u32)>() + 1),
-            Self::Rows { numbers, .. } => {
-                let keys: usize = numbers.keys().map(|key| key.len()).sum();
-                keys + numbers.capacity() * (size_of::<(Box<[u8]>, u32)>() + 1)
+            Self::Dense { .. } => 0,
+            // Per bucket, an entry and a control byte.
+            Self::Int64(ids) => ids.capacity() * (size_of::<(i64, u32)>() + 1),
+            Self::Rows { ids, .. } => {
+                let keys: usize = ids.keys().map(|key| key.len()).sum();
+                keys + ids.capacity() * (size_of::<(Box<[u8]>, u32)>() + 1)
             }
         }
     }
 
-    /// Appends the numbers of a batch of keys; [`NONE`] for a NULL, which equals nothing, and for what the other table lacks.
-    pub(super) fn find(&self, arrays: &[ArrayRef], numbers: &mut Vec<u32>) -> Result<()> {
+    /// Appends the ids of a batch of keys, [`NULL_ID`] for NULL and for keys that are not in the dictionary.
+    pub(super) fn encode(&self, arrays: &[ArrayRef], key_ids: &mut Vec<u32>) -> Result<()> {
         match self {
-            Self::Range { low, span } => {
-                let distance = |value: i64| match value.wrapping_sub(*low) as u64 {
-                    distance if distance < *span as u64 => distance as u32,
-                    _ => NONE,
+            Self::Dense { low, len } => {
+                let offset = |value: i64| match value.wrapping_sub(*low) as u64 {
+                    offset if offset < *len as u64 => offset as u32,
+                    _ => NULL_ID,
                 };
-                let integers = integers(&arrays[0])?;
+                let integers = to_int64(&arrays[0])?;
                 let integers = integers.as_primitive::<Int64Type>();
                 match integers.null_count() {
-                    // The loop without questions is the one that the compiler makes wide.
-                    0 => numbers.extend(integers.values().iter().map(|&value| distance(value))),
-                    _ => numbers.extend(integers.iter().map(|value| value.map_or(NONE, distance))),
+                    // The compiler vectorizes the loop without a NULL check.
+                    0 => key_ids.extend(integers.values().iter().map(|&value| offset(value))),
+                    _ => key_ids.extend(integers.iter().map(|value| value.map_or(NULL_ID, offset))),
                 }
                 Ok(())
             }
-            Self::Integers(known) => each_integer(&arrays[0], |value| {
-                numbers.push(value.and_then(|value| known.get(&value).copied()).unwrap_or(NONE));
+            Self::Int64(ids) => for_each_int64(&arrays[0], |value| {
+                key_ids.push(value.and_then(|value| ids.get(&value).copied()).unwrap_or(NULL_ID));
             }),
-            Self::Rows { converter, numbers: known } => {
+            Self::Rows { converter, ids } => {
                 let rows = converter.convert_columns(arrays)?;
-                let nulls = Nulls::of(arrays);
+                let nulls = AnyNull::new(arrays);
                 for (at, row) in rows.iter().enumerate() {
-                    let found = if nulls.is_null(at) { None } else { known.get(row.as_ref()).copied() };
-                    numbers.push(found.unwrap_or(NONE));
+                    let id = if nulls.is_null(at) { None } else { ids.get(row.as_ref()).copied() };
+                    key_ids.push(id.unwrap_or(NULL_ID));
                 }
                 Ok(())
             }
@@ -152,11 +158,11 @@ impl Keys {
     }
 }
 
-/// Which rows have a NULL in some column, also where it is in the values of a dictionary.
-struct Nulls(Vec<NullBuffer>);
+/// Which rows have a NULL in any column, including NULLs in the values of a dictionary array.
+struct AnyNull(Vec<NullBuffer>);
 
-impl Nulls {
-    fn of(arrays: &[ArrayRef]) -> Self {
+impl AnyNull {
+    fn new(arrays: &[ArrayRef]) -> Self {
         Self(arrays.iter().filter_map(|array| array.logical_nulls()).collect())
     }
 
@@ -165,9 +171,9 @@ impl Nulls {
     }
 }
 
-/// The numbers of a column of [`integers`], None for a NULL.
-pub(super) fn each_integer(array: &ArrayRef, mut visit: impl FnMut(Option<i64>)) -> Result<()> {
-    let integers = integers(array)?;
+/// Visits the values of a column of a type that [`fits_int64`], `None` for NULL.
+pub(super) fn for_each_int64(array: &ArrayRef, mut visit: impl FnMut(Option<i64>)) -> Result<()> {
+    let integers = to_int64(array)?;
     let integers = integers.as_primitive::<Int64Type>();
     if integers.null_count() == 0 {
         integers.values().iter().for_each(|value| visit(Some(*value)));

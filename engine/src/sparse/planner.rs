@@ -1,4 +1,4 @@
-//! [`SparseMatMulPlanner`] makes a [`SparseMatMulExec`] of a [`SparseMatMulNode`].
+//! [`SparseMatMulExtensionPlanner`]: plans a [`SparseMatMulNode`] as a [`SparseMatMulExec`].
 
 use std::sync::Arc;
 
@@ -13,22 +13,22 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
-use super::cost::{keep_join, statistics};
-use super::exec::{Method, SparseMatMulExec};
-use super::join_fallback_exec::KeptJoinExec;
-use super::kernels::Moving;
+use super::cost::{prefer_join, statistics};
+use super::exec::{Algorithm, SparseMatMulExec};
+use super::join_fallback_exec::JoinFallbackExec;
+use super::kernels::StreamedSide;
 use super::node::SparseMatMulNode;
-use super::spec::SparseMatMul;
+use super::spec::SparseMatMulSpec;
 use crate::runtime::Workers;
 
-/// Chooses what is in memory and what comes by.
+/// Chooses between the product and its join, and the algorithm of the product.
 #[derive(Debug)]
-pub(crate) struct SparseMatMulPlanner {
+pub(crate) struct SparseMatMulExtensionPlanner {
     pub(crate) workers: Arc<Workers>,
 }
 
 #[async_trait]
-impl ExtensionPlanner for SparseMatMulPlanner {
+impl ExtensionPlanner for SparseMatMulExtensionPlanner {
     async fn plan_extension(
         &self,
         planner: &dyn PhysicalPlanner,
@@ -44,47 +44,52 @@ impl ExtensionPlanner for SparseMatMulPlanner {
         let [left, right] = physical_inputs else {
             return internal_err!("SparseMatMul has two inputs");
         };
-        if let Some(join) = &node.join
-            && let Some(because) = keep_join(&node.matmul, left, right)
+        if let Some(fallback) = &node.fallback
+            && let Some(reason) = prefer_join(&node.spec, left, right)
         {
-            let input = planner.create_physical_plan(&join.plan, session).await?;
-            let semirings = node.matmul.semirings();
-            let input = in_order(input, &join.columns)?;
-            return Ok(Some(Arc::new(KeptJoinExec { input, semirings, because })));
+            let input = planner.create_physical_plan(&fallback.plan, session).await?;
+            let semirings = node.spec.semirings();
+            let input = project_columns(input, &fallback.projection)?;
+            return Ok(Some(Arc::new(JoinFallbackExec { input, semirings, reason })));
         }
         let inputs = (Arc::clone(left), Arc::clone(right));
-        let method = method(&node.matmul, left, right);
-        let (matmul, workers) = (Arc::new(node.matmul.clone()), Arc::clone(&self.workers));
+        let algorithm = choose_algorithm(&node.spec, left, right);
+        let (spec, workers) = (Arc::new(node.spec.clone()), Arc::clone(&self.workers));
         let schema = Arc::clone(node.schema.inner());
-        Ok(Some(Arc::new(SparseMatMulExec::new(inputs, matmul, method, workers, schema))))
+        Ok(Some(Arc::new(SparseMatMulExec::new(inputs, spec, algorithm, workers, schema))))
     }
 }
 
-/// When both tables have groups, rows are made; else the larger table comes by, the one with the groups when that is not known.
-fn method(matmul: &SparseMatMul, left: &Arc<dyn ExecutionPlan>, right: &Arc<dyn ExecutionPlan>) -> Method {
-    if matmul.left_groups > 0 && matmul.right_groups > 0 {
-        return Method::Rows;
+/// SpGEMM if both inputs have groups. Otherwise SpMV that streams the larger input, or the one with the groups if the
+/// sizes are equal or unknown.
+fn choose_algorithm(
+    spec: &SparseMatMulSpec,
+    left: &Arc<dyn ExecutionPlan>,
+    right: &Arc<dyn ExecutionPlan>,
+) -> Algorithm {
+    if spec.num_row_groups > 0 && spec.num_col_groups > 0 {
+        return Algorithm::SpGemm;
     }
-    let moving = match (rows(left), rows(right)) {
+    let streams_left = match (num_rows(left), num_rows(right)) {
         (Some(left), Some(right)) if left != right => left > right,
-        _ => matmul.left_groups > 0,
+        _ => spec.num_row_groups > 0,
     };
-    Method::Vector(if moving { Moving::Left } else { Moving::Right })
+    Algorithm::SpMv { streamed: if streams_left { StreamedSide::Left } else { StreamedSide::Right } }
 }
 
-fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+fn num_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
     statistics(plan)?.num_rows.get_value().copied()
 }
 
-/// A plan with these of its columns, in this order.
-fn in_order(plan: Arc<dyn ExecutionPlan>, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
+/// Projects a plan to `columns`, in this order.
+fn project_columns(plan: Arc<dyn ExecutionPlan>, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
     if columns.iter().copied().eq(0..plan.schema().fields().len()) {
         return Ok(plan);
     }
     let schema = plan.schema();
-    let column = |&at: &usize| {
-        let name = schema.field(at).name().clone();
-        ProjectionExpr { expr: Arc::new(Column::new(&name, at)), alias: name }
+    let column = |&index: &usize| {
+        let name = schema.field(index).name().clone();
+        ProjectionExpr { expr: Arc::new(Column::new(&name, index)), alias: name }
     };
     Ok(Arc::new(ProjectionExec::try_new(columns.iter().map(column).collect::<Vec<_>>(), plan)?))
 }

@@ -1,4 +1,4 @@
-//! [`Matrices`]: two matrices in memory, and the stream of the rows of their product.
+//! [`SpGemmOperands`] and [`SpGemmWorker`]: Gustavson's row-wise SpGEMM on operands in memory.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,201 +8,212 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 
-use super::csr_operand::{Indexed, RowsAre};
-use super::group_dictionary::Groups;
-use super::input::Input;
-use super::kernels::{Csr, Dense, Hashed, flops};
-use super::key_dictionary::Keys;
-use super::spec::SparseMatMul;
-use super::spgemm_values::{AnyPlaces, Block, Factors, Row, factors};
+use super::csr_operand::{CsrOperand, Orientation};
+use super::group_dictionary::GroupDictionary;
+use super::input::CooInput;
+use super::kernels::{Csr, HashIndex, SpaIndex, row_flops};
+use super::key_dictionary::KeyDictionary;
+use super::spec::SparseMatMulSpec;
+use super::spgemm_values::{OperandValues, OutputBlock, OutputRow, RowIndex, operand_values};
 
-/// What the rows of a product are made of. Rows are claimed by whoever is ready for more, so that all partitions end together.
-pub(super) struct Matrices {
+/// Both operands of a product. Workers claim chunks of rows dynamically, so that all partitions finish at about the
+/// same time.
+pub(super) struct SpGemmOperands {
     /// Groups x keys.
     left: Csr,
     /// Keys x groups.
     right: Csr,
-    left_groups: Groups,
-    right_groups: Groups,
-    factors: Vec<Arc<dyn Factors>>,
-    /// The first entry of the left matrix that nobody has claimed.
-    next: AtomicUsize,
+    row_groups: GroupDictionary,
+    col_groups: GroupDictionary,
+    /// For each aggregate.
+    values: Vec<Arc<dyn OperandValues>>,
+    /// The first entry of the left matrix that no worker has claimed.
+    next_entry: AtomicUsize,
 }
 
-/// Entries of the left matrix that are claimed at a time: enough to make claiming free, few enough to share the last ones.
-const CLAIM: usize = 1024;
+/// Entries of the left matrix in a chunk: enough to make claiming cheap, few enough to balance the load at the end.
+const CHUNK_ENTRIES: usize = 1024;
 
-/// A matrix of so few columns has places for all of them: half a megabyte, which the cache of a core holds.
-const FEW_COLUMNS: usize = 1 << 17;
+/// Up to this many output columns, rows always use the sparse accumulator (SPA): half a megabyte, which fits into the
+/// L2 cache.
+const SPA_ALWAYS_COLUMNS: usize = 1 << 17;
 
-/// A row has places for all columns when it makes at least one product for so many of them (SuiteSparse:GraphBLAS, `saxpy3`,
-/// which puts it at 12 to 16).
-const DENSE: usize = 16;
+/// A row uses the SPA if it has at least one product for this many columns (SuiteSparse:GraphBLAS, `saxpy3`, sets this
+/// to 12 to 16), and a hash accumulator otherwise.
+const SPA_FLOPS_RATIO: usize = 16;
 
-/// A row has sums for all columns when it makes at least one product for so many of them: they are looked through afterwards.
-const FULL: usize = 16;
+/// A row uses a dense accumulator if it has at least one product for this many columns, all of which are scanned
+/// afterwards.
+const DENSE_ROW_FLOPS_RATIO: usize = 16;
 
-/// Sums for so many columns are half a megabyte too.
-const FEW_SUMS: usize = 1 << 16;
+/// The maximum number of columns of a dense accumulator: half a megabyte, which fits into the L2 cache.
+const DENSE_ROW_MAX_COLUMNS: usize = 1 << 16;
 
-impl Matrices {
-    /// Finds the numbers of all keys and groups and puts the entries in the order of the rows.
-    pub(super) fn new(matmul: &SparseMatMul, left: Input, right: Input) -> Result<Self> {
-        let keys = 0..matmul.keys;
-        let types = right.types(keys.clone());
-        let known = Keys::new(right.columns(keys), &types)?;
+impl SpGemmOperands {
+    /// Encodes keys and groups and converts both inputs to CSR.
+    pub(super) fn new(spec: &SparseMatMulSpec, left: CooInput, right: CooInput) -> Result<Self> {
+        let key_columns = 0..spec.num_keys;
+        let types = right.types(key_columns.clone());
+        let keys = KeyDictionary::new(right.columns(key_columns), &types)?;
         let (left, right) = rayon::join(
-            || Indexed::new(&left, matmul.keys, matmul.left_groups, &known, RowsAre::Groups),
-            || Indexed::new(&right, matmul.keys, matmul.right_groups, &known, RowsAre::Keys),
+            || CsrOperand::new(&left, spec.num_keys, spec.num_row_groups, &keys, Orientation::GroupMajor),
+            || CsrOperand::new(&right, spec.num_keys, spec.num_col_groups, &keys, Orientation::KeyMajor),
         );
         let (left, right) = (left?, right?);
-        let factors = matmul.products.iter().map(|product| {
-            let column = |side: &Indexed<'_>, value: Option<usize>, groups| {
-                value.map(|value| side.input.column(matmul.keys + groups + value))
+        let values = spec.aggregates.iter().map(|aggregate| {
+            let column = |operand: &CsrOperand<'_>, value: Option<usize>, groups| {
+                value.map(|value| operand.input.column(spec.num_keys + groups + value))
             };
-            factors(
-                product,
-                (column(&left, product.left, matmul.left_groups), &left.order),
-                (column(&right, product.right, matmul.right_groups), &right.order),
+            operand_values(
+                aggregate,
+                (column(&left, aggregate.left, spec.num_row_groups), &left.permutation),
+                (column(&right, aggregate.right, spec.num_col_groups), &right.permutation),
             )
         });
         Ok(Self {
-            factors: factors.collect::<Result<_>>()?,
+            values: values.collect::<Result<_>>()?,
             left: left.matrix,
             right: right.matrix,
-            left_groups: left.groups,
-            right_groups: right.groups,
-            next: AtomicUsize::new(0),
+            row_groups: left.groups,
+            col_groups: right.groups,
+            next_entry: AtomicUsize::new(0),
         })
     }
 
-    /// Bytes that are held when they are built.
-    pub(super) fn held_bytes(&self) -> usize {
-        let matrices = self.left.bytes_held() + self.right.bytes_held();
-        let values: usize = self.factors.iter().map(|factors| factors.held_bytes()).sum();
-        matrices + values + self.left_groups.bytes() + self.right_groups.bytes()
+    /// Bytes of the operands.
+    pub(super) fn memory_size(&self) -> usize {
+        let matrices = self.left.memory_size() + self.right.memory_size();
+        let values: usize = self.values.iter().map(|values| values.memory_size()).sum();
+        matrices + values + self.row_groups.memory_size() + self.col_groups.memory_size()
     }
 
-    fn claim(&self) -> Option<Range<usize>> {
-        let from = self.next.fetch_add(CLAIM, Ordering::Relaxed);
-        (from < self.left.entries()).then(|| self.left.first_row_at(from)..self.left.first_row_at(from + CLAIM))
+    /// Claims the next chunk: the rows that start at its entries.
+    fn next_chunk(&self) -> Option<Range<usize>> {
+        let from = self.next_entry.fetch_add(CHUNK_ENTRIES, Ordering::Relaxed);
+        (from < self.left.nnz())
+            .then(|| self.left.first_row_starting_from(from)..self.left.first_row_starting_from(from + CHUNK_ENTRIES))
     }
 }
 
-/// Makes rows of the product, batch by batch.
-pub(super) struct RowsWorker {
-    matrices: Arc<Matrices>,
+/// Computes rows of the product, batch by batch.
+pub(super) struct SpGemmWorker {
+    operands: Arc<SpGemmOperands>,
     schema: SchemaRef,
-    batch_rows: usize,
-    blocks: Vec<Box<dyn Block>>,
-    /// Made for the first row that wants it.
-    dense: Option<AnyPlaces>,
-    hashed: AnyPlaces,
-    claimed: Range<usize>,
-    /// The row that is multiplied next, and how many products it has: what it needs is on its way.
-    fetched: Option<(usize, usize)>,
-    /// Of the batch that is being made: the row and the column of each sum.
-    rows: Vec<u32>,
-    columns: Vec<u32>,
+    batch_size: usize,
+    /// For each aggregate.
+    blocks: Vec<Box<dyn OutputBlock>>,
+    /// Allocated for the first row that uses it.
+    spa: Option<RowIndex>,
+    hash: RowIndex,
+    chunk: Range<usize>,
+    /// The next row and its flops. The memory it reads is being prefetched.
+    prefetched: Option<(usize, usize)>,
+    /// The row group of each entry of the current batch.
+    row_ids: Vec<u32>,
+    /// The column group of each entry of the current batch.
+    col_ids: Vec<u32>,
 }
 
-impl RowsWorker {
-    pub(super) fn new(matrices: Arc<Matrices>, schema: SchemaRef, batch_rows: usize) -> Self {
+impl SpGemmWorker {
+    pub(super) fn new(operands: Arc<SpGemmOperands>, schema: SchemaRef, batch_size: usize) -> Self {
         Self {
-            blocks: matrices
-                .factors
+            blocks: operands
+                .values
                 .iter()
-                .map(|factors| Arc::clone(factors).block(batch_rows + batch_rows / 8))
+                .map(|values| Arc::clone(values).new_block(batch_size + batch_size / 8))
                 .collect(),
-            matrices,
+            operands,
             schema,
-            batch_rows,
-            dense: None,
-            hashed: AnyPlaces::Hashed(Hashed::default()),
-            claimed: 0..0,
-            fetched: None,
-            rows: Vec::new(),
-            columns: Vec::new(),
+            batch_size,
+            spa: None,
+            hash: RowIndex::Hash(HashIndex::default()),
+            chunk: 0..0,
+            prefetched: None,
+            row_ids: Vec::new(),
+            col_ids: Vec::new(),
         }
     }
 
-    /// The next rows of the product: at least a batch of them, unless they are the last ones.
+    /// The next entries of the product: at least `batch_size`, unless they are the last ones.
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
-        while self.columns.len() < self.batch_rows {
-            let next = self.fetch();
-            match std::mem::replace(&mut self.fetched, next) {
-                Some((row, flops)) => self.multiply(row, flops),
+        while self.col_ids.len() < self.batch_size {
+            let next = self.prefetch_next_row();
+            match std::mem::replace(&mut self.prefetched, next) {
+                Some((row, flops)) => self.multiply_row(row, flops),
                 None if next.is_none() => break,
                 None => {}
             }
         }
-        if self.columns.is_empty() {
+        if self.col_ids.is_empty() {
             return Ok(None);
         }
-        let matrices = &self.matrices;
-        let mut columns = matrices.left_groups.take(&self.rows)?;
-        columns.extend(matrices.right_groups.take(&self.columns)?);
+        let operands = &self.operands;
+        let mut columns = operands.row_groups.decode(&self.row_ids)?;
+        columns.extend(operands.col_groups.decode(&self.col_ids)?);
         for block in &mut self.blocks {
-            columns.push(block.take()?);
+            columns.push(block.take_column()?);
         }
-        self.rows.clear();
-        self.columns.clear();
+        self.row_ids.clear();
+        self.col_ids.clear();
         Ok(Some(RecordBatch::try_new(Arc::clone(&self.schema), columns)?))
     }
 
-    /// The next row that has products, with what it needs on its way.
-    fn fetch(&mut self) -> Option<(usize, usize)> {
-        let Matrices { left, right, factors, .. } = self.matrices.as_ref();
+    /// The next row that has products, and its flops. Prefetches what the row reads.
+    fn prefetch_next_row(&mut self) -> Option<(usize, usize)> {
+        let SpGemmOperands { left, right, values, .. } = self.operands.as_ref();
         loop {
-            let Some(row) = self.claimed.next() else {
-                self.claimed = self.matrices.claim()?;
+            let Some(row) = self.chunk.next() else {
+                self.chunk = self.operands.next_chunk()?;
                 continue;
             };
-            let flops = flops(left, right, row, |entry| factors.iter().for_each(|factors| factors.prefetch(entry)));
+            let flops = row_flops(left, right, row, |entry| values.iter().for_each(|values| values.prefetch(entry)));
             if flops > 0 {
                 return Some((row, flops));
             }
         }
     }
 
-    fn multiply(&mut self, row: usize, flops: usize) {
-        let Matrices { left, right, right_groups, factors, .. } = self.matrices.as_ref();
-        let all = right_groups.count();
-        let row_of = Row { left, right, row };
-        if flops >= all / FULL && all <= FEW_SUMS && !factors.iter().any(|factors| factors.has_nulls()) {
-            let mut columns = Some(&mut self.columns);
+    fn multiply_row(&mut self, row: usize, flops: usize) {
+        let SpGemmOperands { left, right, col_groups, values, .. } = self.operands.as_ref();
+        let num_columns = col_groups.num_ids();
+        let output_row = OutputRow { left, right, row };
+        if flops >= num_columns / DENSE_ROW_FLOPS_RATIO
+            && num_columns <= DENSE_ROW_MAX_COLUMNS
+            && !values.iter().any(|values| values.has_nulls())
+        {
+            let mut col_ids = Some(&mut self.col_ids);
             for block in &mut self.blocks {
-                block.multiply_full(&row_of, all, columns.take());
+                block.accumulate_dense_row(&output_row, num_columns, col_ids.take());
             }
-            self.rows.resize(self.columns.len(), row as u32);
+            self.row_ids.resize(self.col_ids.len(), row as u32);
             return;
         }
-        let places = if all <= FEW_COLUMNS || flops >= all / DENSE {
-            self.dense.get_or_insert_with(|| AnyPlaces::Dense(Dense::new(all)))
+        let index = if num_columns <= SPA_ALWAYS_COLUMNS || flops >= num_columns / SPA_FLOPS_RATIO {
+            self.spa.get_or_insert_with(|| RowIndex::Spa(SpaIndex::new(num_columns)))
         } else {
-            &mut self.hashed
+            &mut self.hash
         };
-        places.begin(flops.min(all));
-        let start = self.columns.len();
+        index.start_row(flops.min(num_columns));
+        let start = self.col_ids.len();
         let mut blocks = self.blocks.iter_mut();
         if let Some(first) = blocks.next() {
-            first.multiply(&row_of, places, &mut self.columns);
+            first.accumulate_row(&output_row, index, &mut self.col_ids);
         }
-        let columns = self.columns.len() - start;
+        let nnz = self.col_ids.len() - start;
         for other in blocks {
-            other.add(&row_of, places, columns);
+            other.accumulate_row_numeric(&output_row, index, nnz);
         }
-        self.rows.resize(self.columns.len(), row as u32);
+        self.row_ids.resize(self.col_ids.len(), row as u32);
     }
 
-    /// Bytes that it holds now.
-    pub(super) fn bytes(&self) -> usize {
-        let places = match &self.dense {
-            Some(_) => self.matrices.right_groups.count() * size_of::<u32>(),
+    /// Bytes of the SPA, the accumulators and the current batch.
+    pub(super) fn memory_size(&self) -> usize {
+        let spa = match &self.spa {
+            Some(_) => self.operands.col_groups.num_ids() * size_of::<u32>(),
             None => 0,
         };
-        let blocks: usize = self.blocks.iter().map(|block| block.bytes()).sum();
-        // Each sum with its row and its column, and the batch that was made of the last ones.
-        places + blocks + self.columns.capacity() * (4 + self.blocks.len()) * size_of::<u64>()
+        let blocks: usize = self.blocks.iter().map(|block| block.memory_size()).sum();
+        // The row id, the column id and the accumulators of each entry, and the batch that was emitted last.
+        spa + blocks + self.col_ids.capacity() * (4 + self.blocks.len()) * size_of::<u64>()
     }
 }

@@ -1,4 +1,4 @@
-//! [`Factors`]: the values of one [`Product`] beside the structures of its matrices, whatever their types.
+//! [`OperandValues`]: the values of both operands of an SpGEMM for one [`SemiringAggregate`], type-erased.
 
 use std::sync::Arc;
 
@@ -7,147 +7,163 @@ use datafusion::arrow::buffer::NullBuffer;
 use datafusion::error::Result;
 
 use super::kernels::{
-    Csr, Dense, Full, Hashed, Order, Places, Semiring, Sums, Values, add_row, multiply_full_row, multiply_row,
+    Accumulators, ColumnIndex, Csr, CsrPermutation, DenseRow, HashIndex, NullableValues, SemiringOps, SpaIndex,
+    gustavson_dense_row, gustavson_row, gustavson_row_numeric,
 };
-use super::semiring_dispatch::{Column, Product, Visitor};
+use super::semiring_dispatch::{ArrowScalar, SemiringVisitor};
+use super::spec::SemiringAggregate;
 
-/// Reads a column of values from batches, in their order.
-pub(super) fn read<T: Column>(column: &[ArrayRef]) -> Result<Values<T>> {
+/// Reads a value column from its batches.
+pub(super) fn read_values<T: ArrowScalar>(column: &[ArrayRef]) -> Result<NullableValues<T>> {
     let rows = column.iter().map(|array| array.len()).sum();
-    let mut numbers = Vec::with_capacity(rows);
+    let mut values = Vec::with_capacity(rows);
     for array in column {
-        T::read(array, &mut numbers)?;
+        T::append_from_array(array, &mut values)?;
     }
-    let valid = column
+    let validity = column
         .iter()
         .any(|array| array.null_count() > 0)
         .then(|| column.iter().flat_map(|array| (0..array.len()).map(|row| array.is_valid(row))).collect());
-    Ok(Values { numbers: Some(numbers), valid })
+    Ok(NullableValues { values: Some(values), validity })
 }
 
-/// [`read`], in the order of a structure; ones when there is no column.
-pub(super) fn read_in_order<T: Column>(column: Option<Vec<ArrayRef>>, order: &Order) -> Result<Values<T>> {
+/// [`read_values`] in CSR order. Without a column, the matrix is iso-valued.
+pub(super) fn read_permuted<T: ArrowScalar>(
+    column: Option<Vec<ArrayRef>>,
+    permutation: &CsrPermutation,
+) -> Result<NullableValues<T>> {
     let Some(column) = column else {
-        return Ok(Values { numbers: None, valid: None });
+        return Ok(NullableValues { values: None, validity: None });
     };
-    let values = read::<T>(&column)?;
+    let values = read_values::<T>(&column)?;
     drop(column);
-    Ok(Values {
-        numbers: values.numbers.map(|numbers| order.apply(&numbers)),
-        valid: values.valid.map(|valid| order.apply(&valid)),
+    Ok(NullableValues {
+        values: values.values.map(|values| permutation.apply(&values)),
+        validity: values.validity.map(|validity| permutation.apply(&validity)),
     })
 }
 
-pub(super) fn write<S: Column>(sums: Sums<S>, product: &Product) -> Result<ArrayRef> {
-    let nulls = (!sums.valid.is_empty()).then(|| NullBuffer::from(sums.valid)).filter(|nulls| nulls.null_count() > 0);
-    S::write(sums.sums, nulls, &product.output_type)
+/// The array of the output type of an aggregate.
+pub(super) fn accumulators_to_array<T: ArrowScalar>(
+    accumulators: Accumulators<T>,
+    aggregate: &SemiringAggregate,
+) -> Result<ArrayRef> {
+    let nulls = (!accumulators.validity.is_empty())
+        .then(|| NullBuffer::from(accumulators.validity))
+        .filter(|nulls| nulls.null_count() > 0);
+    T::build_array(accumulators.values, nulls, &aggregate.output_type)
 }
 
-/// Both factors of a product of two matrices.
-pub(super) trait Factors: Send + Sync {
-    /// A sum for each place of blocks of about so many places.
-    fn block(self: Arc<Self>, places: usize) -> Box<dyn Block>;
+/// The values of both operands in CSR order, for one aggregate.
+pub(super) trait OperandValues: Send + Sync {
+    /// Allocates an output block for about `capacity` entries.
+    fn new_block(self: Arc<Self>, capacity: usize) -> Box<dyn OutputBlock>;
 
-    /// Has the value of an entry of the right matrix on its way.
+    /// Prefetches the value of an entry of the right operand.
     fn prefetch(&self, entry: usize);
 
     /// Whether any value is NULL.
     fn has_nulls(&self) -> bool;
 
     /// Bytes of the values.
-    fn held_bytes(&self) -> usize;
+    fn memory_size(&self) -> usize;
 }
 
-/// The matrices that a row of a product is made of, and which.
-pub(super) struct Row<'a> {
+/// An output row, and the structures of the operands it is computed from.
+pub(super) struct OutputRow<'a> {
     pub(super) left: &'a Csr,
     pub(super) right: &'a Csr,
     pub(super) row: usize,
 }
 
-/// The sums of some rows of a product.
-pub(super) trait Block: Send {
-    /// Multiplies a row; its columns are found and appended.
-    fn multiply(&mut self, row: &Row<'_>, places: &mut AnyPlaces, columns: &mut Vec<u32>);
+/// The accumulators of consecutive output rows.
+pub(super) trait OutputBlock: Send {
+    /// Symbolic and numeric phase of a row: appends its columns and their accumulators.
+    fn accumulate_row(&mut self, row: &OutputRow<'_>, index: &mut RowIndex, columns: &mut Vec<u32>);
 
-    /// Multiplies a row whose columns are known, `columns` of them.
-    fn add(&mut self, row: &Row<'_>, places: &AnyPlaces, columns: usize);
+    /// Numeric phase of a row whose `nnz` columns are in `index`.
+    fn accumulate_row_numeric(&mut self, row: &OutputRow<'_>, index: &RowIndex, nnz: usize);
 
-    /// Multiplies a row that has most of its columns, of matrices without NULLs; the columns are appended where they are
-    /// wanted.
-    fn multiply_full(&mut self, row: &Row<'_>, width: usize, columns: Option<&mut Vec<u32>>);
+    /// Computes a row with a dense accumulator of `num_columns` columns, from operands without NULLs. Appends the
+    /// columns to `columns` if it is given.
+    fn accumulate_dense_row(&mut self, row: &OutputRow<'_>, num_columns: usize, columns: Option<&mut Vec<u32>>);
 
-    /// The sums since the last time.
-    fn take(&mut self) -> Result<ArrayRef>;
+    /// Takes the rows accumulated since the last call, as an array.
+    fn take_column(&mut self) -> Result<ArrayRef>;
 
-    /// Bytes that it holds now.
-    fn bytes(&self) -> usize;
+    /// Bytes of the accumulators.
+    fn memory_size(&self) -> usize;
 }
 
-/// The one of the two that suits the row.
-pub(super) enum AnyPlaces {
-    Dense(Dense),
-    Hashed(Hashed),
+/// The column index of a row: SPA or hash accumulator.
+pub(super) enum RowIndex {
+    Spa(SpaIndex),
+    Hash(HashIndex),
 }
 
-impl AnyPlaces {
-    /// [`Places::begin`]
-    pub(super) fn begin(&mut self, columns: usize) {
+impl RowIndex {
+    /// [`ColumnIndex::start_row`]
+    pub(super) fn start_row(&mut self, max_columns: usize) {
         match self {
-            Self::Dense(places) => places.begin(columns),
-            Self::Hashed(places) => places.begin(columns),
+            Self::Spa(index) => index.start_row(max_columns),
+            Self::Hash(index) => index.start_row(max_columns),
         }
     }
 }
 
-struct Typed<R: Semiring> {
-    ring: R,
-    product: Product,
-    left: Values<R::Value>,
-    right: Values<R::Value>,
+struct TypedValues<S: SemiringOps> {
+    semiring: S,
+    aggregate: SemiringAggregate,
+    left: NullableValues<S::Value>,
+    right: NullableValues<S::Value>,
 }
 
-struct TypedBlock<R: Semiring> {
-    factors: Arc<Typed<R>>,
-    sums: Sums<R::Sum>,
-    full: Full<R::Sum>,
-    places: usize,
+struct TypedBlock<S: SemiringOps> {
+    operands: Arc<TypedValues<S>>,
+    accumulators: Accumulators<S::Accumulator>,
+    dense_row: DenseRow<S::Accumulator>,
+    capacity: usize,
 }
 
-/// The factors of a product, each given with the order of its matrix.
-pub(super) fn factors(
-    product: &Product,
-    left: (Option<Vec<ArrayRef>>, &Order),
-    right: (Option<Vec<ArrayRef>>, &Order),
-) -> Result<Arc<dyn Factors>> {
-    struct Make<'a> {
-        product: &'a Product,
-        left: (Option<Vec<ArrayRef>>, &'a Order),
-        right: (Option<Vec<ArrayRef>>, &'a Order),
+/// Reads the value columns of an aggregate. Each column comes with the permutation of its matrix.
+pub(super) fn operand_values(
+    aggregate: &SemiringAggregate,
+    left: (Option<Vec<ArrayRef>>, &CsrPermutation),
+    right: (Option<Vec<ArrayRef>>, &CsrPermutation),
+) -> Result<Arc<dyn OperandValues>> {
+    struct ReadOperands<'a> {
+        aggregate: &'a SemiringAggregate,
+        left: (Option<Vec<ArrayRef>>, &'a CsrPermutation),
+        right: (Option<Vec<ArrayRef>>, &'a CsrPermutation),
     }
-    impl Visitor for Make<'_> {
-        type Output = Result<Arc<dyn Factors>>;
+    impl SemiringVisitor for ReadOperands<'_> {
+        type Output = Result<Arc<dyn OperandValues>>;
 
-        fn visit<R: Semiring>(self, ring: R) -> Self::Output
+        fn visit<S: SemiringOps>(self, semiring: S) -> Self::Output
         where
-            R::Value: Column,
-            R::Sum: Column,
+            S::Value: ArrowScalar,
+            S::Accumulator: ArrowScalar,
         {
             let (left, right) =
-                rayon::join(|| read_in_order(self.left.0, self.left.1), || read_in_order(self.right.0, self.right.1));
-            Ok(Arc::new(Typed { ring, product: self.product.clone(), left: left?, right: right? }))
+                rayon::join(|| read_permuted(self.left.0, self.left.1), || read_permuted(self.right.0, self.right.1));
+            Ok(Arc::new(TypedValues { semiring, aggregate: self.aggregate.clone(), left: left?, right: right? }))
         }
     }
-    product.visit(Make { product, left, right })?
+    aggregate.visit(ReadOperands { aggregate, left, right })?
 }
 
-impl<R: Semiring> Factors for Typed<R>
+impl<S: SemiringOps> OperandValues for TypedValues<S>
 where
-    R::Value: Column,
-    R::Sum: Column,
+    S::Value: ArrowScalar,
+    S::Accumulator: ArrowScalar,
 {
-    fn block(self: Arc<Self>, places: usize) -> Box<dyn Block> {
-        Box::new(TypedBlock { factors: self, sums: Sums::with_capacity(places), full: Full::default(), places })
+    fn new_block(self: Arc<Self>, capacity: usize) -> Box<dyn OutputBlock> {
+        Box::new(TypedBlock {
+            operands: self,
+            accumulators: Accumulators::with_capacity(capacity),
+            dense_row: DenseRow::default(),
+            capacity,
+        })
     }
 
     fn prefetch(&self, entry: usize) {
@@ -155,52 +171,68 @@ where
     }
 
     fn has_nulls(&self) -> bool {
-        self.left.valid.is_some() || self.right.valid.is_some()
+        self.left.validity.is_some() || self.right.validity.is_some()
     }
 
-    fn held_bytes(&self) -> usize {
-        self.left.bytes() + self.right.bytes()
+    fn memory_size(&self) -> usize {
+        self.left.memory_size() + self.right.memory_size()
     }
 }
 
-impl<R: Semiring> Block for TypedBlock<R>
+impl<S: SemiringOps> OutputBlock for TypedBlock<S>
 where
-    R::Value: Column,
-    R::Sum: Column,
+    S::Value: ArrowScalar,
+    S::Accumulator: ArrowScalar,
 {
-    fn multiply(&mut self, row: &Row<'_>, places: &mut AnyPlaces, columns: &mut Vec<u32>) {
-        let Typed { ring, left, right, .. } = self.factors.as_ref();
+    fn accumulate_row(&mut self, row: &OutputRow<'_>, index: &mut RowIndex, columns: &mut Vec<u32>) {
+        let TypedValues { semiring, left, right, .. } = self.operands.as_ref();
         let (left, right) = ((row.left, left), (row.right, right));
-        match places {
-            AnyPlaces::Dense(places) => multiply_row(*ring, left, right, row.row, places, columns, &mut self.sums),
-            AnyPlaces::Hashed(places) => multiply_row(*ring, left, right, row.row, places, columns, &mut self.sums),
+        match index {
+            RowIndex::Spa(index) => {
+                gustavson_row(*semiring, left, right, row.row, index, columns, &mut self.accumulators)
+            }
+            RowIndex::Hash(index) => {
+                gustavson_row(*semiring, left, right, row.row, index, columns, &mut self.accumulators)
+            }
         }
     }
 
-    fn add(&mut self, row: &Row<'_>, places: &AnyPlaces, columns: usize) {
-        let Typed { ring, left, right, .. } = self.factors.as_ref();
-        let start = self.sums.sums.len();
-        self.sums.extend(columns, R::ZERO, left.valid.is_some() || right.valid.is_some());
+    fn accumulate_row_numeric(&mut self, row: &OutputRow<'_>, index: &RowIndex, nnz: usize) {
+        let TypedValues { semiring, left, right, .. } = self.operands.as_ref();
+        let start = self.accumulators.values.len();
+        self.accumulators.extend(nnz, S::IDENTITY, left.validity.is_some() || right.validity.is_some());
         let (left, right) = ((row.left, left), (row.right, right));
-        match places {
-            AnyPlaces::Dense(places) => add_row(*ring, left, right, row.row, places, start, &mut self.sums),
-            AnyPlaces::Hashed(places) => add_row(*ring, left, right, row.row, places, start, &mut self.sums),
+        match index {
+            RowIndex::Spa(index) => {
+                gustavson_row_numeric(*semiring, left, right, row.row, index, start, &mut self.accumulators)
+            }
+            RowIndex::Hash(index) => {
+                gustavson_row_numeric(*semiring, left, right, row.row, index, start, &mut self.accumulators)
+            }
         }
     }
 
-    fn multiply_full(&mut self, row: &Row<'_>, width: usize, columns: Option<&mut Vec<u32>>) {
-        let Typed { ring, left, right, .. } = self.factors.as_ref();
+    fn accumulate_dense_row(&mut self, row: &OutputRow<'_>, num_columns: usize, columns: Option<&mut Vec<u32>>) {
+        let TypedValues { semiring, left, right, .. } = self.operands.as_ref();
         let (left, right) = ((row.left, left), (row.right, right));
-        let at = (row.row, width);
-        multiply_full_row(*ring, left, right, at, &mut self.full, columns, &mut self.sums);
+        let row_and_width = (row.row, num_columns);
+        gustavson_dense_row(
+            *semiring,
+            left,
+            right,
+            row_and_width,
+            &mut self.dense_row,
+            columns,
+            &mut self.accumulators,
+        );
     }
 
-    fn take(&mut self) -> Result<ArrayRef> {
-        let sums = std::mem::replace(&mut self.sums, Sums::with_capacity(self.places));
-        write(sums, &self.factors.product)
+    fn take_column(&mut self) -> Result<ArrayRef> {
+        let accumulators = std::mem::replace(&mut self.accumulators, Accumulators::with_capacity(self.capacity));
+        accumulators_to_array(accumulators, &self.operands.aggregate)
     }
 
-    fn bytes(&self) -> usize {
-        self.full.bytes() + self.sums.sums.capacity() * size_of::<R::Sum>()
+    fn memory_size(&self) -> usize {
+        self.dense_row.memory_size() + self.accumulators.values.capacity() * size_of::<S::Accumulator>()
     }
 }

@@ -1,4 +1,4 @@
-//! [`Panels`]: one side of a product on disk, in parts that each fit into memory.
+//! [`SpillPartitions`]: hash-partitioned spill of an operand or of accumulators.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,20 +15,23 @@ use datafusion::physical_plan::SpillManager;
 use datafusion::physical_plan::metrics::SpillMetrics;
 use futures::TryStreamExt;
 
-/// Panels of a side. Several are read at a time when they are small.
-const PANELS: usize = 64;
+/// The fan-out of the hash partitioning. Small partitions are read several at a time, as a panel.
+const NUM_SPILL_PARTITIONS: usize = 64;
 
-/// Rows that are parted at a time, so that each panel gets more than a few.
-const ROWS: usize = 1 << 16;
+/// Rows that are partitioned at a time, so that each partition gets a batch of reasonable size.
+const FLUSH_ROWS: usize = 1 << 16;
 
-/// Rows with equal groups are in one panel: a row of the left matrix, or a column of the right one, is whole. Products of two
-/// panels are therefore done when they are made, and are never added to others.
-pub(super) struct Panels {
+/// Rows on disk, partitioned by the hash of their groups.
+///
+/// A panel is a set of partitions that fits into memory. Rows with equal groups are in one partition, so that a panel
+/// of the left operand has whole rows of the matrix and one of the right operand has whole columns: the product of two
+/// panels is a final part of the result and is never added to another one.
+pub(super) struct SpillPartitions {
     manager: SpillManager,
-    files: Vec<Panel>,
+    partitions: Vec<SpillPartition>,
 }
 
-struct Panel {
+struct SpillPartition {
     file: Option<Arc<dyn SpillFile>>,
     rows: usize,
     bytes: usize,
@@ -36,26 +39,27 @@ struct Panel {
 
 type Append = dyn FnMut(Option<&RecordBatch>) -> Result<(usize, Option<Arc<dyn SpillFile>>)> + Send;
 
-/// A panel that is being written.
-struct OpenPanel {
-    /// Appends a batch and gives its bytes, or ends the file and gives it: DataFusion's type for an open file has no name out here.
+/// A partition that is being written.
+struct OpenSpillPartition {
+    /// Appends a batch and returns its bytes; without a batch, finishes the file and returns it. A closure, because
+    /// DataFusion does not export the type of an open spill file.
     append: Box<Append>,
     rows: usize,
     bytes: usize,
 }
 
-/// Writes rows to their panels.
-pub(super) struct PanelWriter {
+/// Writes rows to hash partitions on disk.
+pub(super) struct SpillWriter {
     manager: SpillManager,
     schema: SchemaRef,
-    /// The columns whose values decide.
+    /// The columns to hash.
     columns: Range<usize>,
-    files: Vec<OpenPanel>,
-    waiting: Vec<RecordBatch>,
-    waiting_rows: usize,
+    partitions: Vec<OpenSpillPartition>,
+    pending: Vec<RecordBatch>,
+    pending_rows: usize,
 }
 
-impl PanelWriter {
+impl SpillWriter {
     pub(super) fn new(
         runtime: Arc<RuntimeEnv>,
         metrics: SpillMetrics,
@@ -69,93 +73,96 @@ impl PanelWriter {
                 Some(batch) => Ok((file.append_batch(batch)?, None)),
                 None => Ok((0, file.finish()?)),
             };
-            Ok(OpenPanel { append: Box::new(append), rows: 0, bytes: 0 })
+            Ok(OpenSpillPartition { append: Box::new(append), rows: 0, bytes: 0 })
         };
-        let files = (0..PANELS).map(open);
-        let files = files.collect::<Result<_>>()?;
-        Ok(Self { manager, schema, columns, files, waiting: Vec::new(), waiting_rows: 0 })
+        let partitions = (0..NUM_SPILL_PARTITIONS).map(open);
+        let partitions = partitions.collect::<Result<_>>()?;
+        Ok(Self { manager, schema, columns, partitions, pending: Vec::new(), pending_rows: 0 })
     }
 
     pub(super) fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        self.waiting_rows += batch.num_rows();
-        self.waiting.push(batch);
-        if self.waiting_rows >= ROWS { self.part() } else { Ok(()) }
+        self.pending_rows += batch.num_rows();
+        self.pending.push(batch);
+        if self.pending_rows >= FLUSH_ROWS { self.partition_pending() } else { Ok(()) }
     }
 
-    /// Writes what waits.
-    fn part(&mut self) -> Result<()> {
-        let batch = concat_batches(&self.schema, &std::mem::take(&mut self.waiting))?;
-        self.waiting_rows = 0;
+    /// Partitions the pending rows and writes them.
+    fn partition_pending(&mut self) -> Result<()> {
+        let batch = concat_batches(&self.schema, &std::mem::take(&mut self.pending))?;
+        self.pending_rows = 0;
         let mut hashes = vec![0; batch.num_rows()];
         let columns: Vec<ArrayRef> = batch.columns()[self.columns.clone()].to_vec();
         create_hashes(&columns, &RandomState::with_seed(0), &mut hashes)?;
-        let mut rows = vec![Vec::new(); PANELS];
+        let mut rows = vec![Vec::new(); NUM_SPILL_PARTITIONS];
         for (row, hash) in (0..).zip(&hashes) {
-            // The upper bits: hash tables use the lower ones.
-            rows[(hash >> 32) as usize % PANELS].push(row);
+            // The upper bits, because hash tables use the lower ones.
+            rows[(hash >> 32) as usize % NUM_SPILL_PARTITIONS].push(row);
         }
-        for (panel, rows) in self.files.iter_mut().zip(rows).filter(|(_, rows)| !rows.is_empty()) {
-            panel.rows += rows.len();
-            let part = take_record_batch(&batch, &UInt32Array::from(rows))?;
-            panel.bytes += (panel.append)(Some(&part))?.0;
+        for (partition, rows) in self.partitions.iter_mut().zip(rows).filter(|(_, rows)| !rows.is_empty()) {
+            partition.rows += rows.len();
+            let batch = take_record_batch(&batch, &UInt32Array::from(rows))?;
+            partition.bytes += (partition.append)(Some(&batch))?.0;
         }
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Panels> {
-        if self.waiting_rows > 0 {
-            self.part()?;
+    pub(super) fn finish(mut self) -> Result<SpillPartitions> {
+        if self.pending_rows > 0 {
+            self.partition_pending()?;
         }
-        let close =
-            |mut panel: OpenPanel| Ok(Panel { file: (panel.append)(None)?.1, rows: panel.rows, bytes: panel.bytes });
-        let files = self.files.into_iter().map(close);
-        Ok(Panels { manager: self.manager, files: files.collect::<Result<_>>()? })
+        let close = |mut partition: OpenSpillPartition| {
+            Ok(SpillPartition { file: (partition.append)(None)?.1, rows: partition.rows, bytes: partition.bytes })
+        };
+        let partitions = self.partitions.into_iter().map(close);
+        Ok(SpillPartitions { manager: self.manager, partitions: partitions.collect::<Result<_>>()? })
     }
 }
 
-impl Panels {
+impl SpillPartitions {
     pub(super) fn schema(&self) -> SchemaRef {
         Arc::clone(self.manager.schema())
     }
 
-    /// Panels that are read together: as many as stay below this share of the memory, by what `bytes` says of rows and their
-    /// bytes.
-    pub(super) fn parts(
+    /// Groups the partitions into panels, given by the indices of their partitions. A panel takes at most this
+    /// fraction of the pool, unless a single partition takes more. `estimate_bytes` maps the rows and bytes of a
+    /// partition to the memory it needs.
+    pub(super) fn panels(
         &self,
         pool: &Arc<dyn MemoryPool>,
-        share: f64,
-        bytes: impl Fn(usize, usize) -> usize,
+        fraction: f64,
+        estimate_bytes: impl Fn(usize, usize) -> usize,
     ) -> Vec<Vec<usize>> {
-        let most = match pool.memory_limit() {
-            MemoryLimit::Finite(limit) => (limit as f64 * share) as usize,
+        let max_bytes = match pool.memory_limit() {
+            MemoryLimit::Finite(limit) => (limit as f64 * fraction) as usize,
             MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
         };
-        let mut parts: Vec<Vec<usize>> = Vec::new();
-        let mut held = usize::MAX;
-        for (at, panel) in self.files.iter().enumerate().filter(|(_, panel)| panel.rows > 0) {
-            let more = bytes(panel.rows, panel.bytes);
-            held = held.saturating_add(more);
-            match parts.last_mut() {
-                Some(part) if held <= most => part.push(at),
+        let mut panels: Vec<Vec<usize>> = Vec::new();
+        let mut panel_bytes = usize::MAX;
+        for (index, partition) in self.partitions.iter().enumerate().filter(|(_, partition)| partition.rows > 0) {
+            let bytes = estimate_bytes(partition.rows, partition.bytes);
+            panel_bytes = panel_bytes.saturating_add(bytes);
+            match panels.last_mut() {
+                Some(panel) if panel_bytes <= max_bytes => panel.push(index),
                 _ => {
-                    parts.push(vec![at]);
-                    held = more;
+                    panels.push(vec![index]);
+                    panel_bytes = bytes;
                 }
             }
         }
-        parts
+        panels
     }
 
-    /// The rows and bytes of some panels.
-    pub(super) fn size(&self, part: &[usize]) -> (usize, usize) {
-        part.iter().fold((0, 0), |(rows, bytes), &at| (rows + self.files[at].rows, bytes + self.files[at].bytes))
+    /// The number of rows and bytes of a panel.
+    pub(super) fn panel_size(&self, panel: &[usize]) -> (usize, usize) {
+        let partitions = panel.iter().map(|&index| &self.partitions[index]);
+        partitions.fold((0, 0), |(rows, bytes), partition| (rows + partition.rows, bytes + partition.bytes))
     }
 
-    /// The rows of some panels.
-    pub(super) async fn read(&self, part: &[usize]) -> Result<Vec<RecordBatch>> {
+    /// Reads the rows of a panel.
+    pub(super) async fn read_panel(&self, panel: &[usize]) -> Result<Vec<RecordBatch>> {
         let mut batches = Vec::new();
-        for &at in part {
-            if let Some(file) = &self.files[at].file {
+        for &index in panel {
+            if let Some(file) = &self.partitions[index].file {
                 let stream = self.manager.read_spill_as_stream(Arc::clone(file), None)?;
                 batches.extend(stream.try_collect::<Vec<_>>().await?);
             }

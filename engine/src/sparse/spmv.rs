@@ -1,6 +1,6 @@
-//! [`Resting`]: a product with a vector, or of anything grouped by one table alone.
+//! [`ResidentOperand`] and [`SpMvWorker`]: push-style SpMV, for products that are grouped by at most one input.
 //!
-//! One input is in memory, the other comes by. Only the sums stay.
+//! One operand is resident, the other one is streamed. Only accumulators are kept.
 
 use std::sync::Arc;
 
@@ -10,198 +10,208 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 
-use super::csr_operand::{Indexed, RowsAre};
-use super::group_dictionary::Groups;
-use super::group_interner::GrowingGroups;
-use super::input::Input;
-use super::kernels::{Csr, Moving, NONE, Targets};
-use super::key_dictionary::Keys;
-use super::spec::SparseMatMul;
-use super::spmv_values::{Still, Target, still};
+use super::csr_operand::{CsrOperand, Orientation};
+use super::group_dictionary::GroupDictionary;
+use super::group_interner::GroupInterner;
+use super::input::CooInput;
+use super::kernels::{Csr, NULL_ID, OutputIndex, StreamedSide};
+use super::key_dictionary::KeyDictionary;
+use super::spec::SparseMatMulSpec;
+use super::spmv_values::{ResidentValues, SpMvAccumulator, resident_values};
 
-/// The input that is in memory.
-pub(super) struct Resting {
-    matmul: SparseMatMul,
-    moving: Moving,
-    keys: Keys,
-    /// Keys x groups, one group when the other side has them.
+/// The operand in memory, as the build side of a hash join.
+pub(super) struct ResidentOperand {
+    spec: SparseMatMulSpec,
+    streamed: StreamedSide,
+    keys: KeyDictionary,
+    /// Keys x groups, with a single group if the streamed operand has the groups.
     matrix: Csr,
-    groups: Groups,
-    factors: Vec<Arc<dyn Still>>,
-    /// Whether the sums are for the groups of the input that comes by.
-    groups_move: bool,
+    groups: GroupDictionary,
+    /// For each aggregate.
+    values: Vec<Arc<dyn ResidentValues>>,
+    /// Whether the output is grouped by the streamed operand.
+    groups_are_streamed: bool,
 }
 
-impl Resting {
-    pub(super) fn new(matmul: &SparseMatMul, moving: Moving, input: &Input) -> Result<Self> {
-        let (groups, groups_move) = match moving {
-            Moving::Left => (matmul.right_groups, matmul.left_groups > 0),
-            Moving::Right => (matmul.left_groups, matmul.right_groups > 0),
+impl ResidentOperand {
+    pub(super) fn new(spec: &SparseMatMulSpec, streamed: StreamedSide, input: &CooInput) -> Result<Self> {
+        let (num_groups, groups_are_streamed) = match streamed {
+            StreamedSide::Left => (spec.num_col_groups, spec.num_row_groups > 0),
+            StreamedSide::Right => (spec.num_row_groups, spec.num_col_groups > 0),
         };
-        let types = input.types(0..matmul.keys);
-        let keys = Keys::new(input.columns(0..matmul.keys), &types)?;
-        let Indexed { matrix, order, groups: groups_of, .. } =
-            Indexed::new(input, matmul.keys, groups, &keys, RowsAre::Keys)?;
-        let factors = matmul.products.iter().map(|product| {
-            let value = match moving {
-                Moving::Left => product.right,
-                Moving::Right => product.left,
+        let types = input.types(0..spec.num_keys);
+        let keys = KeyDictionary::new(input.columns(0..spec.num_keys), &types)?;
+        let CsrOperand { matrix, permutation, groups, .. } =
+            CsrOperand::new(input, spec.num_keys, num_groups, &keys, Orientation::KeyMajor)?;
+        let values = spec.aggregates.iter().map(|aggregate| {
+            let value = match streamed {
+                StreamedSide::Left => aggregate.right,
+                StreamedSide::Right => aggregate.left,
             };
-            still(product, value.map(|value| input.column(matmul.keys + groups + value)), &order)
+            let column = value.map(|value| input.column(spec.num_keys + num_groups + value));
+            resident_values(aggregate, column, &permutation)
         });
-        let factors = factors.collect::<Result<_>>()?;
-        Ok(Self { matmul: matmul.clone(), moving, keys, matrix, groups: groups_of, factors, groups_move })
+        let values = values.collect::<Result<_>>()?;
+        Ok(Self { spec: spec.clone(), streamed, keys, matrix, groups, values, groups_are_streamed })
     }
 
-    pub(super) fn held_bytes(&self) -> usize {
-        let values: usize = self.factors.iter().map(|factor| factor.held_bytes()).sum();
-        self.keys.bytes() + self.matrix.bytes_held() + self.groups.bytes() + values
+    pub(super) fn memory_size(&self) -> usize {
+        let values: usize = self.values.iter().map(|values| values.memory_size()).sum();
+        self.keys.memory_size() + self.matrix.memory_size() + self.groups.memory_size() + values
     }
 
-    /// The first columns of the input that comes by which are values.
-    fn values_from(&self) -> usize {
-        self.matmul.keys
-            + match self.moving {
-                Moving::Left => self.matmul.left_groups,
-                Moving::Right => self.matmul.right_groups,
+    /// The index of the first value column of the streamed input.
+    fn first_value_column(&self) -> usize {
+        self.spec.num_keys
+            + match self.streamed {
+                StreamedSide::Left => self.spec.num_row_groups,
+                StreamedSide::Right => self.spec.num_col_groups,
             }
     }
 }
 
-/// The sums over one partition of the input that comes by.
-pub(super) struct VectorWorker {
-    resting: Arc<Resting>,
-    /// Those of the input that comes by, when it has them.
-    groups: Option<GrowingGroups>,
-    targets: Vec<Box<dyn Target>>,
-    /// Groups to which a NULL was added, which are in the result too.
-    met: Vec<bool>,
-    /// Of a batch: the key and the group of each row.
-    keys: Vec<u32>,
-    places: Vec<u32>,
+/// Accumulates over one partition of the streamed input.
+pub(super) struct SpMvWorker {
+    resident: Arc<ResidentOperand>,
+    /// The groups of the streamed input, if it has any.
+    groups: Option<GroupInterner>,
+    /// For each aggregate.
+    accumulators: Vec<Box<dyn SpMvAccumulator>>,
+    /// The groups that something was added to, NULL included: these are in the output.
+    touched: Vec<bool>,
+    /// The key id of each row of the current batch.
+    key_ids: Vec<u32>,
+    /// The group id of each row of the current batch, if the groups are streamed.
+    group_ids: Vec<u32>,
 }
 
-impl VectorWorker {
-    pub(super) fn new(resting: Arc<Resting>, moving: &SchemaRef) -> Result<Self> {
-        let groups = resting.matmul.keys..resting.values_from();
+impl SpMvWorker {
+    pub(super) fn new(resident: Arc<ResidentOperand>, streamed: &SchemaRef) -> Result<Self> {
+        let groups = resident.spec.num_keys..resident.first_value_column();
         let mut worker = Self {
-            groups: resting.groups_move.then(|| GrowingGroups::new(&moving.fields()[groups])).transpose()?,
-            targets: resting.factors.iter().map(|factor| Arc::clone(factor).target()).collect(),
-            met: Vec::new(),
-            keys: Vec::new(),
-            places: Vec::new(),
-            resting,
+            groups: resident.groups_are_streamed.then(|| GroupInterner::new(&streamed.fields()[groups])).transpose()?,
+            accumulators: resident.values.iter().map(|values| Arc::clone(values).new_accumulator()).collect(),
+            touched: Vec::new(),
+            key_ids: Vec::new(),
+            group_ids: Vec::new(),
+            resident,
         };
         if worker.groups.is_none() {
-            let count = worker.resting.groups.count();
-            worker.targets.iter_mut().for_each(|target| target.resize(count));
-            worker.met.resize(count, false);
+            let num_groups = worker.resident.groups.num_ids();
+            worker.accumulators.iter_mut().for_each(|accumulator| accumulator.resize(num_groups));
+            worker.touched.resize(num_groups, false);
         }
         Ok(worker)
     }
 
-    /// Adds what a batch makes.
+    /// Adds the products of a streamed batch.
     pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        let resting = Arc::clone(&self.resting);
-        let keys = resting.matmul.keys;
-        self.keys.clear();
-        resting.keys.find(&batch.columns()[..keys], &mut self.keys)?;
-        // What meets nothing makes no group.
-        let is_vector = resting.matrix.is_vector();
-        let meets = |key: &u32| *key != NONE && (is_vector || !resting.matrix.row(*key as usize).is_empty());
-        let met = self.keys.iter().filter(|key| meets(key)).count();
-        if met == 0 {
+        let resident = Arc::clone(&self.resident);
+        let num_keys = resident.spec.num_keys;
+        self.key_ids.clear();
+        resident.keys.encode(&batch.columns()[..num_keys], &mut self.key_ids)?;
+        // Rows without a match must not create groups.
+        let has_unit_rows = resident.matrix.has_unit_rows();
+        let is_match =
+            |key: &u32| *key != NULL_ID && (has_unit_rows || !resident.matrix.row_range(*key as usize).is_empty());
+        let matches = self.key_ids.iter().filter(|key| is_match(key)).count();
+        if matches == 0 {
             return Ok(());
         }
-        let mut kept = None;
-        if met < self.keys.len() {
-            let mask: BooleanArray = self.keys.iter().map(|key| Some(meets(key))).collect();
-            kept = Some(filter_record_batch(batch, &mask)?);
-            self.keys.retain(meets);
+        let mut filtered = None;
+        if matches < self.key_ids.len() {
+            let mask: BooleanArray = self.key_ids.iter().map(|key| Some(is_match(key))).collect();
+            filtered = Some(filter_record_batch(batch, &mask)?);
+            self.key_ids.retain(is_match);
         }
-        let batch = kept.as_ref().unwrap_or(batch);
-        let from = resting.values_from();
+        let batch = filtered.as_ref().unwrap_or(batch);
+        let first_value = resident.first_value_column();
         if let Some(groups) = &mut self.groups {
-            groups.intern(&batch.columns()[keys..from], &mut self.places)?;
-            let count = groups.count();
-            self.targets.iter_mut().for_each(|target| target.resize(count));
+            groups.intern(&batch.columns()[num_keys..first_value], &mut self.group_ids)?;
+            let num_groups = groups.num_groups();
+            self.accumulators.iter_mut().for_each(|accumulator| accumulator.resize(num_groups));
         }
-        let targets = if self.groups.is_some() { Targets::Moving(&self.places) } else { Targets::Still };
-        for (product, target) in resting.matmul.products.iter().zip(&mut self.targets) {
-            let value = match resting.moving {
-                Moving::Left => product.left,
-                Moving::Right => product.right,
+        let output_index =
+            if self.groups.is_some() { OutputIndex::Streamed(&self.group_ids) } else { OutputIndex::Resident };
+        for (aggregate, accumulator) in resident.spec.aggregates.iter().zip(&mut self.accumulators) {
+            let value = match resident.streamed {
+                StreamedSide::Left => aggregate.left,
+                StreamedSide::Right => aggregate.right,
             };
-            let values = value.map(|value| batch.column(from + value));
-            target.scatter((resting.moving, &self.keys, values), &resting.matrix, targets, &self.met)?;
+            let values = value.map(|value| batch.column(first_value + value));
+            let streamed = (resident.streamed, self.key_ids.as_slice(), values);
+            accumulator.push(streamed, &resident.matrix, output_index, &self.touched)?;
         }
         match &self.groups {
-            // Whatever has a number was met.
-            Some(groups) => self.met.resize(groups.count(), true),
+            // The interner contains matched rows only.
+            Some(groups) => self.touched.resize(groups.num_groups(), true),
             None => {
-                for &key in &self.keys {
-                    let entries = resting.matrix.row(key as usize);
-                    resting.matrix.columns()[entries].iter().for_each(|&group| self.met[group as usize] = true);
+                for &key in &self.key_ids {
+                    let entries = resident.matrix.row_range(key as usize);
+                    let groups = &resident.matrix.col_indices()[entries];
+                    groups.iter().for_each(|&group| self.touched[group as usize] = true);
                 }
             }
         }
         Ok(())
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        let width: usize = self.targets.iter().map(|target| target.width()).sum();
-        self.groups.as_ref().map_or(0, GrowingGroups::bytes) + self.met.capacity() * (1 + width)
+    pub(super) fn memory_size(&self) -> usize {
+        let slot_size: usize = self.accumulators.iter().map(|accumulator| accumulator.slot_size()).sum();
+        let groups = self.groups.as_ref().map_or(0, GroupInterner::memory_size);
+        groups + self.touched.capacity() * (1 + slot_size)
     }
 
-    /// Adds the sums of another partition.
+    /// Merges the accumulators of another partition.
     pub(super) fn merge(&mut self, other: Self) -> Result<()> {
-        let met = other.met_places();
+        let touched = other.touched_groups();
         let columns = other.finish()?;
         if self.groups.is_some() {
-            return self.add_sums(&columns);
+            return self.merge_partial(&columns);
         }
-        let sums = &columns[columns.len() - self.targets.len()..];
-        for (target, sums) in self.targets.iter_mut().zip(sums) {
-            target.add(sums, &met, &self.met)?;
+        let partials = &columns[columns.len() - self.accumulators.len()..];
+        for (accumulator, partial) in self.accumulators.iter_mut().zip(partials) {
+            accumulator.merge(partial, &touched, &self.touched)?;
         }
-        met.iter().for_each(|&place| self.met[place as usize] = true);
+        touched.iter().for_each(|&group| self.touched[group as usize] = true);
         Ok(())
     }
 
-    /// Adds what [`finish`](Self::finish) of another one gave, where the groups come by.
-    pub(super) fn add_sums(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        let (groups, sums) = columns.split_at(columns.len() - self.targets.len());
-        let Some(known) = &mut self.groups else {
-            return internal_err!("SparseMatMul: sums are put together by their groups");
+    /// Merges the output of [`finish`](Self::finish) of another worker, if the groups are streamed.
+    pub(super) fn merge_partial(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        let (group_columns, partials) = columns.split_at(columns.len() - self.accumulators.len());
+        let Some(groups) = &mut self.groups else {
+            return internal_err!("SparseMatMul: the groups are not streamed");
         };
-        known.intern(groups, &mut self.places)?;
-        for (target, sums) in self.targets.iter_mut().zip(sums) {
-            target.resize(known.count());
-            target.add(sums, &self.places, &self.met)?;
+        groups.intern(group_columns, &mut self.group_ids)?;
+        for (accumulator, partial) in self.accumulators.iter_mut().zip(partials) {
+            accumulator.resize(groups.num_groups());
+            accumulator.merge(partial, &self.group_ids, &self.touched)?;
         }
-        self.met.resize(known.count(), true);
+        self.touched.resize(groups.num_groups(), true);
         Ok(())
     }
 
-    /// Whether the sums can be put onto the disk: those for groups that lie still are as many as those.
+    /// Whether the accumulators can be spilled. Accumulators for groups of the resident operand cannot: that operand
+    /// bounds their number anyway.
     pub(super) fn can_spill(&self) -> bool {
         self.groups.is_some()
     }
 
-    fn met_places(&self) -> Vec<u32> {
-        (0..self.met.len() as u32).filter(|place| self.met[*place as usize]).collect()
+    fn touched_groups(&self) -> Vec<u32> {
+        (0..self.touched.len() as u32).filter(|group| self.touched[*group as usize]).collect()
     }
 
-    /// The groups that were met and their sums: left groups, right groups, products.
+    /// The touched groups and their aggregates: left groups, right groups, aggregates.
     pub(super) fn finish(self) -> Result<Vec<ArrayRef>> {
-        let places = self.met_places();
+        let touched = self.touched_groups();
         let mut columns = match self.groups {
-            // All that were numbered were met.
+            // All interned groups are touched.
             Some(groups) => groups.finish()?,
-            None => self.resting.groups.take(&places)?,
+            None => self.resident.groups.decode(&touched)?,
         };
-        for target in self.targets {
-            columns.push(target.take(&places)?);
+        for accumulator in self.accumulators {
+            columns.push(accumulator.finish(&touched)?);
         }
         Ok(columns)
     }

@@ -1,4 +1,4 @@
-//! [`VectorProduct`]: the stream of a product with a vector.
+//! [`SpMvExecution`]: the output stream of an SpMV.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,23 +13,24 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, RecordOutput, SpillMet
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::csr_operand::index_bytes;
-use super::input::{Reader, Side};
-use super::kernels::Moving;
-use super::spec::SparseMatMul;
-use super::spill::{PanelWriter, Panels};
-use super::spmv::{Resting, VectorWorker};
+use super::csr_operand::csr_build_bytes;
+use super::input::{OperandCollector, OperandSource};
+use super::kernels::StreamedSide;
+use super::spec::SparseMatMulSpec;
+use super::spill::{SpillPartitions, SpillWriter};
+use super::spmv::{ResidentOperand, SpMvWorker};
 use crate::runtime::Workers;
 use crate::runtime::join;
 
-/// One input in memory, the other one streamed past it, and the sums.
+/// Builds the resident operand, streams the other one past it, and emits the accumulators.
 ///
-/// Sums that do not fit into memory go onto the disk as they are, parted by their groups, and are put together at the end.
-pub(super) struct VectorProduct {
-    pub(super) resting: Arc<dyn ExecutionPlan>,
-    pub(super) input: Arc<dyn ExecutionPlan>,
-    pub(super) moving: Moving,
-    pub(super) matmul: Arc<SparseMatMul>,
+/// Accumulators that do not fit into memory are spilled as partial aggregates, partitioned by their groups, and merged
+/// panel by panel at the end.
+pub(super) struct SpMvExecution {
+    pub(super) resident: Arc<dyn ExecutionPlan>,
+    pub(super) streamed: Arc<dyn ExecutionPlan>,
+    pub(super) streamed_side: StreamedSide,
+    pub(super) spec: Arc<SparseMatMulSpec>,
     pub(super) workers: Arc<Workers>,
     pub(super) schema: SchemaRef,
     pub(super) context: Arc<TaskContext>,
@@ -37,169 +38,177 @@ pub(super) struct VectorProduct {
     pub(super) spill: SpillMetrics,
 }
 
-/// The sums of a whole input.
-enum AllSums {
-    Memory(VectorWorker, MemoryReservation),
-    Disk(Panels),
+/// The accumulators of all partitions of the streamed input.
+enum Accumulated {
+    InMemory(SpMvWorker, MemoryReservation),
+    Spilled(SpillPartitions),
 }
 
-/// Where sums go that do not fit into memory.
-type Spilled = Arc<Mutex<Option<PanelWriter>>>;
+/// The spill files of all partitions, opened at the first spill.
+type SharedSpillWriter = Arc<Mutex<Option<SpillWriter>>>;
 
-/// The part of the memory that sums may take which are put together at a time.
-const SHARE: f64 = 0.25;
+/// The fraction of the memory pool that merging a panel of spilled accumulators may take.
+const MERGE_MEMORY_FRACTION: f64 = 0.25;
 
-impl VectorProduct {
-    /// The rows of the product, in batches of any size.
+/// Memory for merging a panel, per byte of it: the batches, the accumulators and the group table.
+const MERGE_BYTES_FACTOR: usize = 3;
+
+impl SpMvExecution {
+    /// The output, in batches of any size.
     pub(super) fn batches(self) -> impl Stream<Item = Result<RecordBatch>> + Send {
-        let product = Arc::new(self);
+        let execution = Arc::new(self);
         let batches = async move {
-            let memory = Arc::new(MemoryConsumer::new("SparseMatMulExec").register(product.context.memory_pool()));
-            let resting = product.resting(&memory).await?;
-            let sums = product.sums(&resting).await?;
-            let (panels, parts) = match sums {
-                AllSums::Memory(worker, _memory) => {
-                    let batch = product.batch(worker)?;
+            let consumer = MemoryConsumer::new("SparseMatMulExec");
+            let reservation = Arc::new(consumer.register(execution.context.memory_pool()));
+            let resident = execution.build_resident(&reservation).await?;
+            let accumulated = execution.accumulate(&resident).await?;
+            let (partitions, panels) = match accumulated {
+                Accumulated::InMemory(worker, _reservation) => {
+                    let batch = execution.output_batch(worker)?;
                     return Ok::<_, DataFusionError>(stream::iter([Ok(batch)]).boxed());
                 }
-                AllSums::Disk(panels) => {
-                    // Once as it is read, once as sums, and the table of the groups.
-                    let parts = panels.parts(product.context.memory_pool(), SHARE, |_, bytes| 3 * bytes);
-                    (panels, parts)
+                Accumulated::Spilled(partitions) => {
+                    let pool = execution.context.memory_pool();
+                    let panels = partitions.panels(pool, MERGE_MEMORY_FRACTION, |_, bytes| MERGE_BYTES_FACTOR * bytes);
+                    (partitions, panels)
                 }
             };
-            let state = (product, resting, panels, parts.into_iter(), memory);
-            let batches = stream::try_unfold(state, async |(product, resting, panels, mut parts, memory)| {
-                let Some(part) = parts.next() else {
-                    return Ok::<_, DataFusionError>(None);
-                };
-                let held = memory.new_empty();
-                held.try_grow(3 * panels.size(&part).1)?;
-                let mut worker = VectorWorker::new(Arc::clone(&resting), &product.input.schema())?;
-                for batch in panels.read(&part).await? {
-                    worker.add_sums(batch.columns())?;
-                }
-                let batch = product.batch(worker)?;
-                Ok(Some((batch, (product, resting, panels, parts, memory))))
-            });
+            let state = (execution, resident, partitions, panels.into_iter(), reservation);
+            let batches =
+                stream::try_unfold(state, async |(execution, resident, partitions, mut panels, reservation)| {
+                    let Some(panel) = panels.next() else {
+                        return Ok::<_, DataFusionError>(None);
+                    };
+                    let panel_reservation = reservation.new_empty();
+                    panel_reservation.try_grow(MERGE_BYTES_FACTOR * partitions.panel_size(&panel).1)?;
+                    let mut worker = SpMvWorker::new(Arc::clone(&resident), &execution.streamed.schema())?;
+                    for batch in partitions.read_panel(&panel).await? {
+                        worker.merge_partial(batch.columns())?;
+                    }
+                    let batch = execution.output_batch(worker)?;
+                    Ok(Some((batch, (execution, resident, partitions, panels, reservation))))
+                });
             Ok(batches.boxed())
         };
         stream::once(batches).try_flatten()
     }
 
-    fn batch(&self, worker: VectorWorker) -> Result<RecordBatch> {
+    fn output_batch(&self, worker: SpMvWorker) -> Result<RecordBatch> {
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), worker.finish()?)?.record_output(&self.metrics))
     }
 
-    /// The input that is in memory.
-    async fn resting(&self, memory: &Arc<MemoryReservation>) -> Result<Arc<Resting>> {
-        let (input, context) = (Arc::clone(&self.resting), Arc::clone(&self.context));
-        let reader = Reader { input, context, memory: Arc::clone(memory), spill: None };
-        let Side::Memory(rows) = Arc::new(reader).read().await? else {
-            return internal_err!("SparseMatMul: a vector is in memory");
+    /// Collects the resident input and builds its operand on the worker pool.
+    async fn build_resident(&self, reservation: &Arc<MemoryReservation>) -> Result<Arc<ResidentOperand>> {
+        let (input, context) = (Arc::clone(&self.resident), Arc::clone(&self.context));
+        let collector = OperandCollector { input, context, reservation: Arc::clone(reservation), spill: None };
+        let OperandSource::InMemory(input) = Arc::new(collector).collect().await? else {
+            return internal_err!("SparseMatMul: the resident operand is not in memory");
         };
-        memory.try_grow(index_bytes(&self.matmul, rows.rows))?;
-        let moving = self.moving;
-        let (matmul, workers) = (Arc::clone(&self.matmul), Arc::clone(&self.workers));
-        let build = SpawnedTask::spawn_blocking(move || workers.pool().run(|| Resting::new(&matmul, moving, &rows)));
-        let resting = Arc::new(join(build).await??);
-        memory.try_resize(resting.held_bytes())?;
-        Ok(resting)
+        reservation.try_grow(csr_build_bytes(&self.spec, input.num_rows))?;
+        let streamed = self.streamed_side;
+        let (spec, workers) = (Arc::clone(&self.spec), Arc::clone(&self.workers));
+        let build =
+            SpawnedTask::spawn_blocking(move || workers.pool().run(|| ResidentOperand::new(&spec, streamed, &input)));
+        let resident = Arc::new(join(build).await??);
+        reservation.try_resize(resident.memory_size())?;
+        Ok(resident)
     }
 
-    /// The sums over all partitions of the input that comes by.
-    async fn sums(self: &Arc<Self>, resting: &Arc<Resting>) -> Result<AllSums> {
-        let spilled: Spilled = Arc::default();
+    /// Accumulates over all partitions of the streamed input.
+    async fn accumulate(self: &Arc<Self>, resident: &Arc<ResidentOperand>) -> Result<Accumulated> {
+        let spilled = SharedSpillWriter::default();
         let task = |partition| {
-            let (product, resting) = (Arc::clone(self), Arc::clone(resting));
+            let (execution, resident) = (Arc::clone(self), Arc::clone(resident));
             let consumer = MemoryConsumer::new(format!("SparseMatMulExec[{partition}]")).with_can_spill(true);
-            let (spilled, memory) = (Arc::clone(&spilled), consumer.register(self.context.memory_pool()));
-            SpawnedTask::spawn(async move { product.partition(partition, &resting, memory, &spilled).await })
+            let (spilled, reservation) = (Arc::clone(&spilled), consumer.register(self.context.memory_pool()));
+            SpawnedTask::spawn(async move {
+                execution.accumulate_partition(partition, &resident, reservation, &spilled).await
+            })
         };
-        let tasks: Vec<_> = (0..self.input.output_partitioning().partition_count()).map(task).collect();
+        let tasks: Vec<_> = (0..self.streamed.output_partitioning().partition_count()).map(task).collect();
         let mut workers = Vec::new();
         for task in tasks {
             workers.push(join(task).await??);
         }
         let mut spilled = spilled.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut all: Option<(VectorWorker, MemoryReservation)> = None;
-        for (worker, memory) in workers {
-            let (first, held) = match (&mut spilled, &mut all) {
+        let mut merged: Option<(SpMvWorker, MemoryReservation)> = None;
+        for (worker, worker_reservation) in workers {
+            let (first, reservation) = match (&mut spilled, &mut merged) {
                 (Some(writer), _) => {
-                    writer.write(self.state(worker)?)?;
+                    writer.write(self.spill_state(worker)?)?;
                     continue;
                 }
                 (None, None) => {
-                    all = Some((worker, memory));
+                    merged = Some((worker, worker_reservation));
                     continue;
                 }
-                (None, Some((first, held))) => (first, held),
+                (None, Some((first, reservation))) => (first, reservation),
             };
-            match held.try_grow(worker.bytes()) {
+            match reservation.try_grow(worker.memory_size()) {
                 Ok(()) => first.merge(worker)?,
-                Err(full) if !worker.can_spill() => return Err(full),
-                // Both, and what comes after them.
+                Err(error) if !worker.can_spill() => return Err(error),
+                // Spill both, and all that follow.
                 Err(_) => {
-                    let sums = self.state(worker)?;
-                    let mut writer = self.writer(&sums)?;
-                    writer.write(sums)?;
-                    if let Some((first, held)) = all.take() {
-                        writer.write(self.state(first)?)?;
-                        held.free();
+                    let state = self.spill_state(worker)?;
+                    let mut writer = self.new_spill_writer(&state)?;
+                    writer.write(state)?;
+                    if let Some((first, reservation)) = merged.take() {
+                        writer.write(self.spill_state(first)?)?;
+                        reservation.free();
                     }
                     spilled = Some(writer);
                 }
             }
         }
-        match (spilled, all) {
-            (Some(writer), _) => Ok(AllSums::Disk(writer.finish()?)),
-            (None, Some((all, memory))) => Ok(AllSums::Memory(all, memory)),
+        match (spilled, merged) {
+            (Some(writer), _) => Ok(Accumulated::Spilled(writer.finish()?)),
+            (None, Some((worker, reservation))) => Ok(Accumulated::InMemory(worker, reservation)),
             (None, None) => {
-                let worker = VectorWorker::new(Arc::clone(resting), &self.input.schema())?;
-                let memory = MemoryConsumer::new("SparseMatMulExec").register(self.context.memory_pool());
-                Ok(AllSums::Memory(worker, memory))
+                let worker = SpMvWorker::new(Arc::clone(resident), &self.streamed.schema())?;
+                let reservation = MemoryConsumer::new("SparseMatMulExec").register(self.context.memory_pool());
+                Ok(Accumulated::InMemory(worker, reservation))
             }
         }
     }
 
-    async fn partition(
+    async fn accumulate_partition(
         &self,
         partition: usize,
-        resting: &Arc<Resting>,
-        memory: MemoryReservation,
-        spilled: &Spilled,
-    ) -> Result<(VectorWorker, MemoryReservation)> {
-        let new_worker = || VectorWorker::new(Arc::clone(resting), &self.input.schema());
+        resident: &Arc<ResidentOperand>,
+        reservation: MemoryReservation,
+        spilled: &SharedSpillWriter,
+    ) -> Result<(SpMvWorker, MemoryReservation)> {
+        let new_worker = || SpMvWorker::new(Arc::clone(resident), &self.streamed.schema());
         let mut worker = new_worker()?;
-        let mut batches = self.input.execute(partition, Arc::clone(&self.context))?;
+        let mut batches = self.streamed.execute(partition, Arc::clone(&self.context))?;
         while let Some(batch) = batches.next().await.transpose()? {
             let timer = self.metrics.elapsed_compute().timer();
             worker.add(&batch)?;
             timer.done();
-            if let Err(full) = memory.try_resize(worker.bytes()) {
+            if let Err(error) = reservation.try_resize(worker.memory_size()) {
                 if !worker.can_spill() {
-                    return Err(full);
+                    return Err(error);
                 }
-                let sums = self.state(std::mem::replace(&mut worker, new_worker()?))?;
+                let state = self.spill_state(std::mem::replace(&mut worker, new_worker()?))?;
                 let mut spilled = spilled.lock().unwrap_or_else(PoisonError::into_inner);
                 let writer = match spilled.take() {
                     Some(writer) => writer,
-                    None => self.writer(&sums)?,
+                    None => self.new_spill_writer(&state)?,
                 };
-                spilled.insert(writer).write(sums)?;
-                memory.free();
+                spilled.insert(writer).write(state)?;
+                reservation.free();
             }
         }
-        Ok((worker, memory))
+        Ok((worker, reservation))
     }
 
-    /// Groups and sums, as rows.
-    fn state(&self, worker: VectorWorker) -> Result<RecordBatch> {
+    /// The groups and partial aggregates of a worker.
+    fn spill_state(&self, worker: SpMvWorker) -> Result<RecordBatch> {
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), worker.finish()?)?)
     }
 
-    fn writer(&self, sums: &RecordBatch) -> Result<PanelWriter> {
-        let groups = 0..self.matmul.left_groups + self.matmul.right_groups;
-        PanelWriter::new(self.context.runtime_env(), self.spill.clone(), sums.schema(), groups)
+    fn new_spill_writer(&self, state: &RecordBatch) -> Result<SpillWriter> {
+        let groups = 0..self.spec.num_row_groups + self.spec.num_col_groups;
+        SpillWriter::new(self.context.runtime_env(), self.spill.clone(), state.schema(), groups)
     }
 }

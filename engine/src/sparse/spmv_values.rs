@@ -1,147 +1,156 @@
-//! [`Still`]: the values of the matrix that a product with a vector keeps in memory, and the sums, whatever their types.
+//! [`ResidentValues`] and [`SpMvAccumulator`]: resident values and accumulators of an SpMV, type-erased.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::error::Result;
 
-use super::kernels::{Csr, Moving, Order, Semiring, Sums, Targets, Values, add_sums, scatter};
-use super::semiring_dispatch::{Column, Product, Visitor};
-use super::spgemm_values::{read, read_in_order, write};
+use super::kernels::{
+    Accumulators, Csr, CsrPermutation, NullableValues, OutputIndex, SemiringOps, StreamedSide, merge_accumulators,
+    spmv_push,
+};
+use super::semiring_dispatch::{ArrowScalar, SemiringVisitor};
+use super::spec::SemiringAggregate;
+use super::spgemm_values::{accumulators_to_array, read_permuted, read_values};
 
-/// The factor that lies still, of a product with a vector.
-pub(super) trait Still: Send + Sync {
-    /// Sums that nothing was added to.
-    fn target(self: Arc<Self>) -> Box<dyn Target>;
+/// The values of the resident operand in CSR order, for one aggregate.
+pub(super) trait ResidentValues: Send + Sync {
+    /// Creates an accumulator without slots.
+    fn new_accumulator(self: Arc<Self>) -> Box<dyn SpMvAccumulator>;
 
     /// Bytes of the values.
-    fn held_bytes(&self) -> usize;
+    fn memory_size(&self) -> usize;
 }
 
-/// The sums of a product with a vector.
-pub(super) trait Target: Send {
-    /// Makes room for so many places.
-    fn resize(&mut self, places: usize);
+/// An accumulator slot for each group. `touched` flags the groups that something was added to.
+pub(super) trait SpMvAccumulator: Send {
+    /// Appends slots at the identity, up to `groups` slots.
+    fn resize(&mut self, groups: usize);
 
-    /// Adds the products of a batch. Without values, each is one. `met` are the places to which something was added.
-    fn scatter(
+    /// Adds the products of a streamed batch: its side, its key ids and its values, which are all one if they are not
+    /// given.
+    fn push(
         &mut self,
-        moving: (Moving, &[u32], Option<&ArrayRef>),
-        still: &Csr,
-        targets: Targets<'_>,
-        met: &[bool],
+        streamed: (StreamedSide, &[u32], Option<&ArrayRef>),
+        resident: &Csr,
+        output_index: OutputIndex<'_>,
+        touched: &[bool],
     ) -> Result<()>;
 
-    /// Adds sums that were taken before, each to its place; `met` are the places to which something was added.
-    fn add(&mut self, sums: &ArrayRef, places: &[u32], met: &[bool]) -> Result<()>;
+    /// Merges the output of [`finish`](Self::finish) of another accumulator, the i-th value into `group_ids[i]`.
+    fn merge(&mut self, partial: &ArrayRef, group_ids: &[u32], touched: &[bool]) -> Result<()>;
 
-    /// The sums of these places.
-    fn take(self: Box<Self>, places: &[u32]) -> Result<ArrayRef>;
+    /// The aggregate of each of these groups.
+    fn finish(self: Box<Self>, group_ids: &[u32]) -> Result<ArrayRef>;
 
-    /// Bytes of a place.
-    fn width(&self) -> usize;
+    /// Bytes of a slot.
+    fn slot_size(&self) -> usize;
 }
 
-struct TypedStill<R: Semiring> {
-    ring: R,
-    product: Product,
-    values: Values<R::Value>,
+struct TypedResidentValues<S: SemiringOps> {
+    semiring: S,
+    aggregate: SemiringAggregate,
+    values: NullableValues<S::Value>,
 }
 
-struct TypedTarget<R: Semiring> {
-    still: Arc<TypedStill<R>>,
-    sums: Sums<R::Sum>,
+struct TypedAccumulator<S: SemiringOps> {
+    resident: Arc<TypedResidentValues<S>>,
+    accumulators: Accumulators<S::Accumulator>,
 }
 
-/// The factor of a product that lies still.
-pub(super) fn still(product: &Product, values: Option<Vec<ArrayRef>>, order: &Order) -> Result<Arc<dyn Still>> {
-    struct Make<'a> {
-        product: &'a Product,
-        values: Option<Vec<ArrayRef>>,
-        order: &'a Order,
+/// Reads the resident value column of an aggregate.
+pub(super) fn resident_values(
+    aggregate: &SemiringAggregate,
+    column: Option<Vec<ArrayRef>>,
+    permutation: &CsrPermutation,
+) -> Result<Arc<dyn ResidentValues>> {
+    struct ReadResident<'a> {
+        aggregate: &'a SemiringAggregate,
+        column: Option<Vec<ArrayRef>>,
+        permutation: &'a CsrPermutation,
     }
-    impl Visitor for Make<'_> {
-        type Output = Result<Arc<dyn Still>>;
+    impl SemiringVisitor for ReadResident<'_> {
+        type Output = Result<Arc<dyn ResidentValues>>;
 
-        fn visit<R: Semiring>(self, ring: R) -> Self::Output
+        fn visit<S: SemiringOps>(self, semiring: S) -> Self::Output
         where
-            R::Value: Column,
-            R::Sum: Column,
+            S::Value: ArrowScalar,
+            S::Accumulator: ArrowScalar,
         {
-            let values = read_in_order(self.values, self.order)?;
-            Ok(Arc::new(TypedStill { ring, product: self.product.clone(), values }))
+            let values = read_permuted(self.column, self.permutation)?;
+            Ok(Arc::new(TypedResidentValues { semiring, aggregate: self.aggregate.clone(), values }))
         }
     }
-    product.visit(Make { product, values, order })?
+    aggregate.visit(ReadResident { aggregate, column, permutation })?
 }
 
-impl<R: Semiring> Still for TypedStill<R>
+impl<S: SemiringOps> ResidentValues for TypedResidentValues<S>
 where
-    R::Value: Column,
-    R::Sum: Column,
+    S::Value: ArrowScalar,
+    S::Accumulator: ArrowScalar,
 {
-    fn target(self: Arc<Self>) -> Box<dyn Target> {
-        Box::new(TypedTarget { still: self, sums: Sums::default() })
+    fn new_accumulator(self: Arc<Self>) -> Box<dyn SpMvAccumulator> {
+        Box::new(TypedAccumulator { resident: self, accumulators: Accumulators::default() })
     }
 
-    fn held_bytes(&self) -> usize {
-        self.values.bytes()
+    fn memory_size(&self) -> usize {
+        self.values.memory_size()
     }
 }
 
-impl<R: Semiring> Target for TypedTarget<R>
+impl<S: SemiringOps> SpMvAccumulator for TypedAccumulator<S>
 where
-    R::Value: Column,
-    R::Sum: Column,
+    S::Value: ArrowScalar,
+    S::Accumulator: ArrowScalar,
 {
-    fn resize(&mut self, places: usize) {
-        self.sums.sums.resize(places, R::ZERO);
-        if !self.sums.valid.is_empty() {
-            self.sums.valid.resize(places, false);
+    fn resize(&mut self, groups: usize) {
+        self.accumulators.values.resize(groups, S::IDENTITY);
+        if !self.accumulators.validity.is_empty() {
+            self.accumulators.validity.resize(groups, false);
         }
     }
 
-    fn scatter(
+    fn push(
         &mut self,
-        (moving, rows, values): (Moving, &[u32], Option<&ArrayRef>),
-        still: &Csr,
-        targets: Targets<'_>,
-        met: &[bool],
+        (streamed, key_ids, values): (StreamedSide, &[u32], Option<&ArrayRef>),
+        resident: &Csr,
+        output_index: OutputIndex<'_>,
+        touched: &[bool],
     ) -> Result<()> {
         let values = match values {
-            Some(values) => read(std::slice::from_ref(values))?,
-            None => Values { numbers: None, valid: None },
+            Some(values) => read_values(std::slice::from_ref(values))?,
+            None => NullableValues { values: None, validity: None },
         };
-        let TypedStill { ring, values: still_values, .. } = self.still.as_ref();
-        let is_nullable = values.valid.is_some() || still_values.valid.is_some();
-        if is_nullable && self.sums.valid.is_empty() {
-            // Until now, whatever was added to was no NULL.
-            self.sums.start_valid(met);
+        let TypedResidentValues { semiring, values: resident_values, .. } = self.resident.as_ref();
+        let is_nullable = values.validity.is_some() || resident_values.validity.is_some();
+        if is_nullable && self.accumulators.validity.is_empty() {
+            // Before the first NULL, exactly the touched groups are valid.
+            self.accumulators.materialize_validity(touched);
         }
-        let still = (still, still_values);
-        scatter(*ring, (moving, rows, &values), still, targets, &mut self.sums);
+        let resident = (resident, resident_values);
+        spmv_push(*semiring, (streamed, key_ids, &values), resident, output_index, &mut self.accumulators);
         Ok(())
     }
 
-    fn add(&mut self, sums: &ArrayRef, places: &[u32], met: &[bool]) -> Result<()> {
-        let sums: Values<R::Sum> = read(std::slice::from_ref(sums))?;
-        if sums.valid.is_some() && self.sums.valid.is_empty() {
-            self.sums.start_valid(met);
+    fn merge(&mut self, partial: &ArrayRef, group_ids: &[u32], touched: &[bool]) -> Result<()> {
+        let partial: NullableValues<S::Accumulator> = read_values(std::slice::from_ref(partial))?;
+        if partial.validity.is_some() && self.accumulators.validity.is_empty() {
+            self.accumulators.materialize_validity(touched);
         }
-        add_sums(self.still.ring, &sums, places, &mut self.sums);
+        merge_accumulators(self.resident.semiring, &partial, group_ids, &mut self.accumulators);
         Ok(())
     }
 
-    fn take(self: Box<Self>, places: &[u32]) -> Result<ArrayRef> {
-        let sums = places.iter().map(|&place| self.sums.sums[place as usize]).collect();
-        let valid = match self.sums.valid.is_empty() {
+    fn finish(self: Box<Self>, group_ids: &[u32]) -> Result<ArrayRef> {
+        let values = group_ids.iter().map(|&group| self.accumulators.values[group as usize]).collect();
+        let validity = match self.accumulators.validity.is_empty() {
             true => Vec::new(),
-            false => places.iter().map(|&place| self.sums.valid[place as usize]).collect(),
+            false => group_ids.iter().map(|&group| self.accumulators.validity[group as usize]).collect(),
         };
-        write(Sums { sums, valid }, &self.still.product)
+        accumulators_to_array(Accumulators { values, validity }, &self.resident.aggregate)
     }
 
-    fn width(&self) -> usize {
-        size_of::<R::Sum>() + 1
+    fn slot_size(&self) -> usize {
+        size_of::<S::Accumulator>() + 1
     }
 }
