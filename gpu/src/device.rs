@@ -1,15 +1,15 @@
 //! [`Device`]: an opened adapter.
 
 mod adapter;
+mod autotuner;
 mod dispatch;
-mod tuner;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 
 pub use adapter::{Adapter, adapters, may_have_gpu};
+use autotuner::Tuner;
 pub(crate) use dispatch::{Dispatch, Size};
-use tuner::Tuner;
 
 use crate::error::Error;
 

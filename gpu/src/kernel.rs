@@ -5,11 +5,11 @@ mod depthwise;
 mod expression;
 mod gemm;
 mod layer_norm;
-mod places;
 mod pool;
 mod reduce;
 mod shader;
 mod softmax;
+mod strided_layout;
 mod window;
 
 pub(crate) use copy::Copy;
@@ -17,11 +17,11 @@ pub(crate) use depthwise::Depthwise;
 pub(crate) use expression::{Binary, Expression, Term, Unary};
 pub(crate) use gemm::{A, B, Gemm, MatrixUnits, Road, padded};
 pub(crate) use layer_norm::LayerNorm;
-pub(crate) use places::{Places, dense_strides};
 pub(crate) use pool::Pool;
 pub(crate) use reduce::{Combine, Reduce};
 pub(crate) use shader::{GROUPS_ACROSS, Reads};
 pub(crate) use softmax::Softmax;
+pub(crate) use strided_layout::{Places, dense_strides};
 pub(crate) use window::Window;
 
 use crate::precision::Precision;

@@ -46,11 +46,11 @@ const MOST_NUMBERS: usize = 1 << 31;
 
 /// Behind `LANES`, for one column.
 const VECTOR: &str =
-    concat!(include_str!("kernel/shader.wgsl"), include_str!("sparse/matrix.wgsl"), include_str!("sparse/vector.wgsl"));
+    concat!(include_str!("kernel/shader.wgsl"), include_str!("sparse/csr.wgsl"), include_str!("sparse/spmv.wgsl"));
 
 /// For more columns.
 const DENSE: &str =
-    concat!(include_str!("kernel/shader.wgsl"), include_str!("sparse/matrix.wgsl"), include_str!("sparse/dense.wgsl"));
+    concat!(include_str!("kernel/shader.wgsl"), include_str!("sparse/csr.wgsl"), include_str!("sparse/spmm.wgsl"));
 
 impl SparseMatrix {
     /// Copies a matrix of shape `[row_offsets.len() - 1, width]` to a device. Rows, columns and entries are counted from 0.

@@ -1,7 +1,7 @@
 //! [`Copy`]: numbers from where they are to where they are wanted.
 
-use super::places::Places;
 use super::shader::Shader;
+use super::strided_layout::Places;
 
 /// `out[to(i)] = in[from(i)]`: transposes, slices, repeats, and each part of a concatenation.
 #[derive(Debug, Clone, PartialEq, Eq)]

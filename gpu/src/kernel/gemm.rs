@@ -174,7 +174,7 @@ impl Gemm {
                     .constant("IN_CHANNELS", *in_channels)
                     .constant("CHANNELS", *channels)
                     .constant("ONE_TAP_A_TILE", is_one_tap.into());
-                shader.push(include_str!("gemm/window.wgsl"))
+                shader.push(include_str!("gemm/im2col.wgsl"))
             }
             A::Matrix { batch, row, depth } => {
                 let shader = shader.constant("A_BATCH", *batch).constant("A_ROW", *row).constant("A_DEPTH", *depth);
@@ -273,7 +273,7 @@ impl Road {
                     ("COLUMN_THREADS", tile.columns / tile.thread_columns),
                 ]);
                 times.extend([("THREAD_ROWS", tile.thread_rows), ("THREAD_COLUMNS", tile.thread_columns)]);
-                (shader, include_str!("gemm/tiled.wgsl").to_owned())
+                (shader, include_str!("gemm/simt.wgsl").to_owned())
             }
             Self::Units(units) => {
                 let blocks = [("BLOCK_ROWS", units.block_rows), ("BLOCK_COLUMNS", units.block_columns)];
@@ -287,7 +287,7 @@ impl Road {
                 times.extend(blocks);
                 times.push(("DEPTH_BLOCKS", self.tile_depth() / units.side));
                 let matrix = format!("coop_mat{0}x{0}", units.side);
-                (shader, include_str!("gemm/units.wgsl").replace("MATRIX", &matrix))
+                (shader, include_str!("gemm/cooperative.wgsl").replace("MATRIX", &matrix))
             }
         };
         let shader = constants.into_iter().fold(shader, |shader, (name, value)| shader.constant(name, value));

@@ -1,7 +1,7 @@
 //! [`Reduce`]: one number of many.
 
-use super::places::Places;
 use super::shader::Shader;
+use super::strided_layout::Places;
 
 /// A result for each place of `kept`, of the `length` numbers at the places of `reduced` from there.
 #[derive(Debug, Clone, PartialEq, Eq)]
