@@ -22,7 +22,7 @@ pub(crate) use arena::arena;
 pub(crate) use planner::plan;
 pub(crate) use tensor::Tensor;
 
-use crate::kernel::{Expression, Kernel, Places};
+use crate::kernel::{Expression, Kernel, StridedLayout};
 
 /// The number of a run of numbers on the device.
 pub(crate) type Storage = usize;
@@ -77,7 +77,7 @@ pub(crate) struct Step {
 #[derive(Debug, Clone)]
 pub(crate) struct Operand {
     pub(crate) storage: Storage,
-    pub(crate) places: Places,
+    pub(crate) places: StridedLayout,
 }
 
 impl Step {

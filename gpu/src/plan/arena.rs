@@ -85,7 +85,7 @@ mod tests {
                 inputs: vec![random.usize(0..output), random.usize(0..output)],
                 output,
                 count: 0,
-                finish: Expression::own(),
+                finish: Expression::identity(),
                 operands: Vec::new(),
             });
             let steps: Vec<_> = steps.collect();

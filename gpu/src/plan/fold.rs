@@ -4,7 +4,7 @@ use super::planner::{Planner, Value, size};
 use super::tensor::{self, counted};
 use crate::error::Error;
 use crate::graph::{Constant, Node, Values};
-use crate::kernel::{Places, dense_strides};
+use crate::kernel::{StridedLayout, row_major_strides};
 
 /// The outputs of a node whose inputs are all known, when they are few numbers; `None` leaves it to the device.
 pub(super) fn fold(planner: &Planner, node: &Node) -> Result<Option<Vec<Constant>>, Error> {
@@ -75,10 +75,10 @@ pub(super) fn fold(planner: &Planner, node: &Node) -> Result<Option<Vec<Constant
             let rank = first.shape.len();
             let reversed: Vec<usize> = counted(rank).into_iter().rev().collect();
             let permutation = super::lower::reshape::permutation(node, rank)?.unwrap_or(reversed);
-            let strides = dense_strides(&first.shape);
+            let strides = row_major_strides(&first.shape);
             let dims: Vec<usize> = permutation.iter().map(|&axis| first.shape[axis]).collect();
             let strides = permutation.iter().map(|&axis| strides[axis]).collect();
-            Some(picked(first, dims.clone(), &Places { dims, strides, offset: 0 }))
+            Some(picked(first, dims.clone(), &StridedLayout { dims, strides, offset: 0 }))
         }
         "Expand" => input(1).and_then(|shape| {
             let dims: Option<Vec<usize>> = shape.to_ints().iter().map(|&dim| usize::try_from(dim).ok()).collect();
@@ -105,7 +105,7 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 }
 
 /// Numbers at some places of a constant, by walking over all indices.
-fn picked(constant: &Constant, shape: Vec<usize>, places: &Places) -> Constant {
+fn picked(constant: &Constant, shape: Vec<usize>, places: &StridedLayout) -> Constant {
     let len: usize = shape.iter().product();
     let place = |i: usize| {
         let (mut rest, mut place) = (i, places.offset as isize);
@@ -124,8 +124,8 @@ fn picked(constant: &Constant, shape: Vec<usize>, places: &Places) -> Constant {
 
 /// A constant, repeated to a shape.
 fn spread(constant: &Constant, shape: &[usize]) -> Constant {
-    let strides = tensor::spread(&constant.shape, &dense_strides(&constant.shape), shape);
-    let places = Places { dims: shape.to_vec(), strides, offset: 0 };
+    let strides = tensor::spread(&constant.shape, &row_major_strides(&constant.shape), shape);
+    let places = StridedLayout { dims: shape.to_vec(), strides, offset: 0 };
     picked(constant, shape.to_vec(), &places)
 }
 

@@ -33,10 +33,10 @@ pub(super) fn fuse(plan: &mut Plan) {
 fn maker(step: &Step, done: &[Step], readers: &HashMap<Storage, usize>, plan: &Plan) -> Option<usize> {
     done.iter().rposition(|maker| {
         let reads = step.operands.iter().filter(|operand| operand.storage == maker.output).count();
-        let is_whole = |operand: &Operand| operand.storage != maker.output || operand.places.is_dense();
+        let is_whole = |operand: &Operand| operand.storage != maker.output || operand.places.is_contiguous();
         reads > 0
             && readers.get(&maker.output) == Some(&reads)
-            && maker.kernel.takes_expressions()
+            && maker.kernel.supports_epilogue()
             && maker.count == step.count
             && plan.storages[maker.output].len == step.count
             && matches!(plan.storages[maker.output].source, Source::Step)
@@ -63,6 +63,6 @@ fn merge(maker: &Step, step: &Step) -> Option<Step> {
     if operands.len() > MOST_OPERANDS {
         return None;
     }
-    let finish = step.finish.over(&maker.finish, |number| numbers[number]);
+    let finish = step.finish.compose(&maker.finish, |number| numbers[number]);
     Some(Step { finish, operands, output: step.output, ..maker.clone() })
 }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::{Plan, Source, plan};
 use crate::graph::{Attribute, Constant, Graph};
-use crate::kernel::{Kernel, Places};
+use crate::kernel::{Kernel, StridedLayout};
 
 const GRAPHS: [&str; 12] = [
     "resnet",
@@ -95,7 +95,7 @@ fn damage(graph: &mut Graph, random: &mut Rng) {
 }
 
 /// The last place that a kernel reads or writes for `count` numbers, by walking over all of them.
-fn last(places: &Places, count: usize) -> i128 {
+fn last(places: &StridedLayout, count: usize) -> i128 {
     let place = |i: usize| {
         let (mut rest, mut place) = (i as i128, places.offset as i128);
         for (number, (&dim, &stride)) in places.dims.iter().zip(&places.strides).enumerate().rev() {
@@ -118,9 +118,9 @@ fn check(plan: &Plan) {
             assert!(last(&operand.places, step.count) < len(operand.storage), "{step:?}");
         }
         if let Kernel::Copy(copy) = &step.kernel {
-            assert!(last(&copy.to, step.count) < len(step.output), "{step:?}");
-            if copy.zeros.is_none() {
-                assert!(last(&copy.from, step.count) < len(step.inputs[0]), "{step:?}");
+            assert!(last(&copy.dst, step.count) < len(step.output), "{step:?}");
+            if copy.zero_fill.is_none() {
+                assert!(last(&copy.src, step.count) < len(step.inputs[0]), "{step:?}");
             }
         }
     }

@@ -9,7 +9,7 @@ use super::tensor::{CHANNELS_LAST, Tensor, counted, saturated, spread};
 use super::{Operand, Plan, Source, Step, Storage, Stored, Weights, fold, lower};
 use crate::error::Error;
 use crate::graph::{Constant, Graph, Node};
-use crate::kernel::{Copy, Expression, Kernel, Places, Term};
+use crate::kernel::{Copy, Expression, Kernel, StridedLayout, Term};
 
 /// Numbers of a tensor beyond which no kernel counts.
 const MOST_NUMBERS: usize = i32::MAX as usize;
@@ -200,7 +200,7 @@ impl Planner<'_> {
         shape: Vec<usize>,
         order: Vec<usize>,
     ) -> Tensor {
-        self.emit_finished(kernel, inputs, shape, order, Expression::own(), Vec::new())
+        self.emit_finished(kernel, inputs, shape, order, Expression::identity(), Vec::new())
     }
 
     /// Adds a step that does something to each number on its way out.
@@ -233,7 +233,7 @@ impl Planner<'_> {
             inputs,
             output: to.storage,
             count,
-            finish: Expression::own(),
+            finish: Expression::identity(),
             operands: Vec::new(),
         });
     }
@@ -273,8 +273,8 @@ impl Planner<'_> {
         let strides = tensor.strides();
         let room = self.room(shape, CHANNELS_LAST.to_vec());
         let (dims, strides) = (room.dims(), CHANNELS_LAST.iter().map(|&axis| strides[axis]).collect());
-        let from = Places { dims: dims.clone(), strides, offset: 0 };
-        let copy = Copy { from, to: Places::dense(&dims), zeros: Some((padded, channels)) };
+        let from = StridedLayout { dims: dims.clone(), strides, offset: 0 };
+        let copy = Copy { src: from, dst: StridedLayout::contiguous(&dims), zero_fill: Some((padded, channels)) };
         self.copy(tensor.storage, copy, room.len(), &room);
         self.copies.insert(key, room.clone());
         (room.storage, padded)
@@ -283,9 +283,9 @@ impl Planner<'_> {
     fn copied(&mut self, tensor: &Tensor, order: &[usize]) -> Tensor {
         let strides = tensor.strides();
         let dims: Vec<usize> = order.iter().map(|&axis| tensor.shape[axis]).collect();
-        let from = Places { dims: dims.clone(), strides: order.iter().map(|&axis| strides[axis]).collect(), offset: 0 };
+        let from = StridedLayout { dims: dims.clone(), strides: order.iter().map(|&axis| strides[axis]).collect(), offset: 0 };
         let room = self.room(tensor.shape.clone(), order.to_vec());
-        self.copy(tensor.storage, Copy { from, to: Places::dense(&dims), zeros: None }, tensor.len(), &room);
+        self.copy(tensor.storage, Copy { src: from, dst: StridedLayout::contiguous(&dims), zero_fill: None }, tensor.len(), &room);
         room
     }
 
@@ -315,11 +315,11 @@ impl Planner<'_> {
         if let Value::Constant(constant) = value
             && let Some(number) = constant.scalar()
         {
-            return Ok(Term::Number(number));
+            return Ok(Term::Literal(number));
         }
         let tensor = self.tensor(name, value);
         let strides = spread(&tensor.shape, &tensor.strides(), shape);
-        let places = Places {
+        let places = StridedLayout {
             dims: order.iter().map(|&axis| shape[axis]).collect(),
             strides: order.iter().map(|&axis| strides[axis]).collect(),
             offset: 0,

@@ -1,7 +1,7 @@
 //! [`Tensor`]: numbers on the device, and in which order their axes lie.
 
 use super::Storage;
-use crate::kernel::dense_strides;
+use crate::kernel::row_major_strides;
 
 /// A tensor of the graph. All its numbers lie together, its axes in any order.
 ///
@@ -54,7 +54,7 @@ impl Tensor {
     /// How far apart the numbers of each axis of the shape are.
     pub(crate) fn strides(&self) -> Vec<isize> {
         let mut strides = vec![0; self.shape.len()];
-        for (&axis, stride) in self.order.iter().zip(dense_strides(&self.dims())) {
+        for (&axis, stride) in self.order.iter().zip(row_major_strides(&self.dims())) {
             strides[axis] = stride;
         }
         strides

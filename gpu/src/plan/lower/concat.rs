@@ -3,7 +3,7 @@
 use super::Lowered;
 use super::normalize::axis;
 use crate::graph::Node;
-use crate::kernel::{Copy, Places};
+use crate::kernel::{Copy, StridedLayout};
 use crate::plan::planner::{Planner, Value};
 
 /// Each part is copied to its place, in the order in which the first of them lies.
@@ -35,13 +35,13 @@ pub(super) fn concat(planner: &mut Planner, node: &Node) -> Lowered {
     for part in parts.iter().filter(|part| part.shape[axis] > 0) {
         let from = part.strides();
         let dims: Vec<usize> = first.order.iter().map(|&axis| part.shape[axis]).collect();
-        let places = |strides: &[isize], offset: usize| Places {
+        let places = |strides: &[isize], offset: usize| StridedLayout {
             dims: dims.clone(),
             strides: first.order.iter().map(|&axis| strides[axis]).collect(),
             offset,
         };
         let kernel =
-            Copy { from: places(&from, 0), to: places(&strides, before * strides[axis].unsigned_abs()), zeros: None };
+            Copy { src: places(&from, 0), dst: places(&strides, before * strides[axis].unsigned_abs()), zero_fill: None };
         planner.copy(part.storage, kernel, part.len(), &whole);
         before += part.shape[axis];
     }

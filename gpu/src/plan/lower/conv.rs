@@ -3,7 +3,7 @@
 use super::Lowered;
 use crate::error::Error;
 use crate::graph::{Constant, Node};
-use crate::kernel::{A, B, Binary, Depthwise, Expression, Gemm, Kernel, Term, Window, padded};
+use crate::kernel::{LhsLayout, RhsLayout, Binary, Depthwise, Expression, Gemm, Kernel, Term, Window, padded_depth};
 use crate::plan::planner::{Planner, Value};
 use crate::plan::tensor::CHANNELS_LAST;
 
@@ -38,7 +38,7 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
     } else {
         // [channel, tap, depth], padded: the depth as that of the pixels, each row to be read in fours.
         let wide = if group == 1 { in_channels } else { depth };
-        let (row, padded) = (taps * wide, padded(taps * wide));
+        let (row, padded) = (taps * wide, padded_depth(taps * wide));
         let packed = planner.weights(format!("{name} in rows of {wide}"), channels * padded, move || {
             let mut packed = vec![0.0; channels * padded];
             for (i, &number) in numbers.iter().enumerate() {
@@ -48,18 +48,18 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
             packed
         });
         let gemm = Gemm {
-            rows: batch * window.pixels(),
-            depth: row,
-            columns: channels / group,
+            m: batch * window.output_positions(),
+            k: row,
+            n: channels / group,
             batch: group,
-            a: A::Window { window, in_channels, channels: wide },
-            b: B::Weights,
-            out_batch: channels / group,
-            out_row: channels,
+            a: LhsLayout::Im2col { window, in_channels, channels: wide },
+            b: RhsLayout::Packed,
+            out_batch_stride: channels / group,
+            ldc: channels,
         };
         (Kernel::Gemm(gemm), packed)
     };
-    let (mut finish, mut operands) = (Expression::own(), Vec::new());
+    let (mut finish, mut operands) = (Expression::identity(), Vec::new());
     if let Some(bias) = planner.constant(node, 2)? {
         // Its axis is that of the channels.
         let shaped = Value::Constant(Constant { shape: vec![bias.len(), 1, 1], values: bias.values.clone() }.into());
@@ -89,7 +89,7 @@ pub(super) fn window(node: &Node, input: [usize; 2], kernel: [usize; 2], rounds_
     if !["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"].contains(&auto) {
         return Err(node.unsupported(format!("its auto_pad is '{auto}'")));
     }
-    let (mut pads, mut pads_behind) = match node.ints("pads") {
+    let (mut pads_begin, mut pads_end) = match node.ints("pads") {
         Some(&[top, left, bottom, right])
             if auto == "NOTSET" && [top, left, bottom, right].iter().all(|pad| (0..=MOST).contains(pad)) =>
         {
@@ -108,9 +108,9 @@ pub(super) fn window(node: &Node, input: [usize; 2], kernel: [usize; 2], rounds_
             let steps = input[axis].div_ceil(strides[axis]);
             let pad = (steps.saturating_sub(1) * strides[axis] + span).saturating_sub(input[axis]);
             let (less, more) = (pad / 2, pad - pad / 2);
-            (pads[axis], pads_behind[axis]) = if auto == "SAME_LOWER" { (more, less) } else { (less, more) };
+            (pads_begin[axis], pads_end[axis]) = if auto == "SAME_LOWER" { (more, less) } else { (less, more) };
         }
-        let padded = input[axis] + pads[axis] + pads_behind[axis];
+        let padded = input[axis] + pads_begin[axis] + pads_end[axis];
         let Some(room) = padded.checked_sub(span).filter(|_| kernel[axis] > 0) else {
             return Err(
                 node.unsupported(format!("its window of {kernel:?} pixels is larger than the picture of {input:?}"))
@@ -118,9 +118,9 @@ pub(super) fn window(node: &Node, input: [usize; 2], kernel: [usize; 2], rounds_
         };
         output[axis] = if rounds_up { room.div_ceil(strides[axis]) } else { room / strides[axis] } + 1;
         // A window that begins behind the picture is none.
-        if rounds_up && (output[axis] - 1) * strides[axis] >= input[axis] + pads[axis] {
+        if rounds_up && (output[axis] - 1) * strides[axis] >= input[axis] + pads_begin[axis] {
             output[axis] -= 1;
         }
     }
-    Ok(Window { input, output, kernel, strides, dilations, pads, pads_behind })
+    Ok(Window { input, output, kernel, strides, dilations, pads_begin, pads_end })
 }

@@ -93,7 +93,7 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
         e.push(Term::Unary(*function, a));
         return Ok(());
     }
-    if let ("Pow", Some(Term::Number(exponent))) = (node.op.as_str(), inputs.get(1).and_then(|&b| e.0.get(b)).copied())
+    if let ("Pow", Some(Term::Literal(exponent))) = (node.op.as_str(), inputs.get(1).and_then(|&b| e.0.get(b)).copied())
     {
         let exact = match exponent {
             2.0 => Some(Term::Binary(Binary::Mul, a, a)),
@@ -115,7 +115,7 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
         return Ok(());
     }
     let b = inputs.get(1).copied().ok_or_else(|| missing(1));
-    let mut number = |value: f32| e.push(Term::Number(value));
+    let mut number = |value: f32| e.push(Term::Literal(value));
     match node.op.as_str() {
         // Truth is a number already; of one with a point, the point goes.
         "Cast" => {
@@ -148,7 +148,7 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
             let mut result = a;
             for (limit, function) in [(low, Binary::Max), (high, Binary::Min)] {
                 if let Some(limit) = limit {
-                    let limit = e.push(Term::Number(limit));
+                    let limit = e.push(Term::Literal(limit));
                     result = e.push(Term::Binary(function, result, limit));
                 }
             }
@@ -178,7 +178,7 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
         }
         "PRelu" => leaky(e, a, b?),
         "Elu" => {
-            let (alpha, one) = (number(node.float("alpha", 1.0)), e.push(Term::Number(1.0)));
+            let (alpha, one) = (number(node.float("alpha", 1.0)), e.push(Term::Literal(1.0)));
             let grown = e.push(Term::Unary(Unary::Exp, a));
             let less = e.push(Term::Binary(Binary::Sub, grown, one));
             let below = e.push(Term::Binary(Binary::Mul, less, alpha));
@@ -195,7 +195,7 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
 
 /// `x` where it is above 0, else `below`.
 fn above_zero(e: &mut Expression, x: usize, below: usize) {
-    let zero = e.push(Term::Number(0.0));
+    let zero = e.push(Term::Literal(0.0));
     let is_above = e.push(Term::Binary(Binary::Greater, x, zero));
     e.push(Term::Select(is_above, x, below));
 }
@@ -206,10 +206,10 @@ fn leaky(e: &mut Expression, x: usize, slope: usize) {
 }
 
 fn hard_sigmoid(e: &mut Expression, x: usize, alpha: f32, beta: f32) -> usize {
-    let (alpha, beta) = (e.push(Term::Number(alpha)), e.push(Term::Number(beta)));
+    let (alpha, beta) = (e.push(Term::Literal(alpha)), e.push(Term::Literal(beta)));
     let scaled = e.push(Term::Binary(Binary::Mul, x, alpha));
     let moved = e.push(Term::Binary(Binary::Add, scaled, beta));
-    let (zero, one) = (e.push(Term::Number(0.0)), e.push(Term::Number(1.0)));
+    let (zero, one) = (e.push(Term::Literal(0.0)), e.push(Term::Literal(1.0)));
     let low = e.push(Term::Binary(Binary::Max, moved, zero));
     e.push(Term::Binary(Binary::Min, low, one))
 }
@@ -218,7 +218,7 @@ fn hard_sigmoid(e: &mut Expression, x: usize, alpha: f32, beta: f32) -> usize {
 fn gelu(e: &mut Expression, x: usize, with_tanh: bool) {
     let inner = if with_tanh {
         let (cubed, root) =
-            (e.push(Term::Number(0.044_715)), e.push(Term::Number((2.0 / std::f32::consts::PI).sqrt())));
+            (e.push(Term::Literal(0.044_715)), e.push(Term::Literal((2.0 / std::f32::consts::PI).sqrt())));
         let square = e.push(Term::Binary(Binary::Mul, x, x));
         let cube = e.push(Term::Binary(Binary::Mul, square, x));
         let part = e.push(Term::Binary(Binary::Mul, cube, cubed));
@@ -226,11 +226,11 @@ fn gelu(e: &mut Expression, x: usize, with_tanh: bool) {
         let scaled = e.push(Term::Binary(Binary::Mul, sum, root));
         e.push(Term::Unary(Unary::Tanh, scaled))
     } else {
-        let root = e.push(Term::Number(std::f32::consts::FRAC_1_SQRT_2));
+        let root = e.push(Term::Literal(std::f32::consts::FRAC_1_SQRT_2));
         let scaled = e.push(Term::Binary(Binary::Mul, x, root));
         e.push(Term::Unary(Unary::Erf, scaled))
     };
-    let (one, half) = (e.push(Term::Number(1.0)), e.push(Term::Number(0.5)));
+    let (one, half) = (e.push(Term::Literal(1.0)), e.push(Term::Literal(0.5)));
     let gate = e.push(Term::Binary(Binary::Add, inner, one));
     let halved = e.push(Term::Binary(Binary::Mul, x, half));
     e.push(Term::Binary(Binary::Mul, halved, gate));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Lowered;
 use crate::error::Error;
 use crate::graph::{Constant, Node};
-use crate::kernel::{A, B, Binary, Expression, Gemm, Kernel, Term, padded};
+use crate::kernel::{LhsLayout, RhsLayout, Binary, Expression, Gemm, Kernel, Term, padded_depth};
 use crate::plan::planner::{Planner, Value};
 use crate::plan::tensor::{Tensor, counted};
 
@@ -46,7 +46,7 @@ fn times(e: &mut Expression, number: usize, factor: f32) -> usize {
     if factor == 1.0 {
         return number;
     }
-    let factor = e.push(Term::Number(factor));
+    let factor = e.push(Term::Literal(factor));
     e.push(Term::Binary(Binary::Mul, number, factor))
 }
 
@@ -80,7 +80,7 @@ fn with_weights(
     let Some((&inner, outer)) = a.shape.split_last().filter(|(inner, _)| **inner == depth) else {
         return Err(node.unsupported(format!("{:?} by {:?} is no product", a.shape, b.shape)));
     };
-    let (row, numbers) = (padded(depth), b.to_floats());
+    let (row, numbers) = (padded_depth(depth), b.to_floats());
     let name = planner.name(node.input(1).unwrap_or_default(), b);
     let name = format!("{name} in {}", if is_turned { "rows" } else { "columns" });
     let packed = planner.weights(name, columns * row, move || {
@@ -92,14 +92,14 @@ fn with_weights(
         packed
     });
     let gemm = Gemm {
-        rows: outer.iter().product(),
-        depth,
-        columns,
+        m: outer.iter().product(),
+        k: depth,
+        n: columns,
         batch: 1,
-        a: A::Matrix { batch: 0, row: inner, depth: 1 },
-        b: B::Weights,
-        out_batch: 0,
-        out_row: columns,
+        a: LhsLayout::Matrix { batch_stride: 0, row_stride: inner, k_stride: 1 },
+        b: RhsLayout::Packed,
+        out_batch_stride: 0,
+        ldc: columns,
     };
     let shape: Vec<usize> = outer.iter().copied().chain([columns]).collect();
     let order = counted(shape.len());
@@ -125,14 +125,14 @@ fn of_tensors(planner: &mut Planner, node: &Node, a: &Tensor, b: &Tensor) -> Res
     let (b, [b_depth, b_column]) = matrices(planner, b);
     let b_batch = if outer_b.iter().product::<usize>() == 1 { 0 } else { depth * columns };
     let gemm = Gemm {
-        rows,
-        depth,
-        columns,
+        m: rows,
+        k: depth,
+        n: columns,
         batch,
-        a: A::Matrix { batch: rows * depth, row: a_row, depth: a_depth },
-        b: B::Matrix { batch: b_batch, depth: b_depth, column: b_column },
-        out_batch: rows * columns,
-        out_row: columns,
+        a: LhsLayout::Matrix { batch_stride: rows * depth, row_stride: a_row, k_stride: a_depth },
+        b: RhsLayout::Matrix { batch_stride: b_batch, k_stride: b_depth, column_stride: b_column },
+        out_batch_stride: rows * columns,
+        ldc: columns,
     };
     shape.extend([rows, columns]);
     let order = counted(shape.len());

@@ -48,7 +48,7 @@ pub(super) fn layer_norm(planner: &mut Planner, node: &Node) -> Lowered {
     let length = x.shape[axis..].iter().product();
     let epsilon = node.float("epsilon", 1e-5);
     let (shape, order) = (x.shape.clone(), x.order.clone());
-    let (mut e, mut operands) = (Expression::own(), Vec::new());
+    let (mut e, mut operands) = (Expression::identity(), Vec::new());
     let mut result = 0;
     for (number, function) in [(1, Binary::Mul), (2, Binary::Add)] {
         let Some(value) = planner.optional(node, number) else { continue };

@@ -2,16 +2,16 @@
 
 use super::Lowered;
 use crate::graph::Node;
-use crate::kernel::{Combine, Kernel, Places, Reduce};
+use crate::kernel::{ReduceOp, Kernel, StridedLayout, Reduce};
 use crate::plan::planner::{Planner, Value};
 use crate::plan::tensor::Tensor;
 
 /// Over all axes behind the channels.
 pub(super) fn global(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
-    let combine = if node.op == "GlobalMaxPool" { Combine::Max } else { Combine::Mean };
+    let op = if node.op == "GlobalMaxPool" { ReduceOp::Max } else { ReduceOp::Mean };
     let axes: Vec<usize> = (2..x.shape.len()).collect();
-    Ok(vec![Value::Tensor(over(planner, &x, &axes, true, combine))])
+    Ok(vec![Value::Tensor(over(planner, &x, &axes, true, op))])
 }
 
 /// Axes are an attribute, or since opset 13 and 18 an input.
@@ -34,18 +34,18 @@ pub(super) fn reduce(planner: &mut Planner, node: &Node) -> Lowered {
     if axes.is_empty() {
         axes = (0..x.shape.len()).collect();
     }
-    let combine = match node.op.as_str() {
-        "ReduceMean" => Combine::Mean,
-        "ReduceSum" => Combine::Sum,
-        "ReduceMax" => Combine::Max,
-        _ => Combine::Min,
+    let op = match node.op.as_str() {
+        "ReduceMean" => ReduceOp::Mean,
+        "ReduceSum" => ReduceOp::Sum,
+        "ReduceMax" => ReduceOp::Max,
+        _ => ReduceOp::Min,
     };
-    Ok(vec![Value::Tensor(over(planner, &x, &axes, node.int("keepdims", 1) != 0, combine))])
+    Ok(vec![Value::Tensor(over(planner, &x, &axes, node.int("keepdims", 1) != 0, op))])
 }
 
-fn over(planner: &mut Planner, x: &Tensor, axes: &[usize], keeps_axes: bool, combine: Combine) -> Tensor {
+fn over(planner: &mut Planner, x: &Tensor, axes: &[usize], keeps_axes: bool, op: ReduceOp) -> Tensor {
     let strides = x.strides();
-    let places = |axes: Vec<usize>| Places {
+    let places = |axes: Vec<usize>| StridedLayout {
         dims: axes.iter().map(|&axis| x.shape[axis]).collect(),
         strides: axes.iter().map(|&axis| strides[axis]).collect(),
         offset: 0,
@@ -53,7 +53,7 @@ fn over(planner: &mut Planner, x: &Tensor, axes: &[usize], keeps_axes: bool, com
     let (reduced, kept): (Vec<usize>, Vec<usize>) = x.order.iter().partition(|axis| axes.contains(axis));
     let length = reduced.iter().map(|&axis| x.shape[axis]).product();
     let kernel =
-        Kernel::Reduce(Reduce { kept: places(kept.clone()), reduced: places(reduced.clone()), length, combine });
+        Kernel::Reduce(Reduce { outer: places(kept.clone()), inner: places(reduced.clone()), length, op });
     if keeps_axes {
         let shape = x.shape.iter().enumerate().map(|(axis, &dim)| if axes.contains(&axis) { 1 } else { dim }).collect();
         let order = kept.into_iter().chain(reduced).collect();

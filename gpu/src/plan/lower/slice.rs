@@ -4,7 +4,7 @@ use super::Lowered;
 use super::normalize::axis;
 use crate::error::Error;
 use crate::graph::{Constant, Node};
-use crate::kernel::{Copy, Places, dense_strides};
+use crate::kernel::{Copy, StridedLayout, row_major_strides};
 use crate::plan::fold::broadcast;
 use crate::plan::planner::{Planner, Value, size};
 use crate::plan::tensor::{Tensor, counted, saturated, spread};
@@ -21,7 +21,7 @@ pub(super) fn part(planner: &mut Planner, node: &Node) -> Lowered {
             let shape = shape.filter(|shape| size(shape).is_some());
             let shape = shape.ok_or_else(|| node.unsupported("its new shape does not fit"))?;
             let strides = spread(&x.shape, &x.strides(), &shape);
-            let from = Places { dims: shape.clone(), strides, offset: 0 };
+            let from = StridedLayout { dims: shape.clone(), strides, offset: 0 };
             Ok(vec![Value::Tensor(taken(planner, &x, shape, from))])
         }
         _ => {
@@ -37,17 +37,17 @@ fn dims(constant: &Constant) -> Option<Vec<usize>> {
 }
 
 /// A new tensor of the numbers at some places of another.
-fn taken(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, from: Places) -> Tensor {
-    let (to, order) = (Places::dense(&shape), counted(shape.len()));
+fn taken(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, from: StridedLayout) -> Tensor {
+    let (to, order) = (StridedLayout::contiguous(&shape), counted(shape.len()));
     let count = saturated(&shape);
     let room = planner.room(shape, order);
-    planner.copy(x.storage, Copy { from, to, zeros: None }, count, &room);
+    planner.copy(x.storage, Copy { src: from, dst: to, zero_fill: None }, count, &room);
     room
 }
 
 /// The same for places in terms of numbers that lie as they are counted; the result lies as `x` does.
-fn cut(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, logical: &Places) -> Tensor {
-    let (counted_strides, strides) = (dense_strides(&x.shape), x.strides());
+fn cut(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, logical: &StridedLayout) -> Tensor {
+    let (counted_strides, strides) = (row_major_strides(&x.shape), x.strides());
     // Where each axis begins, and in which steps it goes on.
     let mut rest = logical.offset as isize;
     let (mut offset, mut steps) = (0, Vec::new());
@@ -60,10 +60,10 @@ fn cut(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, logical: &Places) -
     }
     let in_order = |values: Vec<isize>| x.order.iter().map(|&axis| values[axis]).collect::<Vec<_>>();
     let dims: Vec<usize> = x.order.iter().map(|&axis| shape[axis]).collect();
-    let from = Places { dims: dims.clone(), strides: in_order(steps), offset: usize::try_from(offset).unwrap_or(0) };
+    let from = StridedLayout { dims: dims.clone(), strides: in_order(steps), offset: usize::try_from(offset).unwrap_or(0) };
     let count = saturated(&shape);
     let room = planner.room(shape, x.order.clone());
-    planner.copy(x.storage, Copy { from, to: Places::dense(&dims), zeros: None }, count, &room);
+    planner.copy(x.storage, Copy { src: from, dst: StridedLayout::contiguous(&dims), zero_fill: None }, count, &room);
     room
 }
 
@@ -72,7 +72,7 @@ pub(in crate::plan) fn slices(
     planner: &Planner,
     node: &Node,
     shape: &[usize],
-) -> Result<Option<(Vec<usize>, Places)>, Error> {
+) -> Result<Option<(Vec<usize>, StridedLayout)>, Error> {
     let mut lists = Vec::new();
     for (number, name) in [(1, "starts"), (2, "ends"), (3, "axes"), (4, "steps")] {
         lists.push(match (node.ints(name), planner.constant(node, number)?) {
@@ -82,8 +82,8 @@ pub(in crate::plan) fn slices(
     }
     let [Some(starts), Some(ends), axes, steps] = &lists[..] else { return Ok(None) };
     let axes = axes.clone().unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let strides = dense_strides(shape);
-    let (mut dims, mut places) = (shape.to_vec(), Places { dims: Vec::new(), strides: strides.clone(), offset: 0 });
+    let strides = row_major_strides(shape);
+    let (mut dims, mut places) = (shape.to_vec(), StridedLayout { dims: Vec::new(), strides: strides.clone(), offset: 0 });
     for (number, &axis) in axes.iter().enumerate() {
         let rank = shape.len() as i64;
         let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&axis| axis < shape.len());
@@ -134,14 +134,14 @@ fn split(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
     if parts.iter().fold(0, |sum: usize, &part| sum.saturating_add(part)) != x.shape[axis] || parts.contains(&0) {
         return Err(node.unsupported(format!("{parts:?} are no parts of {}", x.shape[axis])));
     }
-    let strides = dense_strides(&x.shape);
+    let strides = row_major_strides(&x.shape);
     let mut before = 0;
     let mut values = Vec::new();
     for part in parts {
         let mut shape = x.shape.clone();
         shape[axis] = part;
         let offset = before * strides[axis].unsigned_abs();
-        let places = Places { dims: shape.clone(), strides: strides.clone(), offset };
+        let places = StridedLayout { dims: shape.clone(), strides: strides.clone(), offset };
         values.push(Value::Tensor(cut(planner, x, shape, &places)));
         before += part;
     }
@@ -169,16 +169,16 @@ fn gather(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
     let without = |strides: &[isize]| [&strides[..axis], &strides[axis + 1..]].concat();
     // As the result lies: outer axes, indices, inner axes.
     let inner: usize = x.shape[axis + 1..].iter().product();
-    let outer = dense_strides(&one).into_iter().enumerate();
+    let outer = row_major_strides(&one).into_iter().enumerate();
     let to: Vec<isize> =
         outer.map(|(number, stride)| if number < axis { stride * places.len() as isize } else { stride }).collect();
     let room = planner.room(shape.clone(), counted(shape.len()));
     let strides = x.strides();
     for (number, place) in places.iter().enumerate() {
         let from =
-            Places { dims: one.clone(), strides: without(&strides), offset: place * strides[axis].unsigned_abs() };
-        let to = Places { dims: one.clone(), strides: to.clone(), offset: number * inner };
-        planner.copy(x.storage, Copy { from, to, zeros: None }, one.iter().product(), &room);
+            StridedLayout { dims: one.clone(), strides: without(&strides), offset: place * strides[axis].unsigned_abs() };
+        let to = StridedLayout { dims: one.clone(), strides: to.clone(), offset: number * inner };
+        planner.copy(x.storage, Copy { src: from, dst: to, zero_fill: None }, one.iter().product(), &room);
     }
     Ok(vec![Value::Tensor(room)])
 }
@@ -210,11 +210,11 @@ fn pad(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
     let room = planner.room(shape.clone(), x.order.clone());
     let dims = room.dims();
     let source = planner.weights(format!("number {:08x}", number.to_bits()), 1, move || vec![number]);
-    let nowhere = Places { dims: dims.clone(), strides: vec![0; rank], offset: 0 };
-    planner.copy(source, Copy { from: nowhere, to: Places::dense(&dims), zeros: None }, room.len(), &room);
+    let nowhere = StridedLayout { dims: dims.clone(), strides: vec![0; rank], offset: 0 };
+    planner.copy(source, Copy { src: nowhere, dst: StridedLayout::contiguous(&dims), zero_fill: None }, room.len(), &room);
     let strides = room.strides();
     let offset = (0..rank).map(|axis| pads[axis] as usize * strides[axis].unsigned_abs()).sum();
-    let to = Places { dims: x.dims(), strides: x.order.iter().map(|&axis| strides[axis]).collect(), offset };
-    planner.copy(x.storage, Copy { from: Places::dense(&x.dims()), to, zeros: None }, x.len(), &room);
+    let to = StridedLayout { dims: x.dims(), strides: x.order.iter().map(|&axis| strides[axis]).collect(), offset };
+    planner.copy(x.storage, Copy { src: StridedLayout::contiguous(&x.dims()), dst: to, zero_fill: None }, x.len(), &room);
     Ok(vec![Value::Tensor(room)])
 }
