@@ -172,8 +172,7 @@ impl Gemm {
         if let GemmVariant::Cooperative(_) = variant {
             shader = shader.enable("wgpu_cooperative_matrix");
         }
-        let constants =
-            [("K", self.k), ("N", self.n), ("OUT_BATCH_STRIDE", self.out_batch_stride), ("LDC", self.ldc)];
+        let constants = [("K", self.k), ("N", self.n), ("OUT_BATCH_STRIDE", self.out_batch_stride), ("LDC", self.ldc)];
         shader = constants.into_iter().fold(shader, |shader, (name, value)| shader.constant(name, value));
         shader = shader.push(include_str!("gemm/rows.wgsl"));
         shader = match &self.a {
@@ -241,10 +240,9 @@ impl GemmVariant {
     pub(crate) fn tile(self) -> (usize, usize) {
         match self {
             Self::Simt(Tile { m, n, .. }) => (m, n),
-            Self::Cooperative(tile) => (
-                tile.block_size * tile.blocks_m * tile.subgroups_m,
-                tile.block_size * tile.blocks_n * tile.subgroups_n,
-            ),
+            Self::Cooperative(tile) => {
+                (tile.block_size * tile.blocks_m * tile.subgroups_m, tile.block_size * tile.blocks_n * tile.subgroups_n)
+            }
         }
     }
 

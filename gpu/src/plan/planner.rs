@@ -283,9 +283,15 @@ impl Planner<'_> {
     fn copied(&mut self, tensor: &Tensor, order: &[usize]) -> Tensor {
         let strides = tensor.strides();
         let dims: Vec<usize> = order.iter().map(|&axis| tensor.shape[axis]).collect();
-        let from = StridedLayout { dims: dims.clone(), strides: order.iter().map(|&axis| strides[axis]).collect(), offset: 0 };
+        let from =
+            StridedLayout { dims: dims.clone(), strides: order.iter().map(|&axis| strides[axis]).collect(), offset: 0 };
         let room = self.room(tensor.shape.clone(), order.to_vec());
-        self.copy(tensor.storage, Copy { src: from, dst: StridedLayout::contiguous(&dims), zero_fill: None }, tensor.len(), &room);
+        self.copy(
+            tensor.storage,
+            Copy { src: from, dst: StridedLayout::contiguous(&dims), zero_fill: None },
+            tensor.len(),
+            &room,
+        );
         room
     }
 

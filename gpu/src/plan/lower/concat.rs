@@ -40,8 +40,11 @@ pub(super) fn concat(planner: &mut Planner, node: &Node) -> Lowered {
             strides: first.order.iter().map(|&axis| strides[axis]).collect(),
             offset,
         };
-        let kernel =
-            Copy { src: places(&from, 0), dst: places(&strides, before * strides[axis].unsigned_abs()), zero_fill: None };
+        let kernel = Copy {
+            src: places(&from, 0),
+            dst: places(&strides, before * strides[axis].unsigned_abs()),
+            zero_fill: None,
+        };
         planner.copy(part.storage, kernel, part.len(), &whole);
         before += part.shape[axis];
     }

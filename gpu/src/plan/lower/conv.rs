@@ -3,7 +3,7 @@
 use super::Lowered;
 use crate::error::Error;
 use crate::graph::{Constant, Node};
-use crate::kernel::{LhsLayout, RhsLayout, Binary, Depthwise, Expression, Gemm, Kernel, Term, Window, padded_depth};
+use crate::kernel::{Binary, Depthwise, Expression, Gemm, Kernel, LhsLayout, RhsLayout, Term, Window, padded_depth};
 use crate::plan::planner::{Planner, Value};
 use crate::plan::tensor::CHANNELS_LAST;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Lowered;
 use crate::error::Error;
 use crate::graph::{Constant, Node};
-use crate::kernel::{LhsLayout, RhsLayout, Binary, Expression, Gemm, Kernel, Term, padded_depth};
+use crate::kernel::{Binary, Expression, Gemm, Kernel, LhsLayout, RhsLayout, Term, padded_depth};
 use crate::plan::planner::{Planner, Value};
 use crate::plan::tensor::{Tensor, counted};
 

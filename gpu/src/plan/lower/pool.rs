@@ -20,7 +20,8 @@ pub(super) fn pool(planner: &mut Planner, node: &Node) -> Lowered {
     let window = window(node, [height, width], kernel, node.int("ceil_mode", 0) != 0)?;
     let x = planner.ordered(&x, &CHANNELS_LAST);
     let is_max = node.op == "MaxPool";
-    let kernel = Kernel::Pool(Pool { window, channels, is_max, count_include_pad: node.int("count_include_pad", 0) != 0 });
+    let kernel =
+        Kernel::Pool(Pool { window, channels, is_max, count_include_pad: node.int("count_include_pad", 0) != 0 });
     let shape = vec![batch, channels, window.output[0], window.output[1]];
     Ok(vec![Value::Tensor(planner.emit(kernel, vec![x.storage], shape, CHANNELS_LAST.to_vec()))])
 }

@@ -2,7 +2,7 @@
 
 use super::Lowered;
 use crate::graph::Node;
-use crate::kernel::{ReduceOp, Kernel, StridedLayout, Reduce};
+use crate::kernel::{Kernel, Reduce, ReduceOp, StridedLayout};
 use crate::plan::planner::{Planner, Value};
 use crate::plan::tensor::Tensor;
 
@@ -52,8 +52,7 @@ fn over(planner: &mut Planner, x: &Tensor, axes: &[usize], keeps_axes: bool, op:
     };
     let (reduced, kept): (Vec<usize>, Vec<usize>) = x.order.iter().partition(|axis| axes.contains(axis));
     let length = reduced.iter().map(|&axis| x.shape[axis]).product();
-    let kernel =
-        Kernel::Reduce(Reduce { outer: places(kept.clone()), inner: places(reduced.clone()), length, op });
+    let kernel = Kernel::Reduce(Reduce { outer: places(kept.clone()), inner: places(reduced.clone()), length, op });
     if keeps_axes {
         let shape = x.shape.iter().enumerate().map(|(axis, &dim)| if axes.contains(&axis) { 1 } else { dim }).collect();
         let order = kept.into_iter().chain(reduced).collect();

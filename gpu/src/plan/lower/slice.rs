@@ -60,7 +60,8 @@ fn cut(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, logical: &StridedLa
     }
     let in_order = |values: Vec<isize>| x.order.iter().map(|&axis| values[axis]).collect::<Vec<_>>();
     let dims: Vec<usize> = x.order.iter().map(|&axis| shape[axis]).collect();
-    let from = StridedLayout { dims: dims.clone(), strides: in_order(steps), offset: usize::try_from(offset).unwrap_or(0) };
+    let from =
+        StridedLayout { dims: dims.clone(), strides: in_order(steps), offset: usize::try_from(offset).unwrap_or(0) };
     let count = saturated(&shape);
     let room = planner.room(shape, x.order.clone());
     planner.copy(x.storage, Copy { src: from, dst: StridedLayout::contiguous(&dims), zero_fill: None }, count, &room);
@@ -83,7 +84,8 @@ pub(in crate::plan) fn slices(
     let [Some(starts), Some(ends), axes, steps] = &lists[..] else { return Ok(None) };
     let axes = axes.clone().unwrap_or_else(|| (0..starts.len() as i64).collect());
     let strides = row_major_strides(shape);
-    let (mut dims, mut places) = (shape.to_vec(), StridedLayout { dims: Vec::new(), strides: strides.clone(), offset: 0 });
+    let (mut dims, mut places) =
+        (shape.to_vec(), StridedLayout { dims: Vec::new(), strides: strides.clone(), offset: 0 });
     for (number, &axis) in axes.iter().enumerate() {
         let rank = shape.len() as i64;
         let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok().filter(|&axis| axis < shape.len());
@@ -175,8 +177,11 @@ fn gather(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
     let room = planner.room(shape.clone(), counted(shape.len()));
     let strides = x.strides();
     for (number, place) in places.iter().enumerate() {
-        let from =
-            StridedLayout { dims: one.clone(), strides: without(&strides), offset: place * strides[axis].unsigned_abs() };
+        let from = StridedLayout {
+            dims: one.clone(),
+            strides: without(&strides),
+            offset: place * strides[axis].unsigned_abs(),
+        };
         let to = StridedLayout { dims: one.clone(), strides: to.clone(), offset: number * inner };
         planner.copy(x.storage, Copy { src: from, dst: to, zero_fill: None }, one.iter().product(), &room);
     }
@@ -211,10 +216,20 @@ fn pad(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
     let dims = room.dims();
     let source = planner.weights(format!("number {:08x}", number.to_bits()), 1, move || vec![number]);
     let nowhere = StridedLayout { dims: dims.clone(), strides: vec![0; rank], offset: 0 };
-    planner.copy(source, Copy { src: nowhere, dst: StridedLayout::contiguous(&dims), zero_fill: None }, room.len(), &room);
+    planner.copy(
+        source,
+        Copy { src: nowhere, dst: StridedLayout::contiguous(&dims), zero_fill: None },
+        room.len(),
+        &room,
+    );
     let strides = room.strides();
     let offset = (0..rank).map(|axis| pads[axis] as usize * strides[axis].unsigned_abs()).sum();
     let to = StridedLayout { dims: x.dims(), strides: x.order.iter().map(|&axis| strides[axis]).collect(), offset };
-    planner.copy(x.storage, Copy { src: StridedLayout::contiguous(&x.dims()), dst: to, zero_fill: None }, x.len(), &room);
+    planner.copy(
+        x.storage,
+        Copy { src: StridedLayout::contiguous(&x.dims()), dst: to, zero_fill: None },
+        x.len(),
+        &room,
+    );
     Ok(vec![Value::Tensor(room)])
 }
