@@ -1,18 +1,18 @@
-// Several columns: a thread a result. Neighbours are in neighbouring columns: they read the same entry, and a piece of one row of
-// the dense matrix.
+// SpMM, several dense columns: one thread an output. Adjacent threads compute adjacent columns: they read the same entry, and
+// contiguous elements of a row of the dense matrix.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let i = group_number(group) * 64u + local;
-    if i >= size.count {
+    let i = workgroup_index(group) * 64u + local;
+    if i >= dispatch.num_elements {
         return;
     }
-    let across = size.count / size.rows;
-    let row = i / across;
-    let column = i % across;
-    let end = offsets[row + 1u];
+    let dense_columns = dispatch.num_elements / dispatch.rows;
+    let row = i / dense_columns;
+    let column = i % dense_columns;
+    let end = row_offsets[row + 1u];
     var sum = 0.0;
-    for (var entry = offsets[row]; entry < end; entry++) {
-        sum += values[entry] * dense[columns[entry] * across + column];
+    for (var entry = row_offsets[row]; entry < end; entry++) {
+        sum += values[entry] * dense[column_indices[entry] * dense_columns + column];
     }
     out[i] = sum;
 }

@@ -1,31 +1,31 @@
-// One column: LANES threads a row, each with every LANES-th entry, so that neighbours read neighbours. Bell and Garland,
-// Implementing Sparse Matrix-Vector Multiplication on Throughput-Oriented Processors, 2009 (CSR-vector).
-const ROWS: u32 = 64u / LANES;
+// SpMV by CSR-vector (Bell and Garland, Implementing Sparse Matrix-Vector Multiplication on Throughput-Oriented Processors, 2009):
+// LANES_PER_ROW threads a row, each with every LANES_PER_ROW-th entry, so that loads of the entries coalesce.
+const ROWS_PER_WORKGROUP: u32 = 64u / LANES_PER_ROW;
 
-var<workgroup> partial: array<f32, 64>;
+var<workgroup> partials: array<f32, 64>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let row = group_number(group) * ROWS + local / LANES;
-    let lane = local % LANES;
-    let is_inside = row < size.rows;
+    let row = workgroup_index(group) * ROWS_PER_WORKGROUP + local / LANES_PER_ROW;
+    let lane = local % LANES_PER_ROW;
+    let in_bounds = row < dispatch.rows;
     var sum = 0.0;
-    if is_inside {
-        let end = offsets[row + 1u];
-        for (var entry = offsets[row] + lane; entry < end; entry += LANES) {
-            sum += values[entry] * dense[columns[entry]];
+    if in_bounds {
+        let end = row_offsets[row + 1u];
+        for (var entry = row_offsets[row] + lane; entry < end; entry += LANES_PER_ROW) {
+            sum += values[entry] * dense[column_indices[entry]];
         }
     }
-    // Threads without a row come along: all of a workgroup meet at each barrier.
-    partial[local] = sum;
+    // Threads without a row take part: every thread of a workgroup must reach each barrier.
+    partials[local] = sum;
     workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    for (var half = LANES_PER_ROW / 2u; half > 0u; half /= 2u) {
         if lane < half {
-            partial[local] += partial[local + half];
+            partials[local] += partials[local + half];
         }
         workgroupBarrier();
     }
-    if is_inside && lane == 0u {
-        out[row] = partial[local];
+    if in_bounds && lane == 0u {
+        out[row] = partials[local];
     }
 }
