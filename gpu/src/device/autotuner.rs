@@ -39,8 +39,8 @@ impl Autotuner {
         Self { is_enabled, file, choices: Mutex::new(choices) }
     }
 
-    /// Selects the fastest of the first few `variants`; `time` runs one and returns its seconds. Variants that the driver rejects are
-    /// skipped.
+    /// Selects the fastest of the first few `variants`; `time` runs one and returns its seconds. Variants that the driver rejects
+    /// are skipped.
     ///
     /// # Errors
     /// If the device is lost, or the driver rejects every variant.
@@ -94,8 +94,7 @@ impl Autotuner {
         let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
         choices.insert(shape, variant);
         let Some(file) = &self.file else { return };
-        let mut lines: Vec<String> =
-            choices.iter().map(|(shape, variant)| format!("{shape}\t{variant}\n")).collect();
+        let mut lines: Vec<String> = choices.iter().map(|(shape, variant)| format!("{shape}\t{variant}\n")).collect();
         lines.sort();
         // Written to a temporary file and renamed, since another process may write at the same time.
         let temporary = file.with_extension(format!("{}", std::process::id()));
