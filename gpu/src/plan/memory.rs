@@ -1,109 +1,110 @@
-//! [`arena`]: which results share a buffer, because one is done with before the other begins.
+//! [`plan_memory`]: assigns results whose live ranges do not overlap to the same buffer.
 
-use super::{Plan, Source, Storage};
+use super::{BufferId, Plan, Source};
 
-/// Buffers, and which of them each storage is in.
+/// Allocations, and the assignment of the plan's buffers to them.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Arena {
-    /// The numbers that each buffer has room for.
-    pub(crate) buffers: Vec<usize>,
-    /// For each storage its buffer; inputs and weights have their own.
-    pub(crate) places: Vec<Option<usize>>,
+pub(crate) struct MemoryPlan {
+    /// The size of each allocation in elements, in descending order.
+    pub(crate) sizes: Vec<usize>,
+    /// For each buffer of the plan its allocation; inputs and weights have their own.
+    pub(crate) slots: Vec<Option<usize>>,
 }
 
-/// From when to when a storage is needed, in numbers of steps, both ends with it.
+/// The steps from the first write to the last read of a buffer, both included.
 #[derive(Debug, Clone, Copy)]
-struct Life {
-    storage: Storage,
+struct LiveRange {
+    buffer: BufferId,
     first: usize,
     last: usize,
 }
 
-/// Deals the results of the steps out to buffers, the largest first, each to the buffer that is free and fits best.
+/// Greedy-by-size assignment: results in descending order of size, each to the smallest allocation that is free during its live range.
 ///
-/// Buffers, not places in one: a device lets no kernel read and write the same buffer.
-pub(crate) fn arena(plan: &Plan) -> Arena {
-    let mut lives = lives(plan);
-    lives.sort_by_key(|life| (std::cmp::Reverse(plan.storages[life.storage].len), life.first));
-    let mut arena = Arena { buffers: Vec::new(), places: vec![None; plan.storages.len()] };
-    let mut tenants: Vec<Vec<Life>> = Vec::new();
-    for life in lives {
-        let is_free =
-            |tenants: &Vec<Life>| tenants.iter().all(|other| other.last < life.first || life.last < other.first);
-        // They come by their size: every buffer that is there is large enough, and the last one is the smallest.
-        let buffer = tenants.iter().rposition(is_free).unwrap_or_else(|| {
-            arena.buffers.push(plan.storages[life.storage].len);
-            tenants.push(Vec::new());
-            tenants.len() - 1
+/// Allocations are whole buffers and not ranges of one, because wgpu does not let a kernel read and write the same buffer.
+pub(crate) fn plan_memory(plan: &Plan) -> MemoryPlan {
+    let mut ranges = live_ranges(plan);
+    ranges.sort_by_key(|range| (std::cmp::Reverse(plan.buffers[range.buffer].len), range.first));
+    let mut memory = MemoryPlan { sizes: Vec::new(), slots: vec![None; plan.buffers.len()] };
+    let mut assigned: Vec<Vec<LiveRange>> = Vec::new();
+    for range in ranges {
+        let is_free = |assigned: &Vec<LiveRange>| {
+            assigned.iter().all(|other| other.last < range.first || range.last < other.first)
+        };
+        // In descending order every existing allocation is large enough, and the last one is the smallest.
+        let buffer = assigned.iter().rposition(is_free).unwrap_or_else(|| {
+            memory.sizes.push(plan.buffers[range.buffer].len);
+            assigned.push(Vec::new());
+            assigned.len() - 1
         });
-        tenants[buffer].push(life);
-        arena.places[life.storage] = Some(buffer);
+        assigned[buffer].push(range);
+        memory.slots[range.buffer] = Some(buffer);
     }
-    arena
+    memory
 }
 
-fn lives(plan: &Plan) -> Vec<Life> {
-    let mut lives: Vec<Option<Life>> = vec![None; plan.storages.len()];
-    for (number, step) in plan.steps.iter().enumerate() {
-        // Parts of a concatenation are written one after the other.
-        let life = lives[step.output].get_or_insert(Life { storage: step.output, first: number, last: number });
-        life.last = number;
-        for storage in step.reads() {
-            if let Some(life) = &mut lives[storage] {
-                life.last = number;
+fn live_ranges(plan: &Plan) -> Vec<LiveRange> {
+    let mut ranges: Vec<Option<LiveRange>> = vec![None; plan.buffers.len()];
+    for (index, step) in plan.steps.iter().enumerate() {
+        // A concatenation writes its output in several steps.
+        let range = ranges[step.output].get_or_insert(LiveRange { buffer: step.output, first: index, last: index });
+        range.last = index;
+        for buffer in step.reads() {
+            if let Some(range) = &mut ranges[buffer] {
+                range.last = index;
             }
         }
     }
     for output in &plan.outputs {
-        if let Some(life) = &mut lives[output.storage] {
-            life.last = plan.steps.len();
+        if let Some(range) = &mut ranges[output.buffer] {
+            range.last = plan.steps.len();
         }
     }
-    let is_step = |life: &Life| matches!(plan.storages[life.storage].source, Source::Step);
-    lives.into_iter().flatten().filter(is_step).collect()
+    let is_step = |range: &LiveRange| matches!(plan.buffers[range.buffer].source, Source::Step);
+    ranges.into_iter().flatten().filter(is_step).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernel::{Expression, Kernel};
-    use crate::plan::{Step, Stored, Tensor};
+    use crate::plan::{BufferDecl, Step, Tensor};
 
-    /// Random graphs: no two results that live at the same time share a buffer, and each has room.
+    /// Random graphs: no two results that are live at the same time share an allocation, and each fits.
     #[test]
-    fn results_do_not_meet() {
+    fn live_results_do_not_overlap() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
             let count = random.usize(1..20);
-            let storages = (0..=count).map(|number| Stored {
+            let buffers = (0..=count).map(|index| BufferDecl {
                 len: random.usize(1..100),
-                source: if number == 0 { Source::Input(0) } else { Source::Step },
+                source: if index == 0 { Source::Input(0) } else { Source::Step },
             });
-            let storages: Vec<_> = storages.collect();
+            let buffers: Vec<_> = buffers.collect();
             let steps = (1..=count).map(|output| Step {
                 kernel: Kernel::Pointwise,
                 inputs: vec![random.usize(0..output), random.usize(0..output)],
                 output,
-                count: 0,
-                finish: Expression::identity(),
+                num_elements: 0,
+                epilogue: Expression::identity(),
                 operands: Vec::new(),
             });
             let steps: Vec<_> = steps.collect();
-            let outputs = vec![Tensor { storage: count, shape: Vec::new(), order: Vec::new() }];
-            let plan = Plan { steps, storages, outputs };
-            let arena = arena(&plan);
-            assert_eq!(arena.places[0], None);
-            // The slow way: who is in each buffer while each step runs.
+            let outputs = vec![Tensor { buffer: count, shape: Vec::new(), order: Vec::new() }];
+            let plan = Plan { steps, buffers, outputs };
+            let memory = plan_memory(&plan);
+            assert_eq!(memory.slots[0], None);
+            // Reference: the results that are live at each step.
             for now in 0..count {
-                let reads_later = |storage| {
-                    plan.steps[now..].iter().any(|step| step.reads().any(|read| read == storage)) || storage == count
+                let reads_later = |buffer| {
+                    plan.steps[now..].iter().any(|step| step.reads().any(|read| read == buffer)) || buffer == count
                 };
                 let mut here: Vec<usize> = (1..=now + 1).filter(|&s| s == now + 1 || reads_later(s)).collect();
-                here.iter().for_each(|&s| assert!(arena.buffers[arena.places[s].unwrap()] >= plan.storages[s].len));
+                here.iter().for_each(|&s| assert!(memory.sizes[memory.slots[s].unwrap()] >= plan.buffers[s].len));
                 let living = here.len();
-                here.sort_by_key(|&s| arena.places[s]);
-                here.dedup_by_key(|s| arena.places[*s]);
-                assert_eq!(here.len(), living, "{plan:?} {arena:?}");
+                here.sort_by_key(|&s| memory.slots[s]);
+                here.dedup_by_key(|s| memory.slots[*s]);
+                assert_eq!(here.len(), living, "{plan:?} {memory:?}");
             }
         }
     }

@@ -84,7 +84,7 @@ fn flops(step: &Step) -> f64 {
         Kernel::Gemm(gemm) => 2.0 * [gemm.m, gemm.k, gemm.n, gemm.batch].map(|dim| dim as f64).iter().product::<f64>(),
         Kernel::Depthwise(depthwise) => {
             let [height, width] = depthwise.window.kernel;
-            2.0 * (step.count * height * width) as f64
+            2.0 * (step.num_elements * height * width) as f64
         }
         _ => 0.0,
     }
@@ -92,10 +92,10 @@ fn flops(step: &Step) -> f64 {
 
 /// Elements that a step reads and writes.
 fn elements_moved(step: &Step, plan: &Plan) -> usize {
-    let read = step.reads().map(|storage| match (&plan.storages[storage].source, &step.kernel) {
+    let read = step.reads().map(|storage| match (&plan.buffers[storage].source, &step.kernel) {
         // A copy may read or write only a part of the buffer.
-        (Source::Step | Source::Input(_), Kernel::Copy(_)) => step.count,
-        _ => plan.storages[storage].len,
+        (Source::Step | Source::Input(_), Kernel::Copy(_)) => step.num_elements,
+        _ => plan.buffers[storage].len,
     });
-    read.sum::<usize>() + step.count
+    read.sum::<usize>() + step.num_elements
 }

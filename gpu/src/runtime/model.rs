@@ -6,7 +6,7 @@ use super::program::{BufferPool, Program, encode};
 use crate::device::{Device, MapReceiver, map, write_staging};
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::plan::{arena, plan};
+use crate::plan::{plan, plan_memory};
 use crate::precision::Precision;
 
 /// A graph whose weights are on a device. Runs can be started from any thread; the device executes them in order.
@@ -75,7 +75,7 @@ impl Model {
     /// [`Error::Unsupported`] names an operator that is not supported, [`Error::MissingFeature`] if the device has no 16-bit floats
     /// and `precision` needs them.
     pub fn new(device: Arc<Device>, graph: Arc<Graph>, precision: Precision) -> Result<Self, Error> {
-        graph.check()?;
+        graph.check_supported()?;
         if precision == Precision::F16 && !device.adapter().has_f16 {
             return Err(Error::MissingFeature {
                 adapter: device.adapter().name.clone(),
@@ -131,7 +131,7 @@ impl Model {
     }
 
     fn submit(&self, state: &mut State, inputs: &[Input], key: &ProgramKey) -> Result<Run<'_>, Error> {
-        self.prepare(state, key)?;
+        self.pack(state, key)?;
         let State { programs, download_buffers, upload_buffers, .. } = state;
         let Some((_, program)) = programs.last() else {
             return Err(Error::Graph { reason: "no program was prepared".to_owned() });
@@ -184,17 +184,17 @@ impl Model {
     pub fn working_set_bytes(&self, shapes: &[Vec<usize>], outputs: &[String]) -> Result<(u64, u64), Error> {
         let plan = plan(&self.graph, shapes, outputs)?;
         let size = self.precision.size() as u64;
-        let arena = arena(&plan).buffers;
+        let sizes = plan_memory(&plan).sizes;
         let inputs: usize = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
-        let total: usize = arena.iter().sum::<usize>() + inputs;
-        let largest = arena.iter().copied().max().unwrap_or(0).max(inputs);
+        let total: usize = sizes.iter().sum::<usize>() + inputs;
+        let largest = sizes.iter().copied().max().unwrap_or(0).max(inputs);
         Ok((total as u64 * size, largest as u64 * size))
     }
 
     /// Measures seconds per run of each kernel.
     pub(crate) fn time_kernels(&self, shapes: &[Vec<usize>], outputs: &[String]) -> Result<Vec<f64>, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepare(&mut state, &(shapes.to_vec(), outputs.to_vec()))?;
+        self.pack(&mut state, &(shapes.to_vec(), outputs.to_vec()))?;
         state.programs.last().map_or_else(|| Ok(Vec::new()), |(_, program)| program.benchmark(&self.device))
     }
 
@@ -207,7 +207,7 @@ impl Model {
     ) -> Result<wgpu::SubmissionIndex, Error> {
         self.device.check()?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepare(&mut state, &(shapes.to_vec(), outputs.to_vec()))?;
+        self.pack(&mut state, &(shapes.to_vec(), outputs.to_vec()))?;
         let mut commands = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if let Some((_, program)) = state.programs.last() {
             (0..runs).for_each(|_| program.encode(&mut commands));
@@ -216,7 +216,7 @@ impl Model {
     }
 
     /// Moves the program of this key to the end of the cache, compiling it if needed.
-    fn prepare(&self, state: &mut State, key: &ProgramKey) -> Result<(), Error> {
+    fn pack(&self, state: &mut State, key: &ProgramKey) -> Result<(), Error> {
         if let Some(index) = state.programs.iter().position(|(cached, _)| cached == key) {
             let program = state.programs.remove(index);
             state.programs.push(program);

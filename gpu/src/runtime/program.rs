@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::device::{Device, Dispatch, DispatchUniform};
 use crate::error::Error;
 use crate::kernel::{GemmVariant, Kernel};
-use crate::plan::{Plan, Source, Step, arena};
+use crate::plan::{Plan, Source, Step, plan_memory};
 use crate::precision::Precision;
 
 /// A plan ready to run. Runs reuse the same buffers, so they execute one after the other.
@@ -68,13 +68,13 @@ impl Program {
         plan: &Plan,
         pool: &mut BufferPool,
     ) -> Result<(Self, bool), Error> {
-        let arena = arena(plan);
-        let others_are_valid = pool.grow(device, precision, &arena.buffers)?;
-        let mut buffers = Vec::with_capacity(plan.storages.len());
+        let memory = plan_memory(plan);
+        let others_are_valid = pool.grow(device, precision, &memory.sizes)?;
+        let mut buffers = Vec::with_capacity(plan.buffers.len());
         let mut inputs = Vec::new();
         // Bound for tensors that fusion has eliminated.
         let unused = device.buffer(0, wgpu::BufferUsages::STORAGE)?;
-        for (storage, place) in plan.storages.iter().zip(&arena.places) {
+        for (storage, place) in plan.buffers.iter().zip(&memory.slots) {
             let bytes = (storage.len * precision.size()) as u64;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
             buffers.push(match (&storage.source, place) {
@@ -90,7 +90,7 @@ impl Program {
                     Some(buffer) => buffer.clone(),
                     None => {
                         let buffer = device.buffer(bytes, usage)?;
-                        let values = (weights.prepare)();
+                        let values = (weights.pack)();
                         device.upload(values.len() * precision.size(), &buffer, |write| {
                             encode(precision, &[&values], write)
                         })?;
@@ -105,7 +105,7 @@ impl Program {
         let outputs = plan
             .outputs
             .iter()
-            .map(|tensor| Output { buffer: buffers[tensor.storage].clone(), shape: tensor.shape.clone() });
+            .map(|tensor| Output { buffer: buffers[tensor.buffer].clone(), shape: tensor.shape.clone() });
         Ok((Self { dispatches, inputs, outputs: outputs.collect() }, others_are_valid))
     }
 
@@ -133,13 +133,13 @@ pub(crate) fn encode(precision: Precision, chunks: &[&[f32]], write: &mut dyn Fn
 /// Compiles and binds the kernel of a step, for products the variant that the autotuner selects.
 fn dispatch(device: &Device, precision: Precision, step: &Step, buffers: &[wgpu::Buffer]) -> Result<Dispatch, Error> {
     let compile = |variant: Option<GemmVariant>| {
-        let epilogue = step.finish.to_wgsl(|index| {
-            let offset = step.operands.get(index).map_or_else(String::new, |operand| operand.places.to_wgsl("i"));
+        let epilogue = step.epilogue.to_wgsl(|index| {
+            let offset = step.operands.get(index).map_or_else(String::new, |operand| operand.layout.to_wgsl("i"));
             format!("f32(in{}[{offset}])", step.kernel.num_inputs() + index)
         });
         let source = step.kernel.source(variant, precision, step.operands.len(), &epilogue);
-        let (rows, num_workgroups) = step.kernel.dispatch_size(step.count, variant);
-        let uniform = DispatchUniform { num_elements: step.count, rows, num_workgroups };
+        let (rows, num_workgroups) = step.kernel.dispatch_size(step.num_elements, variant);
+        let uniform = DispatchUniform { num_elements: step.num_elements, rows, num_workgroups };
         let bound = step.reads().chain([step.output]).map(|storage| &buffers[storage]);
         Dispatch::new(device, step.kernel.name(), &source, uniform, bound)
     };
