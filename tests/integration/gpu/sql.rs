@@ -164,7 +164,7 @@ async fn a_software_adapter_is_used_only_if_named() -> Result<(), Box<dyn Error>
 async fn unsupported_operators_are_named() -> Result<(), Box<dyn Error>> {
     let create = "CREATE MODEL m STORED AS ONNX LOCATION 'tests/data/models/unknown.onnx'";
     let error = session(GPU).await?.sql(create).await.expect_err("it is not supported").to_string();
-    let expected = "backend gpu cannot load it: operator example.com.Sparkle ('logits'): the GPU does not run it; the CPU runs it where \
+    let expected = "backend gpu cannot load it: operator example.com.Sparkle ('logits'): the GPU backend does not support it; the CPU runs it where \
                     neither device nor backend is 'gpu'";
     assert!(error.contains(expected), "{error}");
     Ok(())
