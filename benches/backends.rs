@@ -1,9 +1,9 @@
-//! Each backend through SQL, beside a bare loop over ONNX Runtime: `OCELLI_BENCH_MODELS=… cargo bench -p ocelli-benches --bench backends`
+//! Each backend through SQL, compared with a plain loop over ONNX Runtime: `OCELLI_BENCH_MODELS=… cargo bench -p ocelli-benches --bench backends`
 //!
 //! The folder has the models that `peers/models.py` writes; the library of ONNX Runtime is found as in the engine, by
-//! `OCELLI_ORT_LIB` for one. Tensors are in memory, no picture is decoded. The loop is a process of its own, since a process has
-//! ONNX Runtime once, and is what anybody would write: one session with all cores, batches of 16;
-//! but its threads do not spin between runs, which would slow down whoever is measured next.
+//! `OCELLI_ORT_LIB` for one. Tensors are in memory, no image is decoded. The loop is a process of its own, because a process
+//! loads ONNX Runtime once: one session on all cores, batches of 16. Its threads do not spin between runs, which would slow down the
+//! next measurement.
 
 mod compare;
 
@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 const SIDE: usize = 224;
 const BATCH: usize = 16;
 const IMAGES: usize = 32;
-/// The model that the loop is to run.
+/// Environment variable with the model of the loop.
 const LOOP: &str = "OCELLI_BENCH_LOOP";
 
 type Failure = Box<dyn std::error::Error>;
@@ -65,18 +65,18 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The numbers of some pictures.
+/// Random image tensors.
 fn tensors(images: usize) -> Vec<f32> {
     (0..images * 3 * SIDE * SIDE).map(|i| (i * 37 % 101) as f32 / 101.0 - 0.5).collect()
 }
 
-/// Runs all pictures for each line that comes in, and answers with one.
+/// Runs all images for each line on standard input, and prints a line when done.
 fn bare_loop(model: &str) -> Result<(), Failure> {
     let library = std::env::var("OCELLI_ORT_LIB")?;
     let environment = ort::init_from(library)?.with_telemetry(false).build()?;
     let cores = available_parallelism()?.get();
     let builder = Session::builder(&environment)?.with_intra_threads(cores);
-    // Threads that spin after a run would take the time of whoever is next.
+    // Threads that spin after a run would disturb the next measurement.
     let builder = builder.map_err(|error| error.message().to_owned())?.with_intra_op_spinning(false);
     let mut session = builder.map_err(|error| error.message().to_owned())?.commit_from_file(model)?;
     let tensors = tensors(BATCH);
@@ -91,7 +91,7 @@ fn bare_loop(model: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The same pictures as a column.
+/// The same images as a column.
 fn through_sql<'a>(runtime: &'a Runtime, model: &str, backend: &str) -> Result<impl FnMut() + use<'a>, Failure> {
     let ocelli = Ocelli::builder().build()?;
     let create = format!("CREATE MODEL m STORED AS ONNX LOCATION '{model}' OPTIONS ('backend' '{backend}')");
@@ -99,9 +99,9 @@ fn through_sql<'a>(runtime: &'a Runtime, model: &str, backend: &str) -> Result<i
     let item = Arc::new(Field::new_list_field(DataType::Float32, false));
     let numbers = Arc::new(Float32Array::from(tensors(IMAGES)));
     let lists: ArrayRef = Arc::new(FixedSizeListArray::try_new(item, i32::try_from(3 * SIDE * SIDE)?, numbers, None)?);
-    ocelli.context().register_batch("pictures", RecordBatch::try_from_iter([("pixels", lists)])?)?;
+    ocelli.context().register_batch("images", RecordBatch::try_from_iter([("pixels", lists)])?)?;
     Ok(move || {
-        let query = async { ocelli.sql("SELECT predict('m', pixels) FROM pictures").await?.collect().await };
+        let query = async { ocelli.sql("SELECT predict('m', pixels) FROM images").await?.collect().await };
         let rows = runtime.block_on(query).expect("a result");
         assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), IMAGES);
     })

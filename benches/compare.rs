@@ -1,19 +1,19 @@
-//! [`compare`] times two ways to do one job in turns, so that what else the machine does falls on both alike.
+//! [`compare`] times two implementations alternately, so that other load on the machine affects both.
 
 use std::time::{Duration, Instant};
 
-/// How often each way is timed.
-const ROUNDS: usize = 11;
+/// Samples per implementation.
+const SAMPLES: usize = 11;
 
-/// Runs `plain` and `ours` alternately, `items` items a run, and prints the median of each and how fast ours is.
+/// Runs `plain` and `ours` alternately, `items` items per run, and prints both medians and their ratio.
 pub(crate) fn compare(job: &str, unit: &str, items: usize, plain: (&str, impl FnMut()), ours: (&str, impl FnMut())) {
     let (plain_name, mut plain) = plain;
     let (our_name, mut ours) = ours;
-    // Caches are filled and lazy parts are there before anything counts.
+    // Warm-up: fills caches and initializes lazy state.
     plain();
     ours();
     let (mut plain_times, mut our_times) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..SAMPLES {
         plain_times.push(time(&mut plain));
         our_times.push(time(&mut ours));
     }

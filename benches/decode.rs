@@ -1,7 +1,7 @@
 //! Decoding and scaling, one core: `cargo bench -p ocelli-benches --bench decode`
 //!
-//! Beside it the `image` crate alone, which neither checks for truncation nor turns by EXIF. `peers/decode.py` does the same
-//! job with Pillow.
+//! Compared with the `image` crate alone, which neither checks for truncation nor applies the EXIF orientation. `peers/decode.py` does
+//! the same job with Pillow.
 
 mod compare;
 
@@ -25,12 +25,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let plain = || {
         for bytes in &jpegs {
-            black_box(image::load_from_memory(bytes).expect("a picture").into_rgb8());
+            black_box(image::load_from_memory(bytes).expect("a valid image").into_rgb8());
         }
     };
     let ours = || {
         for bytes in &jpegs {
-            black_box(decode(bytes, u64::MAX).expect("a picture"));
+            black_box(decode(bytes, u64::MAX).expect("a valid image"));
         }
     };
     compare("decode JPEGs", "images", jpegs.len(), ("image crate", plain), ("decode", ours));
@@ -38,13 +38,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for side in [32, 224] {
         let plain = || {
             for bytes in &jpegs {
-                let picture = image::load_from_memory(bytes).expect("a picture").into_rgb8();
-                black_box(image::imageops::resize(&picture, side, side, FilterType::Triangle));
+                let decoded = image::load_from_memory(bytes).expect("a valid image").into_rgb8();
+                black_box(image::imageops::resize(&decoded, side, side, FilterType::Triangle));
             }
         };
         let ours = || {
             for bytes in &jpegs {
-                black_box(resize(&decode(bytes, u64::MAX).expect("a picture"), side, side, Filter::Bilinear));
+                black_box(resize(&decode(bytes, u64::MAX).expect("a valid image"), side, side, Filter::Bilinear));
             }
         };
         let job = format!("decode and resize to {side} x {side}");
@@ -54,25 +54,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let large = resize(&decode(&jpegs[0], u64::MAX)?, 4032, 3024, Filter::Bilinear);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 92).encode(&large.data, 4032, 3024, ExtendedColorType::Rgb8)?;
-    let plain = || drop(black_box(resize(&decode(&jpeg, u64::MAX).expect("a picture"), 224, 224, Filter::Bilinear)));
+    let plain =
+        || drop(black_box(resize(&decode(&jpeg, u64::MAX).expect("a valid image"), 224, 224, Filter::Bilinear)));
     let ours = || {
-        let picture = decode_to_fit(&jpeg, u64::MAX, &mut |_, _| Some((224, 224))).expect("a picture");
-        black_box(resize(&picture, 224, 224, Filter::Bilinear));
+        let decoded = decode_to_fit(&jpeg, u64::MAX, &mut |_, _| Some((224, 224))).expect("a valid image");
+        black_box(resize(&decoded, 224, 224, Filter::Bilinear));
     };
     compare("12 megapixels to 224 x 224", "images", 1, ("decode, resize", plain), ("decode_to_fit, resize", ours));
 
-    let pictures: Vec<_> = jpegs.iter().map(|bytes| decode(bytes, u64::MAX).expect("a picture")).collect();
+    let ours: Vec<_> = jpegs.iter().map(|bytes| decode(bytes, u64::MAX).expect("a valid image")).collect();
     let images: Vec<_> =
-        jpegs.iter().map(|bytes| image::load_from_memory(bytes).expect("a picture").into_rgb8()).collect();
+        jpegs.iter().map(|bytes| image::load_from_memory(bytes).expect("a valid image").into_rgb8()).collect();
     for side in [32, 224] {
         let plain = || {
-            for picture in &images {
-                black_box(image::imageops::resize(picture, side, side, FilterType::Triangle));
+            for image in &images {
+                black_box(image::imageops::resize(image, side, side, FilterType::Triangle));
             }
         };
         let ours = || {
-            for picture in &pictures {
-                black_box(resize(picture, side, side, Filter::Bilinear));
+            for image in &ours {
+                black_box(resize(image, side, side, Filter::Bilinear));
             }
         };
         compare(

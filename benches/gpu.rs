@@ -1,62 +1,62 @@
 //! ResNet-50 on a GPU, by itself and through SQL: `OCELLI_BENCH_MODEL=resnet50.onnx cargo bench -p ocelli-benches --bench gpu`
 //!
-//! The model is one of those that `peers/models.py` or `tests/data/models/make.py --whole` write; `OCELLI_GPU_ADAPTER` picks an
-//! adapter by its name. Each line has what was done beside what the card can do: the flops of the products a second, the bytes
-//! that the kernels move beside those of a plain copy. `peers/gpu.py` runs the same model with PyTorch and ONNX Runtime on the same card.
+//! The model is written by `peers/models.py` or `tests/data/models/make.py --whole`; `OCELLI_GPU_ADAPTER` selects an adapter by
+//! name. Each line has the achieved FLOP/s and memory traffic, to be compared with the ceilings of the card; the bandwidth of a plain
+//! copy is printed first. `peers/gpu.py` runs the same model with PyTorch and ONNX Runtime on the same card.
 //!
-//! - `on the card`: tensors that are there already, nothing is copied.
-//! - `from memory`: 32-bit floats from many threads, converted, copied, run, and the scores read back.
-//! - `from JPEG`: SQL over a Parquet file of pictures, `OCELLI_BENCH_PHOTOS`, each of them different.
-//! - `sparse`: products of a sparse matrix, as `ocelli-gpu` has them and no query takes yet.
-//! - `kernel`: one line a kernel of the plan with `OCELLI_BENCH_KERNELS` set: where the time goes.
+//! - `on the card`: inputs are resident on the device, nothing is uploaded or downloaded.
+//! - `from memory`: 32-bit floats from many threads, converted and uploaded; the scores are downloaded.
+//! - `from JPEG`: SQL over a Parquet file of distinct images, `OCELLI_BENCH_PHOTOS`.
+//! - `sparse`: SpMV and SpMM of `ocelli-gpu`, which no query uses yet.
+//! - `kernel`: with `OCELLI_BENCH_KERNELS` set, one line per kernel of the plan.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
 use ocelli::Ocelli;
-use ocelli_gpu::{Batcher, Device, Graph, Items, Model, Precision, SparseMatrix};
+use ocelli_gpu::{BatchRequest, Device, DynamicBatcher, Graph, Model, Precision, SparseMatrix};
 use tokio::runtime::Runtime;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Numbers of a picture.
-const ITEM: [usize; 3] = [3, 224, 224];
+/// The shape of an image.
+const ITEM_SHAPE: [usize; 3] = [3, 224, 224];
 const BATCHES: [usize; 4] = [1, 64, 128, 256];
-/// A pass is repeated for so long.
+/// How long each batch size is measured.
 const SECONDS: f64 = 2.0;
 
 fn main() -> Result<(), Failure> {
     let Ok(file) = std::env::var("OCELLI_BENCH_MODEL") else {
-        println!("OCELLI_BENCH_MODEL says what is to be measured; see the first lines of this bench");
+        println!("OCELLI_BENCH_MODEL is not set; see the first lines of this bench");
         return Ok(());
     };
     let device = Device::shared(std::env::var("OCELLI_GPU_ADAPTER").ok().filter(|name| !name.is_empty()).as_deref())?;
     println!("{}", device.adapter());
-    let bytes = (1_u64 << 30).min(device.largest_buffer());
+    let bytes = (1_u64 << 30).min(device.max_buffer_size());
     println!(
         "a plain copy moves {:.0} GB/s (read and written)",
-        2.0 * bytes as f64 / device.copy_seconds(bytes)? / 1e9
+        2.0 * bytes as f64 / device.benchmark_copy(bytes)? / 1e9
     );
     let graph = Arc::new(Graph::parse(&std::fs::read(&file)?, &[])?);
-    // A software adapter is no card: one batch says that all of this runs.
+    // On a software adapter the figures mean nothing: one batch only checks that the bench runs.
     let batches = if device.adapter().is_software { &BATCHES[..1] } else { &BATCHES[..] };
     for precision in [Precision::F32, Precision::F16] {
         if precision == Precision::F16 && !device.adapter().has_f16 {
             continue;
         }
         let model = Arc::new(Model::new(Arc::clone(&device), Arc::clone(&graph), precision)?);
-        let wanted = graph.outputs().to_vec();
+        let outputs = graph.outputs().to_vec();
         for &batch in batches {
-            on_the_card(&model, &wanted, batch)?;
+            on_the_card(&model, &outputs, batch)?;
         }
         if std::env::var_os("OCELLI_BENCH_KERNELS").is_some() {
             let batch = batches[batches.len() - 1];
-            for (kernel, seconds) in model.seconds_of_kernels(&[[&[batch], &ITEM[..]].concat()], &wanted)? {
+            for (kernel, seconds) in model.benchmark_kernels(&[[&[batch], &ITEM_SHAPE[..]].concat()], &outputs)? {
                 println!("{:<4} kernel {:>9.1} us  {kernel}", precision.name(), seconds * 1e6);
             }
         }
-        from_memory(&model, &wanted)?;
+        from_memory(&model, &outputs)?;
     }
     sparse(&device)?;
     match std::env::var("OCELLI_BENCH_PHOTOS") {
@@ -65,52 +65,52 @@ fn main() -> Result<(), Failure> {
     }
 }
 
-fn on_the_card(model: &Model, wanted: &[String], batch: usize) -> Result<(), Failure> {
-    let shapes = [[&[batch], &ITEM[..]].concat()];
-    // The first passes compile the kernels, choose their tiles and bring the weights.
-    let mut seconds = model.seconds(&shapes, wanted, 1)?;
+fn on_the_card(model: &Model, outputs: &[String], batch: usize) -> Result<(), Failure> {
+    let shapes = [[&[batch], &ITEM_SHAPE[..]].concat()];
+    // The first run compiles and tunes the kernels and uploads the weights.
+    let mut seconds = model.benchmark(&shapes, outputs, 1)?;
     let begin = Instant::now();
-    let mut passes = 1;
+    let mut runs = 1;
     while begin.elapsed().as_secs_f64() < SECONDS {
-        seconds = seconds.min(model.seconds(&shapes, wanted, passes)?);
-        passes = ((0.2 / seconds) as usize).clamp(1, 100);
+        seconds = seconds.min(model.benchmark(&shapes, outputs, runs)?);
+        runs = ((0.2 / seconds) as usize).clamp(1, 100);
     }
-    let work = model.work(&shapes, wanted)?;
+    let work = model.estimate_work(&shapes, outputs)?;
     println!(
         "{:<4} batch {batch:<4} on the card   {:>9.0} images/s  {:>7.2} TFLOP/s  {:>6.0} GB/s  {} kernels",
         model.precision().name(),
         batch as f64 / seconds,
         work.flops / seconds / 1e12,
         work.bytes / seconds / 1e9,
-        work.kernels,
+        work.num_kernels,
     );
     Ok(())
 }
 
-/// As queries do: jobs of 16 pictures from as many threads as there are cores.
-fn from_memory(model: &Arc<Model>, wanted: &[String]) -> Result<(), Failure> {
-    const JOB: usize = 16;
-    let batcher = Batcher::new(Arc::clone(model), ITEM.to_vec(), None, wanted)?;
-    let jobs: usize = if model.device().adapter().is_software { 1 } else { 1024 };
+/// As queries do: requests of 16 images from one thread per core.
+fn from_memory(model: &Arc<Model>, outputs: &[String]) -> Result<(), Failure> {
+    const REQUEST_ITEMS: usize = 16;
+    let batcher = DynamicBatcher::new(Arc::clone(model), ITEM_SHAPE.to_vec(), None, outputs)?;
+    let requests: usize = if model.device().adapter().is_software { 1 } else { 1024 };
     let threads = thread::available_parallelism()?.get();
-    // Enough for every thread to go on while the card is at work, and no more than a machine has room for.
-    const AHEAD: usize = 8;
-    let run = |jobs: usize| -> Result<f64, Failure> {
+    // Requests in flight per thread: enough to keep the card busy within the memory of the machine.
+    const MAX_PENDING: usize = 8;
+    let run = |requests: usize| -> Result<f64, Failure> {
         let begin = Instant::now();
-        let work = |number: usize| -> Result<(), ocelli_gpu::Error> {
+        let work = |thread: usize| -> Result<(), ocelli_gpu::Error> {
             let (sender, receiver) = mpsc::channel();
-            let mut ahead = 0;
-            for _ in (number..jobs).step_by(threads) {
-                let values = vec![0.5_f32; JOB * ITEM.iter().product::<usize>()];
-                let is_wanted = Arc::new(|| true);
-                let items = Items { values, count: JOB, wanted: wanted.to_vec(), is_wanted };
+            let mut pending = 0;
+            for _ in (thread..requests).step_by(threads) {
+                let values = vec![0.5_f32; REQUEST_ITEMS * ITEM_SHAPE.iter().product::<usize>()];
+                let is_cancelled = Arc::new(|| false);
+                let request = BatchRequest { values, count: REQUEST_ITEMS, outputs: outputs.to_vec(), is_cancelled };
                 let sender = sender.clone();
-                let done = move |result| sender.send(result).expect("somebody waits");
-                batcher.push(items, Box::new(done));
-                ahead += 1;
-                if ahead == AHEAD {
-                    receiver.recv().expect("it is answered")?;
-                    ahead -= 1;
+                let completion = move |result| sender.send(result).expect("the receiver is alive");
+                batcher.push(request, Box::new(completion));
+                pending += 1;
+                if pending == MAX_PENDING {
+                    receiver.recv().expect("the request completes")?;
+                    pending -= 1;
                 }
             }
             drop(sender);
@@ -118,29 +118,29 @@ fn from_memory(model: &Arc<Model>, wanted: &[String]) -> Result<(), Failure> {
         };
         thread::scope(|scope| {
             let work = &work;
-            let threads: Vec<_> = (0..threads).map(|number| scope.spawn(move || work(number))).collect();
+            let threads: Vec<_> = (0..threads).map(|index| scope.spawn(move || work(index))).collect();
             threads.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))
         })?;
         Ok(begin.elapsed().as_secs_f64())
     };
-    run(jobs.div_ceil(4))?;
-    let seconds = run(jobs)?;
-    let rate = (jobs * JOB) as f64 / seconds;
-    println!("{:<4} up to {:<5}from memory   {rate:>9.0} images/s", model.precision().name(), batcher.largest_batch());
+    run(requests.div_ceil(4))?;
+    let seconds = run(requests)?;
+    let rate = (requests * REQUEST_ITEMS) as f64 / seconds;
+    println!("{:<4} up to {:<5}from memory   {rate:>9.0} images/s", model.precision().name(), batcher.max_batch());
     Ok(())
 }
 
-/// A random matrix by a vector, and by a narrow dense one, which are copied there and back; and the same on one core.
+/// SpMV and SpMM of a random matrix, with uploads and downloads of the dense operands, next to the same on one CPU core.
 fn sparse(device: &Arc<Device>) -> Result<(), Failure> {
-    const ENTRIES: usize = 16;
+    const NNZ_PER_ROW: usize = 16;
     let rows: usize = if device.adapter().is_software { 10_000 } else { 1_000_000 };
     let mut random = fastrand::Rng::with_seed(0);
-    let offsets: Vec<u32> = (0..=rows).map(|row| (row * ENTRIES) as u32).collect();
-    let columns: Vec<u32> = (0..rows * ENTRIES).map(|_| random.u32(0..rows as u32)).collect();
-    let values: Vec<f32> = (0..rows * ENTRIES).map(|_| random.f32()).collect();
-    let matrix = SparseMatrix::new(Arc::clone(device), &offsets, &columns, &values, rows)?;
-    for width in [1, 64] {
-        let dense: Vec<f32> = (0..rows * width).map(|_| random.f32()).collect();
+    let row_offsets: Vec<u32> = (0..=rows).map(|row| (row * NNZ_PER_ROW) as u32).collect();
+    let column_indices: Vec<u32> = (0..rows * NNZ_PER_ROW).map(|_| random.u32(0..rows as u32)).collect();
+    let values: Vec<f32> = (0..rows * NNZ_PER_ROW).map(|_| random.f32()).collect();
+    let matrix = SparseMatrix::new(Arc::clone(device), &row_offsets, &column_indices, &values, rows)?;
+    for columns in [1, 64] {
+        let dense: Vec<f32> = (0..rows * columns).map(|_| random.f32()).collect();
         let best = |run: &dyn Fn() -> Result<Vec<f32>, Failure>| -> Result<f64, Failure> {
             let mut best = f64::INFINITY;
             for _ in 0..4 {
@@ -150,19 +150,19 @@ fn sparse(device: &Arc<Device>) -> Result<(), Failure> {
             }
             Ok(best)
         };
-        let ours = best(&|| Ok(matrix.multiply(&dense, width)?))?;
+        let ours = best(&|| Ok(matrix.multiply(&dense, columns)?))?;
         let core = best(&|| {
-            let mut sums = vec![0.0; rows * width];
-            for (row, sums) in sums.chunks_exact_mut(width).enumerate() {
-                for entry in offsets[row] as usize..offsets[row + 1] as usize {
-                    let factors = &dense[columns[entry] as usize * width..][..width];
-                    sums.iter_mut().zip(factors).for_each(|(sum, factor)| *sum += values[entry] * factor);
+            let mut sums = vec![0.0; rows * columns];
+            for (row, sums) in sums.chunks_exact_mut(columns).enumerate() {
+                for entry in row_offsets[row] as usize..row_offsets[row + 1] as usize {
+                    let dense_row = &dense[column_indices[entry] as usize * columns..][..columns];
+                    sums.iter_mut().zip(dense_row).for_each(|(sum, value)| *sum += values[entry] * value);
                 }
             }
             Ok(sums)
         })?;
-        let rate = |seconds: f64| (rows * ENTRIES * width) as f64 / seconds / 1e6;
-        println!("sparse x dense of {width} columns: {:.0} M products/s, one core {:.0}", rate(ours), rate(core));
+        let rate = |seconds: f64| (rows * NNZ_PER_ROW * columns) as f64 / seconds / 1e6;
+        println!("sparse x dense of {columns} columns: {:.0} M products/s, one core {:.0}", rate(ours), rate(core));
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! `SELECT classify(image)` over Parquet, beside the bare model: `cargo bench -p ocelli-benches --bench infer`
+//! `SELECT classify(image)` over Parquet, compared with the model alone: `cargo bench -p ocelli-benches --bench infer`
 //!
-//! - Small pictures, where the model is all: beside the model alone, on tensors that are in memory.
-//! - Photographs, where decoding counts: beside decoding them all on all cores, and then the model.
-//! - The same with each model of the folder `OCELLI_BENCH_MODELS`, when it is set: `peers/models.py` writes ResNet-18 and -50.
+//! - Small images, where the model dominates: compared with the model alone on tensors in memory.
+//! - Photographs, where decoding matters: compared with decoding all of them on all cores and then running the model.
+//! - The same with each model of the folder `OCELLI_BENCH_MODELS`, if it is set: `peers/models.py` writes ResNet-18 and -50.
 
 mod compare;
 
@@ -21,16 +21,16 @@ use rten::Model;
 use rten_tensor::NdTensorView;
 use tokio::runtime::Runtime;
 
-/// How often the twelve example pictures are repeated for the bundled model, and for larger ones.
+/// Repetitions of the twelve example images for the built-in model, and for larger models.
 const REPEATS: usize = 100;
 const FEW_REPEATS: usize = 5;
 
 /// A model without SQL.
 struct Bare {
     model: Model,
-    /// Of its pictures.
+    /// Width and height of its images.
     side: u32,
-    /// What it is fastest with (1 to 64 were tried on two cores).
+    /// The fastest batch size of 1 to 64 on two cores.
     batch: usize,
 }
 
@@ -49,7 +49,7 @@ fn main() -> Result<(), Failure> {
     let tensors = bare.tensors(&small, REPEATS);
     let file = folder.path().join("small.parquet").display().to_string();
     let sql = query(&runtime, bundled, &small, REPEATS, &file)?;
-    let job = format!("classify {images} pictures of 32 x 32");
+    let job = format!("classify {images} images of 32 x 32");
     compare(&job, "images", images, ("model alone", || bare.run(&tensors)), ("through SQL", sql));
 
     photographs(&runtime, bundled, &bare, &photos, REPEATS)?;
@@ -62,7 +62,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Decoding and the model, one after the other, beside both at once.
+/// Decoding followed by the model, compared with both at once.
 fn photographs(
     runtime: &Runtime,
     model: &Path,
@@ -80,7 +80,7 @@ fn photographs(
     Ok(())
 }
 
-/// The encoded pictures of the example.
+/// The encoded example images.
 async fn photos() -> Result<Vec<Vec<u8>>, Failure> {
     let batches =
         Ocelli::builder().build()?.sql("SELECT image FROM 'examples/data/photos.parquet'").await?.collect().await?;
@@ -97,19 +97,19 @@ fn thumbnail(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
 }
 
 impl Bare {
-    /// Numbers in a prepared picture.
-    fn picture(&self) -> usize {
+    /// Elements per preprocessed image.
+    fn image_elements(&self) -> usize {
         3 * (self.side * self.side) as usize
     }
 
-    /// The pictures, so many times, decoded and scaled on all cores, one behind the other.
-    fn tensors(&self, pictures: &[Vec<u8>], repeats: usize) -> Vec<f32> {
-        let mut tensors = vec![0.0; pictures.len() * repeats * self.picture()];
-        tensors.par_chunks_mut(self.picture()).enumerate().for_each(|(number, tensor)| {
-            let image = decode(&pictures[number % pictures.len()], u64::MAX).expect("a picture");
+    /// The images, repeated `repeats` times, decoded and scaled on all cores into one tensor.
+    fn tensors(&self, encoded: &[Vec<u8>], repeats: usize) -> Vec<f32> {
+        let mut tensors = vec![0.0; encoded.len() * repeats * self.image_elements()];
+        tensors.par_chunks_mut(self.image_elements()).enumerate().for_each(|(number, tensor)| {
+            let image = decode(&encoded[number % encoded.len()], u64::MAX).expect("a valid image");
             let image = resize(&image, self.side, self.side, Filter::Bilinear);
-            // The numbers do not matter for speed, their layout does.
-            for (channel, plane) in tensor.chunks_exact_mut(self.picture() / 3).enumerate() {
+            // The values do not matter for speed, their layout does.
+            for (channel, plane) in tensor.chunks_exact_mut(self.image_elements() / 3).enumerate() {
                 for (value, pixel) in plane.iter_mut().zip(image.data.chunks_exact(3)) {
                     *value = f32::from(pixel[channel]) / 255.0 - 0.5;
                 }
@@ -121,34 +121,34 @@ impl Bare {
     /// The model over all tensors, on all cores.
     fn run(&self, tensors: &[f32]) {
         let side = self.side as usize;
-        for batch in tensors.chunks(self.batch * self.picture()) {
-            let shape = [batch.len() / self.picture(), 3, side, side];
+        for batch in tensors.chunks(self.batch * self.image_elements()) {
+            let shape = [batch.len() / self.image_elements(), 3, side, side];
             self.model.run_one(NdTensorView::from_data(shape, batch).into(), None).expect("the model runs");
         }
     }
 }
 
-/// Writes the pictures, so many times, to a Parquet file, and gives what classifies them.
+/// Writes the images, repeated `repeats` times, to a Parquet file, and returns the query that classifies them.
 fn query<'a>(
     runtime: &'a Runtime,
     model: &Path,
-    pictures: &[Vec<u8>],
+    encoded: &[Vec<u8>],
     repeats: usize,
     file: &str,
 ) -> Result<impl FnMut() + use<'a>, Failure> {
     let ocelli = Ocelli::builder().build()?;
     let model = model.to_str().ok_or("the folder of the model is no text")?;
-    // The same backend as the bare model's.
+    // The same backend as the model alone.
     runtime.block_on(ocelli.sql("SET ocelli.backend = 'rten'"))?;
     runtime.block_on(ocelli.register_model("bench", model))?;
-    // Equal bytes would be run once: each copy gets a number, behind the end of the picture.
-    let repeated = pictures.iter().cycle().take(pictures.len() * repeats).enumerate();
+    // Duplicate images are evaluated once: each copy gets a number after the end of the image data.
+    let repeated = encoded.iter().cycle().take(encoded.len() * repeats).enumerate();
     let numbered = repeated.map(|(number, bytes)| [bytes.as_slice(), &number.to_le_bytes()].concat());
     let images: ArrayRef = Arc::new(BinaryArray::from_iter_values(numbered));
-    ocelli.context().register_batch("pictures", RecordBatch::try_from_iter([("image", images)])?)?;
-    runtime.block_on(async { ocelli.sql(&format!("COPY pictures TO '{file}'")).await?.collect().await })?;
+    ocelli.context().register_batch("photos", RecordBatch::try_from_iter([("image", images)])?)?;
+    runtime.block_on(async { ocelli.sql(&format!("COPY photos TO '{file}'")).await?.collect().await })?;
     let (query, expected) =
-        (format!("SELECT classify(image, model => 'bench') FROM '{file}'"), pictures.len() * repeats);
+        (format!("SELECT classify(image, model => 'bench') FROM '{file}'"), encoded.len() * repeats);
     Ok(move || {
         let rows = runtime.block_on(async {
             let rows = ocelli.sql(&query).await?.execute_stream().await?;

@@ -1,7 +1,7 @@
 //! The job of `peers/classify.py`: `cargo run --release -p ocelli-benches --example job -- MODEL_FOLDER PARQUET LABELS`
 //!
-//! Classifies the pictures of a Parquet file (column `image`) by the model in a folder, writes a label a line, and prints the
-//! rate. The model is loaded, and one batch run, before the clock starts.
+//! Classifies the images of a Parquet file (column `image`) by the model in a folder, writes one label per line, and prints the
+//! throughput. The model is loaded, and one batch run, before the clock starts.
 
 use std::io::Write;
 use std::time::Instant;
@@ -13,12 +13,12 @@ use ocelli::Ocelli;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, pictures, labels] = arguments.as_slice() else {
+    let [folder, images, labels] = arguments.as_slice() else {
         return Err("usage: job MODEL_FOLDER PARQUET LABELS".into());
     };
     let ocelli = Ocelli::builder().build()?;
     ocelli.register_model("job", folder).await?;
-    let query = format!("SELECT classify(image, model => 'job') FROM '{pictures}'");
+    let query = format!("SELECT classify(image, model => 'job') FROM '{images}'");
     ocelli.sql(&format!("{query} LIMIT 16")).await?.collect().await?;
     let start = Instant::now();
     let batches: Vec<_> = ocelli.sql(&query).await?.execute_stream().await?.try_collect().await?;

@@ -1,8 +1,8 @@
-//! Peak memory of a query, for more and more rows: `cargo bench -p ocelli-cli --bench memory`
+//! Peak memory of a query for growing numbers of rows: `cargo bench -p ocelli-cli --bench memory`
 //!
-//! Each line is `ocelli --memory-limit 256MB` over a Parquet file of photographs; `RSS` is what the operating system saw of the
-//! process at most, the program itself included. Then come pictures of 40 megapixels, and, when `OCELLI_BENCH_MODELS` is the
-//! folder that `peers/models.py` writes, a model of 100 MB with one worker and with two: its weights are there once.
+//! Each line is `ocelli --memory-limit 256MB` over a Parquet file of photographs; `RSS` is the peak resident set of the
+//! process, including the program itself. Then come images of 40 megapixels, and, if `OCELLI_BENCH_MODELS` is the folder that
+//! `peers/models.py` writes, a model of 100 MB with one worker thread and with two: its weights are loaded once.
 
 mod peak_rss;
 
@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 
 use peak_rss::report;
 
-/// Rows of a row group. A reader has two of them in memory for each partition, whatever the limit is.
+/// Rows per row group. A reader holds two row groups per partition in memory, independent of the limit.
 const GROUP: usize = 250;
 
 type Failure = Box<dyn std::error::Error>;
@@ -42,7 +42,7 @@ fn main() -> Result<(), Failure> {
     for rows in [2, 20] {
         let file = folder.path().join(format!("large-{rows}.parquet"));
         write(&file, std::slice::from_ref(&large), rows, 1)?;
-        report(&format!("{rows} pictures of 40 megapixels"), LIMIT, &count(&file))?;
+        report(&format!("{rows} images of 40 megapixels"), LIMIT, &count(&file))?;
     }
     let Ok(models) = std::env::var("OCELLI_BENCH_MODELS") else { return Ok(()) };
     let file = folder.path().join("few.parquet");
@@ -61,7 +61,7 @@ fn count(file: &Path) -> String {
     format!("SELECT count(classify(image)) FROM '{}'", file.display())
 }
 
-/// The example's photographs, or larger ones from `OCELLI_TEST_DATA`.
+/// The example photographs, or larger ones from `OCELLI_TEST_DATA`.
 async fn photos() -> Result<Vec<Vec<u8>>, Failure> {
     let file = match std::env::var("OCELLI_TEST_DATA") {
         Ok(folder) => format!("{folder}/photos_dev.parquet"),
@@ -72,16 +72,16 @@ async fn photos() -> Result<Vec<Vec<u8>>, Failure> {
     Ok(images.map(<[u8]>::to_vec).collect())
 }
 
-/// A Parquet file of so many pictures, no two with the same bytes.
-fn write(file: &Path, pictures: &[Vec<u8>], rows: usize, group: usize) -> Result<(), Failure> {
+/// Writes a Parquet file of `rows` images, no two with the same bytes.
+fn write(file: &Path, images: &[Vec<u8>], rows: usize, group: usize) -> Result<(), Failure> {
     let schema = Arc::new(Schema::new(vec![Field::new("image", DataType::Binary, false)]));
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
     let mut writer = ArrowWriter::try_new(std::fs::File::create(file)?, Arc::clone(&schema), Some(properties))?;
     let numbers: Vec<usize> = (0..rows).collect();
     for numbers in numbers.chunks(group) {
         let images = numbers.iter().map(|number| {
-            // A number behind the end of the picture, which no decoder looks at.
-            [pictures[number % pictures.len()].as_slice(), &number.to_le_bytes()].concat()
+            // A number after the end of the image data, which decoders ignore.
+            [images[number % images.len()].as_slice(), &number.to_le_bytes()].concat()
         });
         let images: ArrayRef = Arc::new(BinaryArray::from_iter_values(images));
         writer.write(&RecordBatch::try_new(Arc::clone(&schema), vec![images])?)?;

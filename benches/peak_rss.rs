@@ -1,10 +1,10 @@
-//! [`report`]: how much memory the program takes for a query.
+//! [`report`]: the peak memory of the program during a query.
 
 use std::error::Error;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs a query in the program and prints its last line, its time, and the most memory that the operating system saw of it.
+/// Runs a query in the program and prints its last line, its time, and its peak resident set.
 pub(crate) fn report(what: &str, options: &[&str], query: &str) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let mut ocelli = Command::new(env!("CARGO_BIN_EXE_ocelli"))
@@ -14,7 +14,7 @@ pub(crate) fn report(what: &str, options: &[&str], query: &str) -> Result<(), Bo
         .spawn()?;
     let mut peak = 0;
     while ocelli.try_wait()?.is_none() {
-        // The most it has had so far: the last look is as good as all.
+        // The counter is cumulative: the last reading is the peak.
         peak = peak_rss(ocelli.id()).unwrap_or(peak);
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -28,7 +28,7 @@ pub(crate) fn report(what: &str, options: &[&str], query: &str) -> Result<(), Bo
     Ok(())
 }
 
-/// Bytes, from Linux's account of a process.
+/// Peak resident set in bytes, from `/proc`.
 fn peak_rss(process: u32) -> Option<usize> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! What our rules add to the planning of a query that has nothing for them: `cargo bench -p ocelli-benches --bench planning`
+//! The planning overhead of our rules on queries they do not apply to: `cargo bench -p ocelli-benches --bench planning`
 
 mod compare;
 
@@ -18,7 +18,7 @@ const QUERY: &str = "
       AND o_custkey IN (SELECT o_custkey FROM orders GROUP BY o_custkey HAVING count(*) > 5)
     GROUP BY l_flag, o_custkey HAVING sum(l_price) > 100 ORDER BY revenue DESC LIMIT 10";
 
-/// Plans of one timing.
+/// Plans per sample.
 const PLANS: usize = 20;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

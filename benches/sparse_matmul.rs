@@ -1,5 +1,5 @@
-//! A·A of sparse matrices through SQL, table in, batches out, against the join that it is; and a matrix of a Parquet file
-//! times a vector.
+//! A·A of sparse matrices through SQL, table in, batches out, compared with the hash join; and a matrix in a Parquet file times a
+//! vector.
 //!
 //! `cargo bench -p ocelli-benches --bench sparse_matmul [-- tiny small rmat14 er100k er1m spmv64m]`. With the variable
 //! `OCELLI_BENCH_MATRICES=<folder>`, the matrices are `<folder>/<name>.parquet`, which `peers/sparse_matmul.py` writes and
@@ -20,8 +20,8 @@ use ocelli::Ocelli;
 const SQUARE: &str = "SELECT a.row, b.col, SUM(a.value * b.value) AS value
     FROM m AS a JOIN m AS b ON a.col = b.row GROUP BY a.row, b.col";
 
-/// Rounds of each; the middle one counts.
-const ROUNDS: usize = 3;
+/// Samples per query; the median is reported.
+const SAMPLES: usize = 3;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -43,7 +43,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// A matrix that is multiplied by a vector.
+/// The name of the matrix-vector benchmark.
 const VECTOR: &str = "spmv64m";
 
 type Entries = Vec<(i64, i64, f64)>;
@@ -58,7 +58,7 @@ const MATRICES: &[(&str, Make)] = &[
     ("er1m", || uniform(1_000_000, 4_000_000)),
 ];
 
-/// Erdős–Rényi: every entry anywhere.
+/// Erdős–Rényi: uniformly random coordinates.
 fn uniform(rows: i64, entries: usize) -> Entries {
     let mut random = fastrand::Rng::with_seed(7);
     (0..entries).map(|_| (random.i64(0..rows), random.i64(0..rows), random.f64())).collect()
@@ -123,7 +123,7 @@ async fn square(name: &str, table: MemTable) -> Result<()> {
     compare(&ocelli, SQUARE, entries).await
 }
 
-/// y = A·x, both of Parquet files, and the matrix four million entries when it is not given.
+/// y = A·x, both in Parquet files; the matrix is generated if it is not given.
 async fn vector() -> Result<()> {
     let ocelli = Ocelli::builder().build()?;
     let folder = tempfile::tempdir()?;
@@ -159,13 +159,13 @@ async fn compare(ocelli: &Ocelli, sql: &str, entries: usize) -> Result<()> {
         ocelli.sql(&format!("SET ocelli.sparse_matmul = {on}")).await?;
         let mut rounds = Vec::new();
         let mut rows = 0;
-        for _ in 0..ROUNDS {
+        for _ in 0..SAMPLES {
             let (time, found) = time(ocelli, sql).await?;
             rounds.push(time);
             rows = found;
         }
         rounds.sort_unstable();
-        let time = rounds[ROUNDS / 2];
+        let time = rounds[SAMPLES / 2];
         let way = if on { "sparse product" } else { "join" };
         let rate = entries as f64 / time.as_secs_f64() / 1e6;
         println!("  {way:<16} {:>9.4} s  {rate:>8.1} M entries/s  {rows:>10} rows", time.as_secs_f64());

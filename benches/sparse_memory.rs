@@ -1,7 +1,7 @@
 //! Peak memory of sparse products: `cargo bench -p ocelli-cli --bench sparse_memory`
 //!
-//! A·A with inputs of three times the limit and a result of fifteen times the limit, over the disk; and a matrix of a Parquet
-//! file, of more and more entries, times a vector.
+//! A·A with inputs of three times and a result of fifteen times the memory limit, which spills to disk; and a matrix in a Parquet file,
+//! of growing size, times a vector.
 
 mod peak_rss;
 
@@ -15,7 +15,7 @@ use peak_rss::report;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    // Four million entries of 24 bytes, ten a row: 40 million products, and nearly as many rows of 24 bytes.
+    // Four million entries of 24 bytes, ten per row: 40 million products, and nearly as many result rows of 24 bytes.
     let matrix = folder.path().join("matrix.parquet");
     copy(&matrix, "SELECT (i * 7919) % 400009 AS row, (i * 104729) % 399989 AS col, i / 2.0 AS value", 4_000_000)?;
     let file = matrix.display();
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         report(&format!("A x A, 2 x 96 MB, limit {limit}"), &["--memory-limit", limit], &square)?;
     }
     std::fs::remove_file(&matrix)?;
-    // As many entries as the disk takes; a million rows and columns whatever their number.
+    // As many entries as fit on the disk, always a million rows and columns.
     for millions in [10, 30, 100] {
         let entries = "SELECT i / 100 AS row, (i * 104729) % 1000003 AS col, (i % 1000) / 2.0 AS value";
         copy(&matrix, entries, millions * 1_000_000)?;
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes `select`, of so many numbers `i`.
+/// Writes the rows of `select` over a range of integers `i`.
 fn copy(file: &Path, select: &str, count: usize) -> Result<(), Box<dyn Error>> {
     let copy = format!("COPY ({select} FROM generate_series(1, {count}) AS s (i)) TO '{}'", file.display());
     Runtime::new()?.block_on(async { Ocelli::builder().build()?.sql(&copy).await?.collect().await })?;

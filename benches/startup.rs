@@ -1,15 +1,15 @@
-//! From the start of the process to its end: `cargo bench -p ocelli-cli --bench startup`
+//! Time from the start of the process to its end: `cargo bench -p ocelli-cli --bench startup`
 
 use std::process::Command;
 use std::time::Instant;
 
-const ROUNDS: usize = 31;
+const SAMPLES: usize = 31;
 
 fn main() {
     for sql in ["SELECT 1", "SELECT classify(NULL)"] {
-        let mut times: Vec<_> = (0..ROUNDS).map(|_| time(sql)).collect();
+        let mut times: Vec<_> = (0..SAMPLES).map(|_| time(sql)).collect();
         times.sort_by(f64::total_cmp);
-        println!("ocelli {sql:?}: median {:.1} ms, fastest {:.1} ms", times[ROUNDS / 2], times[0]);
+        println!("ocelli {sql:?}: median {:.1} ms, fastest {:.1} ms", times[SAMPLES / 2], times[0]);
     }
 }
 

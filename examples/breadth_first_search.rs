@@ -1,8 +1,7 @@
-//! How far the members of a club are from one of them: `cargo run -p ocelli-examples --example breadth_first_search`
+//! Breadth-first search: the distance of the members of a club from one of them: `cargo run -p ocelli-examples --example breadth_first_search`
 //!
-//! A step goes from the frontier to its friends: a vector times a sparse matrix, where MIN stands for the sum and +
-//! for the product. A recursive query sees only its last step, so it meets some members again. At the end each member
-//! keeps the smallest level. It prints:
+//! Each step goes from the frontier to its neighbours: a vector times a sparse matrix over the min-plus semiring. A recursive
+//! query sees only its last step and reaches some members again; at the end each member keeps its smallest level. It prints:
 //!
 //! ```text
 //! +-------+--------+---------------------------------------------+
@@ -20,7 +19,7 @@
 use datafusion::prelude::DataFrame;
 use ocelli::Ocelli;
 
-/// From member 16. Nobody of 34 members is more than 33 steps away.
+/// From member 16. Among 34 members no distance exceeds 33.
 const LEVELS: &str = "
     WITH RECURSIVE friends AS (
         -- Each friendship is one step.
@@ -47,7 +46,7 @@ async fn main() -> datafusion::error::Result<()> {
     levels.show().await
 }
 
-/// A test runs it too.
+/// Also run by a test.
 pub(crate) async fn breadth_first_search(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(LEVELS).await
 }

@@ -1,4 +1,4 @@
-//! The same without SQL, and what to do with bad pictures: `cargo run -p ocelli-examples --example dataframe`
+//! DataFrames instead of SQL, and images that cannot be decoded: `cargo run -p ocelli-examples --example dataframe`
 
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::prelude::*;
@@ -10,7 +10,7 @@ async fn main() -> datafusion::error::Result<()> {
     let ocelli = Ocelli::builder().threads(2).memory_limit(256 << 20).build()?;
     let mixed = ocelli.context().read_parquet("examples/data/mixed.parquet", ParquetReadOptions::default()).await?;
 
-    // One of these is cut off, one is a text file, one is NULL: `try_classify` gives NULL for them.
+    // One of these is truncated, one is a text file, one is NULL: `try_classify` returns NULL for them.
     let labels = mixed.select(vec![
         col("uri"),
         image_format(col("image")).alias("format"),

@@ -1,8 +1,9 @@
-//! Sentences that are about the same: `cargo run -p ocelli-examples --example document_similarity`
+//! Sentences with similar words: `cargo run -p ocelli-examples --example document_similarity`
 //!
-//! A word weighs `tf * (1 + ln((1 + n) / (1 + df)))` in a document that has it `tf` times, where `df` of the `n`
-//! documents have it. Scaled to the length 1, that is what scikit-learn's `TfidfVectorizer` gives. The cosines
-//! between all documents are this sparse matrix times its transpose. It prints the pairs that are most alike:
+//! A word that occurs `tf` times in a document and in `df` of `n` documents has the weight
+//! `tf * (1 + ln((1 + n) / (1 + df)))`. With rows normalized to length 1, these are the weights of scikit-learn's
+//! `TfidfVectorizer`. The cosine similarities of all documents are this sparse matrix times its transpose. It prints the most
+//! similar pairs:
 //!
 //! ```text
 //! +-----+-------+------------+
@@ -44,7 +45,7 @@ async fn main() -> datafusion::error::Result<()> {
     pairs.limit(0, Some(5))?.select_exprs(&["doc", "other", "round(similarity, 4) AS similarity"])?.show().await
 }
 
-/// A test runs it too.
+/// Also run by a test.
 pub(crate) async fn document_similarity(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(PAIRS).await
 }

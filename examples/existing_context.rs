@@ -1,4 +1,4 @@
-//! Adds Ocelli to a DataFusion session that a program has already:
+//! Adds Ocelli to an application's own DataFusion session:
 //! `cargo run -p ocelli-examples --example existing_context`
 
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use datafusion::prelude::*;
 
 #[tokio::main]
 async fn main() -> datafusion::error::Result<()> {
-    // The application's own session, with its configuration …
+    // The application's own session and configuration …
     let config = SessionConfig::new().with_target_partitions(2);
     let builder = SessionStateBuilder::new().with_default_features().with_config(config);
 
-    // … gets our functions, options, rules and operators.
+    // … extended by our functions, options, rules and operators.
     let context = SessionContext::new_with_state(ocelli::extend(builder)?.build());
 
-    // Its tables are as good as files: `classify` asks for bytes, not for where they come from.
+    // Tables of the application work like files: `classify` only needs a column of bytes.
     context.register_parquet("photos", "examples/data/photos.parquet", ParquetReadOptions::default()).await?;
     context.register_batch("prices", prices()?)?;
 
@@ -30,7 +30,7 @@ async fn main() -> datafusion::error::Result<()> {
     bill.show().await
 }
 
-/// What the application asks for a photo of each kind.
+/// The price that the application charges for a photo of each label.
 fn prices() -> datafusion::error::Result<RecordBatch> {
     let labels: ArrayRef = Arc::new(StringArray::from(vec!["cat", "ship", "truck"]));
     let prices: ArrayRef = Arc::new(Int32Array::from(vec![5, 2, 1]));

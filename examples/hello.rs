@@ -1,4 +1,4 @@
-//! Classifies the pictures of a Parquet file: `cargo run -p ocelli-examples --example hello`
+//! Classifies the images of a Parquet file: `cargo run -p ocelli-examples --example hello`
 
 use ocelli::Ocelli;
 

@@ -1,15 +1,15 @@
-//! Pictures that are copies of each other, whatever their sizes and formats: `cargo run -p ocelli-examples --example near_duplicates`
+//! Images that are copies of each other in different sizes and formats: `cargo run -p ocelli-examples --example near_duplicates`
 
 use ocelli::Ocelli;
 
 #[tokio::main]
 async fn main() -> datafusion::error::Result<()> {
     let ocelli = Ocelli::builder().build()?;
-    // Half of the pictures a second time, smaller and as JPEGs.
-    let pictures = "SELECT uri, image FROM 'examples/data/photos.parquet' UNION ALL
+    // Half of the images a second time, smaller and as JPEG.
+    let images = "SELECT uri, image FROM 'examples/data/photos.parquet' UNION ALL
         SELECT 'small ' || uri, image_encode(image_resize(image, width => 120), 'jpeg', quality => 60)
         FROM 'examples/data/photos.parquet' WHERE width > 360";
-    let hashes = format!("CREATE TABLE hashes AS SELECT uri, image_hash(image) AS hash FROM ({pictures})");
+    let hashes = format!("CREATE TABLE hashes AS SELECT uri, image_hash(image) AS hash FROM ({images})");
     ocelli.sql(&hashes).await?.collect().await?;
     let pairs = ocelli
         .sql(

@@ -1,4 +1,4 @@
-//! The pictures that look most like one: `cargo run -p ocelli-examples --example nearest_neighbours`
+//! The images most similar to a given one: `cargo run -p ocelli-examples --example nearest_neighbours`
 
 use datafusion::prelude::*;
 use ocelli::Ocelli;
@@ -8,7 +8,7 @@ use ocelli::functions::{cosine_similarity, embed};
 async fn main() -> datafusion::error::Result<()> {
     let ocelli = Ocelli::builder().build()?;
     let photos = ocelli.context().read_parquet("examples/data/photos.parquet", ParquetReadOptions::default()).await?;
-    // Each picture goes through the model once, and is a vector from then on.
+    // The model runs once per image; the table stores the embedding vectors.
     let vectors = photos.select(vec![col("uri"), embed(col("image")).alias("vector")])?.cache().await?;
     let wanted = vectors.clone().filter(col("uri").eq(lit("photos/fire-truck.jpg")))?;
     let wanted = wanted.select(vec![col("vector").alias("wanted")])?;

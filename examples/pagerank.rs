@@ -1,7 +1,7 @@
-//! The pages of a small web site by their PageRank: `cargo run -p ocelli-examples --example pagerank`
+//! PageRank of the pages of a small web site: `cargo run -p ocelli-examples --example pagerank`
 //!
-//! A page deals its rank out to the pages that it links to. Each step of that multiplies the ranks, a vector, by the
-//! shares, a sparse matrix: EXPLAIN shows a `SparseMatMulExec` inside of the recursion. It prints:
+//! A page distributes its rank evenly to the pages it links to. Each iteration multiplies the transition matrix, which is sparse,
+//! by the vector of ranks: EXPLAIN shows a `SparseMatMulExec` inside the recursive query. It prints:
 //!
 //! ```text
 //! +---------------+--------+
@@ -36,7 +36,7 @@ const SHARES: &str = "
     -- A page that nobody links to is kept by a zero.
     SELECT page, page AS itself, 0.0 FROM pages";
 
-/// 0.85^150 is less than 1e-10: as much of a rank may still move.
+/// The error after 150 iterations is below 0.85^150 < 1e-10.
 const RANKS: &str = "
     WITH RECURSIVE ranks AS (
         SELECT DISTINCT source AS page, 1.0 AS rank, 0 AS step FROM shares
@@ -55,7 +55,7 @@ async fn main() -> datafusion::error::Result<()> {
     ranks.select_exprs(&["page", "round(rank, 4) AS rank"])?.show().await
 }
 
-/// A test runs it too.
+/// Also run by a test.
 pub(crate) async fn pagerank(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(SHARES).await?.collect().await?;
     ocelli.sql(RANKS).await

@@ -1,8 +1,8 @@
-//! The shortest ways between all places of a map: `cargo run -p ocelli-examples --example shortest_paths`
+//! Shortest paths between all places of a map: `cargo run -p ocelli-examples --example shortest_paths`
 //!
-//! The minutes of roads are a sparse matrix. Its square, where MIN stands for the sum and + for the product, has the
-//! ways of up to two roads, and the square of that those of up to four. A recursive query may name itself only once,
-//! so squaring is a loop. It prints the ways from one place:
+//! The travel times of edges are a sparse matrix. Its square over the min-plus semiring has the shortest paths of up to two
+//! edges, and the square of that those of up to four. A recursive query may reference itself only once, so repeated squaring is a
+//! loop. It prints the paths from one place:
 //!
 //! ```text
 //! +---------+------------+---------+
@@ -23,7 +23,7 @@
 use datafusion::prelude::*;
 use ocelli::Ocelli;
 
-/// The way from a place to itself takes no time, so that each square has the shorter ways too.
+/// The diagonal is 0, so that each square keeps the shorter paths.
 const WAYS: &str = "
     CREATE TABLE ways AS
     WITH roads AS (SELECT source, target, minutes FROM 'examples/data/roads.csv')
@@ -42,10 +42,10 @@ async fn main() -> datafusion::error::Result<()> {
     ways.filter(col("source").eq(lit("Harbour")))?.show().await
 }
 
-/// A test runs it too.
+/// Also run by a test.
 pub(crate) async fn shortest_paths(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(WAYS).await?.collect().await?;
-    // No way between nine places is longer than eight roads.
+    // A path between nine places has at most eight edges.
     for _roads in [2, 4, 8] {
         ocelli.sql(&format!("CREATE OR REPLACE TABLE ways AS {SQUARE}")).await?.collect().await?;
     }

@@ -1,8 +1,7 @@
-//! The films that the same people like: `cargo run -p ocelli-examples --example similar_items`
+//! Collaborative filtering: films liked by the same people: `cargo run -p ocelli-examples --example similar_items`
 //!
-//! A film is a vector of what each person gave it, scaled to the length 1. The product of two such vectors is the
-//! cosine of the angle between them; of all films at once, it is a sparse matrix times its transpose. Each film gets
-//! the ten that are most like it. It prints those of one:
+//! A film is the vector of its ratings, normalized to length 1. The cosine similarities of all films are this sparse matrix times
+//! its transpose. Each film is listed with its ten most similar ones. It prints those of one film:
 //!
 //! ```text
 //! +-------+---------------------+------------+
@@ -45,12 +44,12 @@ const SIMILAR: &str = "
 async fn main() -> datafusion::error::Result<()> {
     let ocelli = Ocelli::builder().build()?;
     let similar = similar_items(&ocelli).await?;
-    // The filter goes down to the ratings: the matrix on the left has one row then.
+    // The filter is pushed down to the ratings: the left matrix then has one row.
     let like_one = similar.filter(col("film").eq(lit("Midnight Tram")))?;
     like_one.select_exprs(&["place", "other", "round(similarity, 4) AS similarity"])?.show().await
 }
 
-/// A test runs it too.
+/// Also run by a test.
 pub(crate) async fn similar_items(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(SIMILAR).await
 }

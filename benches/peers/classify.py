@@ -33,10 +33,10 @@ import psutil
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 JOB = ["--release", "-q", "-p", "ocelli-benches", "--example", "job"]
-# The others prepare pictures with the same code, but not in the same batches, and sums may be rounded differently.
+# The others prepare images with the same code, but not in the same batches, and sums may be rounded differently.
 LEAST_SHARED = 0.99
 # Ours has another decoder, and the made-up model's classes lie close together: pixels that are off by one, chosen at random,
-# change the label of one picture in twenty with ResNet-18, and of one in ten with ResNet-50.
+# change the label of one image in twenty with ResNet-18, and of one in ten with ResNet-50.
 LEAST_OURS = 0.85
 # All of them are on the CPU; see gpu.py.
 CPU = {"OCELLI_GPU_ADAPTER": ""}
@@ -125,7 +125,7 @@ def held(pid: int) -> int:
 
 def agreement(system: System, reference: System) -> float:
     if len(system.labels) != len(reference.labels):
-        sys.exit(f"{system.name}: {len(system.labels)} labels for {len(reference.labels)} pictures")
+        sys.exit(f"{system.name}: {len(system.labels)} labels for {len(reference.labels)} images")
     return sum(map(str.__eq__, system.labels, reference.labels)) / len(reference.labels)
 
 

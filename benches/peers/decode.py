@@ -27,14 +27,14 @@ def main():
         return [Image.open(io.BytesIO(data)).convert("RGB") for data in files]
 
     def resized(side):
-        return [picture.resize((side, side), Image.Resampling.BILINEAR) for picture in decode()]
+        return [image.resize((side, side), Image.Resampling.BILINEAR) for image in decode()]
 
-    pictures = decode()
+    images = decode()
     print(f"decode JPEGs: {median_rate(decode, len(files)):.1f} images/s")
     for side in (32, 224):
         print(f"decode and resize to {side} x {side}: {median_rate(lambda: resized(side), len(files)):.1f} images/s")
     for side in (32, 224):
-        rate = median_rate(lambda: [p.resize((side, side), Image.Resampling.BILINEAR) for p in pictures], len(files))
+        rate = median_rate(lambda: [p.resize((side, side), Image.Resampling.BILINEAR) for p in images], len(files))
         print(f"resize to {side} x {side}: {rate:.1f} images/s")
 
 

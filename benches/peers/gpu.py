@@ -1,8 +1,9 @@
 """ResNet-50 on a CUDA card with PyTorch and ONNX Runtime: python gpu.py resnet50.onnx
 
-Beside `OCELLI_BENCH_MODEL=resnet50.onnx cargo bench -p ocelli-benches --bench gpu`, on the same card: images a second for tensors that are
-on the card already. PyTorch has torchvision's architecture with random weights, whose values do not matter for speed; ONNX Runtime
-runs the file itself, when its wheel has the CUDA provider. The first lines are the ceilings of the card: a copy, and a large product.
+The counterpart of `OCELLI_BENCH_MODEL=resnet50.onnx cargo bench -p ocelli-benches --bench gpu`, on the same card: images per
+second for inputs resident on the card. PyTorch runs torchvision's architecture with random weights, whose values do not affect
+speed; ONNX Runtime runs the file itself, if its wheel has the CUDA provider. The first lines are the ceilings of the card: a copy,
+and a large matrix product.
 """
 
 import sys
@@ -15,14 +16,14 @@ from torchvision.models import resnet50
 BATCHES = (1, 64, 128, 256)
 SECONDS = 2.0
 SIDE = 224
-# Multiplications and additions of one picture, as torchvision's documentation counts them (4.09 G of both as one).
+# Multiplications plus additions of one image: twice the 4.09 G multiply-adds of torchvision's documentation.
 FLOPS = 8.18e9
-# name: (type, whether convolutions of 32 bits may multiply in fewer, which is PyTorch's default)
-KINDS = {"f32": (torch.float32, False), "tf32": (torch.float32, True), "f16": (torch.float16, True)}
+# name: (dtype, whether 32-bit products may use TF32, which is PyTorch's default for convolutions)
+PRECISIONS = {"f32": (torch.float32, False), "tf32": (torch.float32, True), "f16": (torch.float16, True)}
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """The best time of a pass, after some that compile and choose."""
+    """The best time of a run, after warm-up runs that compile and tune."""
     for _ in range(3):
         run()
     torch.cuda.synchronize()
@@ -36,16 +37,16 @@ def seconds(run: Callable[[], object]) -> float:
     return best
 
 
-def allow(tf32: bool) -> None:
+def allow_tf32(tf32: bool) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
 
 
 def ceilings() -> None:
     bytes_ = 1 << 30
-    numbers, copy = torch.rand(bytes_ // 4, device="cuda"), torch.empty(bytes_ // 4, device="cuda")
-    print(f"a copy moves {2 * bytes_ / seconds(lambda: copy.copy_(numbers)) / 1e9:.0f} GB/s (read and written)")
-    for name, (dtype, may_be_tf32) in KINDS.items():
-        allow(may_be_tf32)
+    source, copy = torch.rand(bytes_ // 4, device="cuda"), torch.empty(bytes_ // 4, device="cuda")
+    print(f"a copy moves {2 * bytes_ / seconds(lambda: copy.copy_(source)) / 1e9:.0f} GB/s (read and written)")
+    for name, (dtype, may_use_tf32) in PRECISIONS.items():
+        allow_tf32(may_use_tf32)
         a, b = (torch.rand(8192, 8192, device="cuda", dtype=dtype) for _ in range(2))
         print(f"a product of 8192 x 8192 in {name} is {2 * 8192**3 / seconds(lambda: a @ b) / 1e12:.0f} TFLOP/s")
 
@@ -56,8 +57,8 @@ def report(name: str, dtype: str, batch: int, took: float) -> None:
 
 @torch.inference_mode()
 def pytorch() -> None:
-    for name, (dtype, may_be_tf32) in KINDS.items():
-        allow(may_be_tf32)
+    for name, (dtype, may_use_tf32) in PRECISIONS.items():
+        allow_tf32(may_use_tf32)
         model = resnet50(weights=None).eval().to("cuda", dtype).to(memory_format=torch.channels_last)
         compiled = torch.compile(model, mode="max-autotune")
         for batch in BATCHES:

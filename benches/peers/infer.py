@@ -1,6 +1,6 @@
 """Classifies photos.parquet a hundred times with Pillow and ONNX Runtime: python3 benches/peers/infer.py
 
-What a script of ten lines does: one picture after the other is decoded in Python, batches of 16 go to ONNX Runtime, which
+What a script of ten lines does: one image after the other is decoded in Python, batches of 16 go to ONNX Runtime, which
 has all cores. Needs numpy, onnxruntime, pillow and pyarrow.
 """
 

@@ -24,21 +24,21 @@ OPSET = 17
 
 
 def seeded(architecture: str) -> torch.nn.Module:
-    """Random weights alone give nearly every picture the same label, and then equal labels prove nothing.
+    """Random weights alone give nearly every image the same label, and then equal labels prove nothing.
 
-    So the batch norms take their statistics from made-up pictures, the last layer's mean over these is moved to zero, and the
+    So the batch norms take their statistics from made-up images, the last layer's mean over these is moved to zero, and the
     residual branches are weak, without which a pixel that was rounded differently often changes the label.
     """
     torch.manual_seed(0)
     model = get_model(architecture, weights=None, zero_init_residual=True)
-    pictures = clouds(16)
+    images = clouds(16)
     with torch.no_grad():
         for layer in model.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.momentum = 1.0
                 layer.weight.clamp_(min=0.1)
-        model.train()(pictures)
-        model.eval().fc.bias -= model(pictures).mean(0)
+        model.train()(images)
+        model.eval().fc.bias -= model(images).mean(0)
     return model
 
 

@@ -36,7 +36,7 @@ class Resnet:
         return torch.from_numpy(((pixels / 255 - self.mean) / self.std).transpose(2, 0, 1))
 
     def top1(self, batch: torch.Tensor) -> list[int]:
-        """The best class of each picture."""
+        """The best class of each image."""
         # Here, and not once for all, because the mode holds for one thread, and a system may call from any.
         with torch.inference_mode():
             return self.model(batch).argmax(1).tolist()
@@ -47,7 +47,7 @@ class Resnet:
 
 
 class OrtResnet(Resnet):
-    """The same pictures, and the same weights in ONNX Runtime."""
+    """The same images, and the same weights in ONNX Runtime."""
 
     def __init__(self, folder: Path, layout: torch.memory_format):
         super().__init__(folder, layout)

@@ -1,16 +1,16 @@
-//! [`return_large_buffers`]: what a query no longer needs goes back to the system.
+//! [`return_large_buffers`]: returns freed memory to the operating system.
 
-/// Has glibc's allocator give buffers of 4 MiB and more back to the system when they are freed.
+/// Makes glibc's allocator return buffers of 4 MiB and more to the system when they are freed.
 ///
-/// It would raise that bound, up to 32 MiB, with every such buffer that is freed, and keep smaller ones for later: a long scan
-/// of large pictures then holds twice of what it needs (`benches/memory.rs`; `mallopt(3)`).
+/// By default glibc raises this threshold to the size of each such buffer that is freed, up to 32 MiB, and caches smaller ones: a long
+/// scan of large images then holds twice the memory it needs (`benches/memory.rs`; `mallopt(3)`).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn return_large_buffers() {
     const BYTES: libc::c_int = 4 << 20;
-    // SAFETY: the call takes two numbers, and no other thread is there yet.
+    // SAFETY: the call takes two integers, and no other thread has been started.
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, BYTES) };
 }
 
-/// Other allocators do so by themselves.
+/// Other allocators return large buffers by default.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn return_large_buffers() {}

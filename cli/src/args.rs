@@ -6,7 +6,7 @@ use clap::{Parser, value_parser};
 
 use crate::output::Format;
 
-/// SQL over pictures and sparse matrices: classify images in Parquet files with ONNX models, multiply tables
+/// SQL with image inference and sparse matrix products: run ONNX models on images in Parquet files, multiply tables as matrices
 #[derive(Debug, Parser)]
 #[command(name = "ocelli", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -18,23 +18,23 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
     command: Option<String>,
 
-    /// A file with statements to run; `-` is standard input
+    /// File with statements to run; `-` is standard input
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// How rows are written
+    /// Output format of the rows
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "OCELLI_FORMAT")]
     pub(crate) format: Format,
 
-    /// Write rows and errors alone, no count of rows
+    /// Print only rows and errors, not the number of rows
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// CPU cores to use [default: all]
+    /// Number of CPU threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024), env = "OCELLI_THREADS")]
     pub(crate) threads: Option<u16>,
 
-    /// Memory for rows, e.g. 2GB or 512MiB; sorts, aggregates and sparse products spill to disk beyond it, others fail [default: no limit]
+    /// Memory limit of query execution, e.g. 2GB or 512MiB; sorts, aggregates and sparse products spill to disk when they reach it, other operators fail [default: unlimited]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "OCELLI_MEMORY_LIMIT")]
     pub(crate) memory_limit: Option<usize>,
 }
@@ -44,12 +44,12 @@ const EXAMPLES: &str = r#"Examples:
   ocelli --format csv -f report.sql > report.csv
   ocelli "DESCRIBE 'photos.parquet'"
   ocelli "CREATE MODEL pets STORED AS ONNX LOCATION 'models/resnet-50'; SELECT classify(image, model => 'pets') FROM 'photos.parquet'"
-  ocelli doctor      what models run on here, GPUs too, and whether they give what they should
+  ocelli doctor      show the available backends and GPUs, and verify that they agree
   ocelli "SET ocelli.on_error = 'null'; SELECT classify(image) AS label, count(*) FROM 'photos/*.parquet' GROUP BY label"
 
-Without SQL, statements are read from standard input. Every option of SHOW ALL can be SET."#;
+Without SQL, statements are read from standard input. SHOW ALL lists the options that SET changes."#;
 
-/// Where the statements are.
+/// Where the statements are read from.
 pub(crate) enum Source<'a> {
     Text(&'a str),
     File(&'a Path),
@@ -66,7 +66,7 @@ impl Args {
     }
 }
 
-/// `2GB`, `512MiB`, `1.5g`, or a number of bytes.
+/// Parses `2GB`, `512MiB`, `1.5g`, or a number of bytes.
 fn parse_size(text: &str) -> Result<usize, String> {
     const UNITS: [(&str, f64); 14] = [
         ("", 1.0),
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_definition_is_valid() {
         use clap::CommandFactory;
         Args::command().debug_assert();
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn other_sizes_are_refused() {
+    fn invalid_sizes_are_rejected() {
         for text in ["", "GB", "2 gigs", "-1", "0", "1.2.3", "nan"] {
             assert!(parse_size(text).is_err(), "{text}");
         }

@@ -1,7 +1,7 @@
-//! `ocelli`: SQL over pictures and sparse matrices, from a terminal. [`Args`] is what it takes, [`run`] what it does.
+//! `ocelli`: the command-line program. [`Args`] is the command line, [`run`] executes it.
 //!
-//! Rows go to standard output, everything else to standard error. The exit status is 0, 1 when a statement failed, and 2
-//! when the command line was wrong.
+//! Rows go to standard output, everything else to standard error. The exit status is 0 on success, 1 if a statement failed, and 2 if
+//! the command line is invalid.
 
 mod allocator;
 mod args;
@@ -23,48 +23,48 @@ use crate::output::printable;
 fn main() -> ExitCode {
     allocator::return_large_buffers();
     let args = Args::parse();
-    match start(&args) {
+    match execute(&args) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our rows has seen enough, as in `ocelli … | head`.
-        Err(Stop::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(stop) => {
-            say(&format!("error: {}", printable(&stop.to_string())));
-            ExitCode::from(if matches!(stop, Stop::Usage(_)) { 2 } else { 1 })
+        // The reader of the pipe has closed it, as in `ocelli … | head`.
+        Err(CliError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            print_stderr(&format!("error: {}", printable(&error.to_string())));
+            ExitCode::from(if matches!(error, CliError::Usage(_)) { 2 } else { 1 })
         }
     }
 }
 
-/// Writes a line to standard error. When nobody can read it, there is nobody to tell.
-fn say(line: &str) {
+/// Prints a line to standard error. Failures are ignored: there is no other place to report them.
+fn print_stderr(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Why the program ends early.
-enum Stop {
-    /// The command line asks for something that cannot be done.
+/// Why the program fails.
+enum CliError {
+    /// The command line or the environment is invalid.
     Usage(String),
     /// A query failed.
     Query(DataFusionError),
-    /// The statement of that number failed, one of several.
+    /// One of several statements failed, counted from 1.
     Statement(usize, DataFusionError),
     /// Rows could not be written.
     Output(io::Error),
 }
 
-impl std::fmt::Display for Stop {
+impl std::fmt::Display for CliError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Usage(text) => f.write_str(text),
             Self::Query(error) => f.write_str(&explain(error)),
-            Self::Statement(number, error) => write!(f, "statement {number}: {}", explain(error)),
+            Self::Statement(index, error) => write!(f, "statement {index}: {}", explain(error)),
             Self::Output(error) => write!(f, "cannot write the rows: {error}"),
         }
     }
 }
 
-fn start(args: &Args) -> Result<(), Stop> {
+fn execute(args: &Args) -> Result<(), CliError> {
     let text = read(args.source())?;
-    // Some editors begin a file with a mark that SQL does not know.
+    // Some editors start a file with a byte order mark.
     let text = text.trim_start_matches('\u{feff}');
     let mut builder = Ocelli::builder();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -75,60 +75,59 @@ fn start(args: &Args) -> Result<(), Stop> {
     if let Some(bytes) = args.memory_limit {
         builder = builder.memory_limit(bytes);
     }
-    let ocelli = builder.build().map_err(Stop::Query)?;
+    let ocelli = builder.build().map_err(CliError::Query)?;
     runtime
         .build()
-        .map_err(|error| Stop::Usage(format!("cannot start threads: {error}")))?
+        .map_err(|error| CliError::Usage(format!("cannot start threads: {error}")))?
         .block_on(run(&ocelli, text, args))
 }
 
-/// The text to run.
-fn read(source: Source<'_>) -> Result<String, Stop> {
+/// The SQL to run.
+fn read(source: Source<'_>) -> Result<String, CliError> {
     match source {
         Source::Text(text) => Ok(text.to_owned()),
         Source::File(path) => std::fs::read_to_string(path)
-            .map_err(|error| Stop::Usage(format!("cannot read '{}': {error}", path.display()))),
-        // This is where the interactive shell will start.
+            .map_err(|error| CliError::Usage(format!("cannot read '{}': {error}", path.display()))),
         Source::Stdin if io::stdin().is_terminal() => {
             let hint = r#"nothing to run; try: ocelli "SELECT 1", or ocelli --help"#;
-            Err(Stop::Usage(hint.to_owned()))
+            Err(CliError::Usage(hint.to_owned()))
         }
         Source::Stdin => io::read_to_string(io::stdin().lock())
-            .map_err(|error| Stop::Usage(format!("cannot read standard input: {error}"))),
+            .map_err(|error| CliError::Usage(format!("cannot read standard input: {error}"))),
     }
 }
 
-/// The word, no statement of SQL, that stands for an examination of the machine.
+/// Subcommand (not SQL) that runs the environment check.
 const DOCTOR: &str = "doctor";
 
-/// Runs the statements in turn, up to the first that fails.
-async fn run(ocelli: &Ocelli, text: &str, args: &Args) -> Result<(), Stop> {
+/// Runs the statements in order, up to the first that fails.
+async fn run(ocelli: &Ocelli, text: &str, args: &Args) -> Result<(), CliError> {
     if text.trim() == DOCTOR {
-        let (lines, is_well) = doctor::examine(ocelli).await.map_err(Stop::Query)?;
-        io::stdout().write_all(lines.as_bytes())?;
-        return if is_well { Ok(()) } else { Err(Stop::Usage("not all backends work".to_owned())) };
+        let (report, is_healthy) = doctor::run_health_check(ocelli).await.map_err(CliError::Query)?;
+        io::stdout().write_all(report.as_bytes())?;
+        return if is_healthy { Ok(()) } else { Err(CliError::Usage("a backend does not work".to_owned())) };
     }
-    let statements = ocelli.parse(text).map_err(Stop::Query)?;
+    let statements = ocelli.parse(text).map_err(CliError::Query)?;
     let several = statements.len() > 1;
-    for (number, statement) in (1..).zip(statements) {
-        run_one(ocelli, statement, args).await.map_err(|stop| match stop {
-            Stop::Query(error) if several => Stop::Statement(number, error),
+    for (index, statement) in (1..).zip(statements) {
+        run_one(ocelli, statement, args).await.map_err(|error| match error {
+            CliError::Query(error) if several => CliError::Statement(index, error),
             other => other,
         })?;
     }
     Ok(())
 }
 
-/// Runs one statement and writes its rows as they come.
-async fn run_one(ocelli: &Ocelli, statement: Statement, args: &Args) -> Result<(), Stop> {
+/// Runs one statement and streams its rows to standard output.
+async fn run_one(ocelli: &Ocelli, statement: Statement, args: &Args) -> Result<(), CliError> {
     let start = Instant::now();
-    let rows = ocelli.run(statement).await.map_err(Stop::Query)?;
-    let mut rows = rows.execute_stream().await.map_err(Stop::Query)?;
+    let rows = ocelli.run(statement).await.map_err(CliError::Query)?;
+    let mut rows = rows.execute_stream().await.map_err(CliError::Query)?;
     let schema = rows.schema();
     if schema.fields().is_empty() {
-        // SET and CREATE have nothing to show, and are done when their stream ends.
+        // SET and CREATE return no columns, and take effect when their stream ends.
         while let Some(batch) = rows.next().await {
-            batch.map_err(Stop::Query)?;
+            batch.map_err(CliError::Query)?;
         }
         return Ok(());
     }
@@ -141,23 +140,23 @@ async fn run_one(ocelli: &Ocelli, statement: Statement, args: &Args) -> Result<(
                 out.write(&batch)?;
             }
             Err(error) => {
-                // What came before the failure is real: it is shown, and then the failure.
+                // Rows before the failure are valid: print them, then the error.
                 if count > 0 {
                     out.finish()?;
                 }
-                return Err(Stop::Query(error));
+                return Err(CliError::Query(error));
             }
         }
     }
     out.finish()?;
     if !args.quiet {
         let rows = if count == 1 { "row" } else { "rows" };
-        say(&format!("{count} {rows} in {:.2} s", start.elapsed().as_secs_f64()));
+        print_stderr(&format!("{count} {rows} in {:.2} s", start.elapsed().as_secs_f64()));
     }
     Ok(())
 }
 
-impl From<io::Error> for Stop {
+impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
     }

@@ -1,4 +1,4 @@
-//! [`Format`]: how rows are written. [`RowWriter`] writes them batch by batch, so that a large result needs no large memory.
+//! [`Format`]: the output formats. A [`RowWriter`] writes batch by batch, in constant memory.
 
 mod plan;
 mod table;
@@ -24,14 +24,14 @@ use table::TableWriter;
 /// A format of rows on standard output.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum Format {
-    /// A table to read; binary values by their size
+    /// Human-readable table; binary values as their size
     #[default]
     Table,
     /// Comma-separated values with a header; NULL is empty, binary is hexadecimal
     Csv,
     /// One array of objects; binary is hexadecimal
     Json,
-    /// One object a line; binary is hexadecimal
+    /// One object per line; binary is hexadecimal
     Ndjson,
 }
 
@@ -44,11 +44,11 @@ impl Format {
             Self::Table => Box::new(TableWriter::new(schema, out)),
             Self::Csv => Box::new(CsvWriter::new(&schema, out)),
             Self::Json => {
-                check_names(&schema)?;
+                check_unique_columns(&schema)?;
                 Box::new(JsonWriter { writer: json.build::<_, JsonArray>(out), end: "\n" })
             }
             Self::Ndjson => {
-                check_names(&schema)?;
+                check_unique_columns(&schema)?;
                 Box::new(JsonWriter { writer: json.build::<_, LineDelimited>(out), end: "" })
             }
         })
@@ -59,11 +59,11 @@ impl Format {
 pub(crate) trait RowWriter {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()>;
 
-    /// Writes what comes after the last row, and hands everything on.
+    /// Writes the footer and flushes.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-/// JSON; an array ends without a line's end, which a terminal wants.
+/// JSON. Arrow's array writer ends without a newline; `end` adds it.
 struct JsonWriter<W: Write, F: JsonFormat> {
     writer: Writer<W, F>,
     end: &'static str,
@@ -82,23 +82,23 @@ impl<W: Write, F: JsonFormat> RowWriter for JsonWriter<W, F> {
     }
 }
 
-/// Readers keep one of two values with the same key.
-fn check_names(schema: &Schema) -> io::Result<()> {
+/// Rejects duplicate column names: JSON readers keep only one value per key.
+fn check_unique_columns(schema: &Schema) -> io::Result<()> {
     let mut names = BTreeSet::new();
     match schema.fields().iter().find(|field| !names.insert(field.name())) {
-        Some(twice) => {
-            let text = format!("two columns are called '{}'; name them with AS", twice.name());
+        Some(duplicate) => {
+            let text = format!("two columns are named '{}'; rename one with AS", duplicate.name());
             Err(io::Error::other(text))
         }
         None => Ok(()),
     }
 }
 
-/// CSV, with lists and structs as text: the format has no other way.
+/// CSV. Lists and structs are written as strings, because the format has no nested values.
 struct CsvWriter<W: Write> {
-    writer: csv::Writer<Watched<W>>,
+    writer: csv::Writer<ErrorTrackingWriter<W>>,
     schema: SchemaRef,
-    failure: Failure,
+    failure: SharedErrorKind,
 }
 
 impl<W: Write> CsvWriter<W> {
@@ -108,8 +108,8 @@ impl<W: Write> CsvWriter<W> {
             false => Arc::clone(field),
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let failure = Failure::default();
-        let writer = csv::Writer::new(Watched { out, failure: Rc::clone(&failure) });
+        let failure = SharedErrorKind::default();
+        let writer = csv::Writer::new(ErrorTrackingWriter { out, failure: Rc::clone(&failure) });
         Self { writer, schema, failure }
     }
 
@@ -121,7 +121,7 @@ impl<W: Write> CsvWriter<W> {
 impl<W: Write> RowWriter for CsvWriter<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
         let columns = batch.columns().iter().map(|column| match column.data_type().is_nested() {
-            true => text_of(column),
+            true => to_strings(column),
             false => Ok(Arc::clone(column)),
         });
         let batch = columns
@@ -132,22 +132,22 @@ impl<W: Write> RowWriter for CsvWriter<W> {
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        // The header is there even when no row is.
+        // Writes the header of an empty result.
         self.write_rows(&RecordBatch::new_empty(Arc::clone(&self.schema)))?;
         self.writer.into_inner().flush()
     }
 }
 
-/// How writing failed, if it did.
-type Failure = Rc<Cell<Option<ErrorKind>>>;
+/// The kind of the first I/O error.
+type SharedErrorKind = Rc<Cell<Option<ErrorKind>>>;
 
-/// Remembers how writing failed: the CSV writer makes text of it, in which a closed pipe looks like a full disk.
-struct Watched<W> {
+/// Records the kind of an I/O error: the CSV writer reduces it to a string, which does not tell a closed pipe from a full disk.
+struct ErrorTrackingWriter<W> {
     out: W,
-    failure: Failure,
+    failure: SharedErrorKind,
 }
 
-impl<W: Write> Write for Watched<W> {
+impl<W: Write> Write for ErrorTrackingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.out.write(bytes).inspect_err(|error| self.failure.set(Some(error.kind())))
     }
@@ -157,20 +157,20 @@ impl<W: Write> Write for Watched<W> {
     }
 }
 
-/// Text without control characters, which a terminal would obey.
+/// Escapes control characters, which a terminal would execute.
 pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
-            '\t' => shown.push_str("    "),
-            control if control.is_control() => shown.extend(control.escape_default()),
-            other => shown.push(other),
+            '\t' => escaped.push_str("    "),
+            control if control.is_control() => escaped.extend(control.escape_default()),
+            other => escaped.push(other),
         }
     }
-    shown
+    escaped
 }
 
-fn text_of(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+fn to_strings(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let options = FormatOptions::default();
     let formatter = ArrayFormatter::try_new(column, &options)?;
     let texts = (0..column.len()).map(|row| match column.is_null(row) {
@@ -180,7 +180,7 @@ fn text_of(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(texts.collect::<Result<StringArray, _>>()?))
 }
 
-/// Keeps the kind of an error of the output itself, by which a closed pipe is told from a full disk.
+/// Preserves the kind of I/O errors, which tells a closed pipe from a full disk.
 fn io_error(error: ArrowError) -> io::Error {
     match error {
         ArrowError::IoError(_, error) => error,

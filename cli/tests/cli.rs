@@ -57,7 +57,7 @@ fn the_readme_command_prints_a_table() {
 }
 
 #[test]
-fn the_count_is_not_among_the_rows() {
+fn the_row_count_goes_to_standard_error() {
     let output = run(&["SELECT 1 AS one UNION ALL SELECT 1"]);
     assert_eq!(stdout(&output), "┌─────┐\n│ one │\n├─────┤\n│   1 │\n│   1 │\n└─────┘\n");
     assert!(stderr(&output).starts_with("2 rows in "), "{}", stderr(&output));
@@ -93,18 +93,18 @@ fn explain_shows_the_operator() {
 }
 
 #[test]
-fn the_doctor_says_what_models_run_on() {
+fn doctor_reports_the_backends() {
     let said = rows(&["doctor"]);
     for line in [
         "backend ort             OCELLI_ORT_LIB is empty: ONNX Runtime is not used\n",
-        "check of rten           labels 64 pictures in ",
+        "check of rten           classified 64 images in ",
     ] {
         assert!(said.contains(line), "{said}");
     }
 }
 
 #[test]
-fn a_library_that_is_none_is_named() {
+fn an_invalid_library_is_named() {
     let mut command =
         ocelli(&["-q", "SET ocelli.backend = 'ort'; SELECT classify(image) FROM 'examples/data/photos.parquet'"]);
     let output = command.env("OCELLI_ORT_LIB", "README.md").output().expect("the program runs");
@@ -154,14 +154,14 @@ fn statements_share_a_session_and_stop_at_the_first_failure() {
 }
 
 #[test]
-fn a_typo_stops_everything_before_it_starts() {
+fn a_syntax_error_is_reported_before_anything_runs() {
     let output = run(&["-q", "SELECT 1; SELEC 2"]);
     assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()));
     assert_eq!(stderr(&output), "error: SQL syntax: expected an SQL statement, found SELEC at line 1, column 11\n");
 }
 
 #[test]
-fn bad_input_is_one_sentence() {
+fn invalid_input_gives_one_sentence() {
     let cases = [
         ("SELECT * FROM 'nope.parquet'", "error: file 'nope.parquet' does not exist; relative paths start at /"),
         (
@@ -238,7 +238,7 @@ fn limits_reach_the_session() {
 
 /// `ocelli … | head -1`: the reader leaves after a line, and that is no failure.
 #[test]
-fn a_closed_pipe_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     for format in ["table", "csv", "json", "ndjson"] {
         let mut child = ocelli(&["-q", "--format", format, "SELECT value FROM range(1000000)"])
             .stdout(Stdio::piped())
@@ -254,7 +254,7 @@ fn a_closed_pipe_is_no_failure() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_standard_error_is_no_failure() {
+fn a_full_standard_error_is_not_a_failure() {
     for (query, status) in [("SELECT 1", 0), ("SELEC 1", 1)] {
         let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
         let output = ocelli(&[query]).stderr(full).output().expect("ocelli starts");
@@ -271,9 +271,9 @@ fn a_failing_query_prints_nothing_before_its_first_row() {
 }
 
 #[test]
-fn json_has_no_key_twice() {
+fn json_rejects_duplicate_keys() {
     let said = error(&["--format", "json", "SELECT a.n, b.n FROM (SELECT 1 AS n) a, (SELECT 2 AS n) b"], 1);
-    assert_eq!(said, "error: cannot write the rows: two columns are called 'n'; name them with AS\n");
+    assert_eq!(said, "error: cannot write the rows: two columns are named 'n'; rename one with AS\n");
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_mark_at_the_start_of_a_file_is_skipped() {
+fn a_byte_order_mark_is_skipped() {
     let path = file("mark.sql", "\u{feff}SELECT 7 AS a");
     assert_eq!(rows(&["-q", "--format", "csv", "-f", path.to_str().expect("a path of text")]), "a\n7\n");
 }

@@ -33,7 +33,7 @@ def read_csv(path):
 
 
 def write(name, table):
-    """One data page a picture, uncompressed and without dictionary, so that single pictures can be read by page."""
+    """One data page per image, uncompressed and without dictionary, so that single images can be read by page."""
     pq.write_table(
         table,
         HERE / name,
@@ -46,13 +46,13 @@ def write(name, table):
     )
 
 
-def photos(pictures):
+def photos(images):
     columns = {name: [] for name in ("uri", "image", "title", "author", "licence", "width", "height")}
-    for picture in pictures:
-        path = HERE / "photos" / picture["file"]
+    for image in images:
+        path = HERE / "photos" / image["file"]
         with Image.open(path) as image:
             width, height = image.size
-        row = {**picture, "uri": f"photos/{path.name}", "image": path.read_bytes(), "width": width, "height": height}
+        row = {**image, "uri": f"photos/{path.name}", "image": path.read_bytes(), "width": width, "height": height}
         for name, values in columns.items():
             values.append(row[name])
     types = {"image": pa.binary(), "width": pa.int32(), "height": pa.int32()}
@@ -76,10 +76,10 @@ def markdown(header, rows):
 
 
 if __name__ == "__main__":
-    pictures = read_csv(HERE / "pictures.csv")
-    write("photos.parquet", photos(pictures))
+    images = read_csv(HERE / "pictures.csv")
+    write("photos.parquet", photos(images))
     write("mixed.parquet", mixed())
-    markdown(list(pictures[0]), [list(picture.values()) for picture in pictures])
+    markdown(list(images[0]), [list(image.values()) for image in images])
     if LABELS.exists():
         print()
         rows = read_csv(LABELS)

@@ -1,90 +1,90 @@
-//! [`Error`]: why the GPU refused.
+//! [`Error`]: why a graph, a run or a product fails on the GPU.
 
-/// Why the GPU refused. One variant for each thing that the caller can change.
+/// Why a graph, a run or a product fails. One variant for each cause that the caller can address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no adapter, or none of that name.
-    #[error("no {wanted}; adapters: {found}")]
+    /// No adapter matches.
+    #[error("no {requested}; adapters: {available}")]
     NoAdapter {
-        /// What was asked for, for a sentence.
-        wanted: String,
-        /// The adapters that there are, for a sentence.
-        found: String,
+        /// The requested adapter, as a noun phrase.
+        requested: String,
+        /// The available adapters, as a list for messages.
+        available: String,
     },
 
-    /// The driver would not open the adapter.
+    /// The driver cannot open the adapter.
     #[error("GPU '{adapter}' cannot be opened: {reason}")]
     Open {
-        /// Its name.
+        /// The adapter's name.
         adapter: String,
-        /// The driver's words.
+        /// The driver's message.
         reason: String,
     },
 
-    /// The adapter lacks what was asked for.
+    /// The adapter lacks a required feature.
     #[error("GPU '{adapter}' has no {feature}")]
-    Missing {
-        /// Its name.
+    MissingFeature {
+        /// The adapter's name.
         adapter: String,
-        /// What it lacks, for a sentence.
+        /// The feature, as a noun phrase.
         feature: String,
     },
 
-    /// The graph has an operator that does not run here, or not so.
+    /// The graph has an operator that is not supported, or not with these attributes, types or shapes.
     #[error("operator {operator} ('{node}'): {reason}")]
     Unsupported {
-        /// Its name, behind that of its domain where that is not ONNX's own.
+        /// The operator, with its domain unless that is ONNX's own.
         operator: String,
-        /// Which one of them.
+        /// The name of the node.
         node: String,
-        /// Why.
+        /// Why it is not supported.
         reason: String,
     },
 
-    /// The graph does not hold together.
+    /// The graph, its inputs or a matrix is invalid.
     #[error("{reason}")]
     Graph {
-        /// What is wrong, for a sentence.
+        /// The problem, as a sentence.
         reason: String,
     },
 
-    /// A buffer is larger than the device allows.
-    #[error("a buffer of {bytes} bytes is more than the GPU takes at once ({limit} bytes)")]
+    /// A buffer exceeds the limit of the device or of the kernels.
+    #[error("a buffer of {bytes} bytes exceeds the GPU's limit of {limit} bytes")]
     TooLarge {
-        /// Its size.
+        /// The requested size.
         bytes: u64,
-        /// The device's limit.
+        /// The largest possible size.
         limit: u64,
     },
 
-    /// The device's memory is full.
-    #[error("the GPU has no memory left for {bytes} bytes")]
+    /// The device is out of memory.
+    #[error("the GPU is out of memory: cannot allocate {bytes} bytes")]
     OutOfMemory {
-        /// What was asked for.
+        /// The requested size.
         bytes: u64,
     },
 
-    /// The driver does not take a kernel: a mistake of ours, or of its own.
-    #[error("the GPU's driver refuses a kernel ({kernel}): {reason}")]
+    /// The driver rejects a kernel, because of a bug in the kernel or in the driver.
+    #[error("the GPU driver rejects kernel '{kernel}': {reason}")]
     Kernel {
-        /// Its name.
+        /// The kernel's name.
         kernel: String,
-        /// The driver's words.
+        /// The driver's message.
         reason: String,
     },
 
-    /// The device stopped working.
-    #[error("the GPU was lost: {reason}")]
+    /// The device is lost.
+    #[error("the GPU device was lost: {reason}")]
     Lost {
-        /// The driver's words.
+        /// The driver's message.
         reason: String,
     },
 }
 
 impl Error {
-    /// Whether less at once may do.
-    pub fn is_memory(&self) -> bool {
+    /// Whether the run may succeed with a smaller batch.
+    pub fn is_memory_limit(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::OutOfMemory { .. })
     }
 }

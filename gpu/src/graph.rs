@@ -1,4 +1,4 @@
-//! [`Graph`]: an ONNX graph as the planner wants it: nodes in order, constants by name.
+//! [`Graph`]: an ONNX graph in the form the planner takes: nodes in topological order, constants by name.
 
 mod batch_norm;
 mod constant;
@@ -7,21 +7,20 @@ mod parse;
 
 use std::collections::HashMap;
 
-pub(crate) use constant::{Constant, Values};
-pub(crate) use node::{Attribute, Node};
+pub(crate) use constant::{Constant, ConstantData};
+pub(crate) use node::{Attribute, Node, is_float_type};
 
 /// An ONNX graph in memory.
 ///
-/// The protobuf types are those of `rten-onnx`, which the engine's CPU backend has anyway; parsers that also simplify
-/// (`onnx-ir`) would be a second front end with its own opinions on which graphs there are.
+/// The protobuf types are those of `rten-onnx`, which the engine's CPU backend depends on anyway.
 #[derive(Debug)]
 pub struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) constants: HashMap<String, Constant>,
-    /// The names of the inputs, without those that have a value already.
+    /// The names of the inputs without initializers.
     pub(crate) inputs: Vec<String>,
     pub(crate) outputs: Vec<String>,
-    /// The version of the standard operators.
+    /// The opset version of the default domain.
     pub(crate) opset: i64,
 }
 
@@ -31,8 +30,8 @@ impl Graph {
         &self.outputs
     }
 
-    /// How many nodes read a tensor; an output of the graph is read once more.
-    pub(crate) fn readers(&self, name: &str) -> usize {
+    /// How often a tensor is read by nodes and as an output of the graph.
+    pub(crate) fn use_count(&self, name: &str) -> usize {
         let nodes = self.nodes.iter().flat_map(|node| &node.inputs).filter(|input| *input == name).count();
         nodes + self.outputs.iter().filter(|output| *output == name).count()
     }

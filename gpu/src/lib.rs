@@ -1,4 +1,4 @@
-//! ONNX graphs on the GPU through wgpu: Vulkan, Metal or DirectX 12 from one build. Slices in, slices out.
+//! Runs ONNX graphs on the GPU through wgpu: Vulkan, Metal or DirectX 12 from one build. Inputs and outputs are slices.
 //!
 //! ```no_run
 //! use ocelli_gpu::{Device, Graph, Input, Model, Precision};
@@ -8,7 +8,7 @@
 //! let logits = graph.outputs().to_vec();
 //! let model = Model::new(Device::shared(None)?, graph.into(), Precision::F32)?;
 //! let image = vec![0.0; 3 * 224 * 224];
-//! let input = Input { shape: vec![1, 3, 224, 224], parts: vec![&image] };
+//! let input = Input { shape: vec![1, 3, 224, 224], chunks: vec![&image] };
 //! let results = model.run(&[input], &logits)?;
 //! assert_eq!(results[0].shape, [1, 1000]);
 //! # Ok(())
@@ -16,13 +16,13 @@
 //! ```
 //!
 //! ```text
-//! Graph (ONNX) ──plan──▶ Plan (steps) ──Program──▶ pipelines and buffers of a Device ──Model──▶ passes, several shapes
-//!                                                                                    Batcher ─▶ items from many threads
+//! Graph (ONNX) ──plan──▶ Plan (steps) ──Program──▶ pipelines and buffers of a Device ──Model──▶ runs, for several shapes
+//!                                                                             DynamicBatcher ─▶ requests from many threads
 //! ```
-//! - `graph/`: ONNX as it is in the file. `plan/`: what is to be done, without a device. `kernel/`: how, one file a kernel, its
-//!   `.wgsl` beside its `.rs`.
+//! - `graph/`: the ONNX graph. `plan/`: lowering, fusion and memory planning, without a device. `kernel/`: one file a kernel, its
+//!   `.wgsl` next to its `.rs`.
 //! - [`SparseMatrix`]: products of a sparse matrix and a dense one.
-//! - Numbers are 32-bit floats on the way in and out; on the device they may have 16 bits ([`Precision`]).
+//! - Inputs and outputs are 32-bit floats; tensors on the device may be 16-bit floats ([`Precision`]).
 
 mod device;
 mod error;
@@ -37,5 +37,5 @@ pub use device::{Adapter, Device, adapters, may_have_gpu};
 pub use error::Error;
 pub use graph::Graph;
 pub use precision::Precision;
-pub use runtime::{Batcher, Done, Input, Items, Model, Run, Tensor, Work};
+pub use runtime::{BatchRequest, Completion, DynamicBatcher, Input, Model, Run, Tensor, WorkEstimate};
 pub use sparse::SparseMatrix;

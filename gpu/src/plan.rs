@@ -1,15 +1,16 @@
-//! [`Plan`]: a graph for inputs of given shapes, as steps that a device runs one after the other.
+//! [`Plan`]: a graph for inputs of given shapes, compiled to steps that a device runs one after the other.
 //!
 //! ```text
-//! ONNX nodes ──lower──▶ steps, one a kernel ──fuse──▶ fewer ──arena──▶ the same, on a few buffers
+//! ONNX nodes ──lower──▶ steps, one kernel each ──fuse──▶ fewer steps ──plan_memory──▶ the same steps on a few shared buffers
 //! ```
-//! Shapes are known when a graph is planned: what only computes shapes is gone (`fold`), and so are transposes that only say in
-//! which order an axis is counted ([`Tensor`]).
+//! Shapes are known at plan time: nodes that only compute shapes are constant-folded (`fold`), and a transpose is a view with another
+//! axis order ([`Tensor`]).
 
-mod arena;
+mod compile;
 mod fold;
 mod fuse;
 mod lower;
+mod memory;
 #[cfg(test)]
 mod mutations;
 mod planner;
@@ -18,76 +19,76 @@ mod tensor;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use arena::arena;
-pub(crate) use planner::plan;
+pub(crate) use compile::plan;
+pub(crate) use memory::plan_memory;
 pub(crate) use tensor::Tensor;
 
-use crate::kernel::{Expression, Kernel, Places};
+use crate::kernel::{Expression, Kernel, StridedLayout};
 
-/// The number of a run of numbers on the device.
-pub(crate) type Storage = usize;
+/// The index of a buffer in [`Plan::buffers`].
+pub(crate) type BufferId = usize;
 
-/// Steps, and the numbers that they work on.
+/// Steps, and the buffers they read and write.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
-    pub(crate) storages: Vec<Stored>,
-    /// The outputs that were wanted, in that order.
+    pub(crate) buffers: Vec<BufferDecl>,
+    /// The requested outputs, in order.
     pub(crate) outputs: Vec<Tensor>,
 }
 
-/// A run of numbers on the device.
+/// A buffer on the device; `len` counts elements.
 #[derive(Debug, Clone)]
-pub(crate) struct Stored {
+pub(crate) struct BufferDecl {
     pub(crate) len: usize,
     pub(crate) source: Source,
 }
 
-/// Where numbers come from.
+/// Where the contents of a buffer come from.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
-    /// The input of that number.
+    /// The graph input with this index.
     Input(usize),
-    Weights(Weights),
-    /// A step.
+    Weights(PackedWeights),
+    /// Computed by a step.
     Step,
 }
 
-/// Numbers that stay on the device, prepared for the kernel that reads them.
+/// Constant operands that stay on the device, packed for the kernel that reads them.
 #[derive(Clone)]
-pub(crate) struct Weights {
-    /// Equal names are equal numbers, in all plans of a graph.
+pub(crate) struct PackedWeights {
+    /// Equal names imply equal contents, in all plans of a graph.
     pub(crate) name: String,
-    pub(crate) prepare: Arc<dyn Fn() -> Vec<f32> + Send + Sync>,
+    pub(crate) pack: Arc<dyn Fn() -> Vec<f32> + Send + Sync>,
 }
 
-/// One kernel at work.
+/// One kernel dispatch.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) kernel: Kernel,
-    pub(crate) inputs: Vec<Storage>,
-    pub(crate) output: Storage,
-    /// Numbers that it makes.
-    pub(crate) count: usize,
-    pub(crate) finish: Expression,
+    pub(crate) inputs: Vec<BufferId>,
+    pub(crate) output: BufferId,
+    /// Elements of the output.
+    pub(crate) num_elements: usize,
+    pub(crate) epilogue: Expression,
     pub(crate) operands: Vec<Operand>,
 }
 
-/// What an expression reads beside the kernel's own number.
+/// A buffer that an epilogue reads in addition to the accumulator.
 #[derive(Debug, Clone)]
 pub(crate) struct Operand {
-    pub(crate) storage: Storage,
-    pub(crate) places: Places,
+    pub(crate) buffer: BufferId,
+    pub(crate) layout: StridedLayout,
 }
 
 impl Step {
-    /// All that it reads.
-    pub(crate) fn reads(&self) -> impl Iterator<Item = Storage> {
-        self.inputs.iter().copied().chain(self.operands.iter().map(|operand| operand.storage))
+    /// All buffers it reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = BufferId> {
+        self.inputs.iter().copied().chain(self.operands.iter().map(|operand| operand.buffer))
     }
 }
 
-impl fmt::Debug for Weights {
+impl fmt::Debug for PackedWeights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }

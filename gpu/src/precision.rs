@@ -1,19 +1,19 @@
-//! [`Precision`]: how many bits a number has on the device.
+//! [`Precision`]: the element type of tensors on the device.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// How weights and what lies between two layers are stored. Sums are in 32 bits either way.
+/// The storage type of weights and activations. Accumulators are 32-bit floats in either case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Precision {
-    /// 32 bits, as on the CPU.
+    /// 32-bit floats, as on the CPU.
     F32,
-    /// 16 bits: half the memory, and what matrix units take. Numbers beyond 65,504 become infinite.
+    /// 16-bit floats: half the memory, and cooperative matrices where supported. Magnitudes beyond 65,504 overflow to infinity.
     F16,
 }
 
 impl Precision {
-    /// `f32` or `f16`, in options, messages and WGSL.
+    /// `f32` or `f16`: the name in options, messages and WGSL.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -21,7 +21,7 @@ impl Precision {
         }
     }
 
-    /// Bytes of a number.
+    /// Bytes of an element.
     pub const fn size(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -29,23 +29,23 @@ impl Precision {
         }
     }
 
-    /// Gives numbers as the device has them, in parts, each with the place of its first byte.
+    /// Converts `values` to the device's format; calls `write` with `(byte offset, bytes)` for each chunk.
     pub(crate) fn encode(self, values: &[f32], mut write: impl FnMut(usize, &[u8])) {
         match self {
             Self::F32 => write(0, bytemuck::cast_slice(values)),
             Self::F16 => {
-                const AT_ONCE: usize = 1024;
-                let mut halves = [f16::ZERO; AT_ONCE];
-                for (number, values) in values.chunks(AT_ONCE).enumerate() {
+                const CHUNK_LEN: usize = 1024;
+                let mut halves = [f16::ZERO; CHUNK_LEN];
+                for (index, values) in values.chunks(CHUNK_LEN).enumerate() {
                     let halves = &mut halves[..values.len()];
                     halves.convert_from_f32_slice(values);
-                    write(number * AT_ONCE * self.size(), bytemuck::cast_slice(halves));
+                    write(index * CHUNK_LEN * self.size(), bytemuck::cast_slice(halves));
                 }
             }
         }
     }
 
-    /// Reads `len` numbers of the device.
+    /// Converts the first `len` elements of `bytes` from the device's format.
     pub(crate) fn decode(self, bytes: &[u8], len: usize) -> Vec<f32> {
         let bytes = &bytes[..len * self.size()];
         match self {
@@ -60,11 +60,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_back() {
+    fn values_round_trip() {
         let values: Vec<f32> = (0..3000).map(|i| i as f32 / 4.0 - 300.0).collect();
         for precision in [Precision::F32, Precision::F16] {
             let mut bytes = vec![0; values.len() * precision.size() + 2];
-            precision.encode(&values, |place, part| bytes[place..][..part.len()].copy_from_slice(part));
+            precision.encode(&values, |offset, chunk| bytes[offset..][..chunk.len()].copy_from_slice(chunk));
             assert_eq!(precision.decode(&bytes, values.len()), values, "{precision:?}");
         }
     }

@@ -1,8 +1,8 @@
-//! [`Model`]: runs a compiled graph on a [`Device`](crate::Device), for several input shapes and for many threads.
+//! [`Model`]: runs a compiled graph on a [`Device`](crate::Device), for several input shapes and from many threads.
 //!
 //! ```text
-//! Model ── Program (one per input shape: pipelines, weights, buffers) ── Run (a batch that is in flight)
-//!   └─ Batcher: groups the requests of many threads into batches
+//! Model ── Program (one per input shape: pipelines, weights, buffers) ── Run (a batch in flight)
+//!   └─ DynamicBatcher: groups the requests of many threads into batches
 //! ```
 
 mod batcher;
@@ -10,6 +10,6 @@ mod measure;
 mod model;
 mod program;
 
-pub use batcher::{Batcher, Done, Items};
-pub use measure::Work;
+pub use batcher::{BatchRequest, Completion, DynamicBatcher};
+pub use measure::WorkEstimate;
 pub use model::{Input, Model, Run, Tensor};

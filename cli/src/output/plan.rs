@@ -1,4 +1,4 @@
-//! [`PlanWriter`]: what EXPLAIN gives, as indented lines. In a frame, one long line of a plan would tear all others apart.
+//! [`PlanWriter`]: the result of EXPLAIN as indented lines, because plan lines are too long for a table.
 //!
 //! ```text
 //! physical_plan
@@ -25,18 +25,18 @@ impl<W: Write> PlanWriter<W> {
 
 /// Whether rows of this schema come from EXPLAIN.
 pub(super) fn is_plan(schema: &Schema) -> bool {
-    let is_text = |name: &str, number: usize| {
-        let field = schema.field(number);
+    let is_string = |name: &str, index: usize| {
+        let field = schema.field(index);
         field.name() == name && *field.data_type() == DataType::Utf8
     };
-    schema.fields().len() == 2 && is_text("plan_type", 0) && is_text("plan", 1)
+    schema.fields().len() == 2 && is_string("plan_type", 0) && is_string("plan", 1)
 }
 
 impl<W: Write> RowWriter for PlanWriter<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        let (kinds, plans) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
+        let (types, plans) = (batch.column(0).as_string::<i32>(), batch.column(1).as_string::<i32>());
         for row in 0..batch.num_rows() {
-            writeln!(self.out, "{}", printable(kinds.value(row)))?;
+            writeln!(self.out, "{}", printable(types.value(row)))?;
             let plan = if plans.is_null(row) { "" } else { plans.value(row) };
             for line in plan.lines() {
                 writeln!(self.out, "  {}", printable(line))?;

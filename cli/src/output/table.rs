@@ -1,4 +1,4 @@
-//! [`TableWriter`]: rows in a frame.
+//! [`TableWriter`]: rows as a table with borders.
 //!
 //! ```text
 //! ┌─────────┬───────┐
@@ -17,39 +17,39 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{RowWriter, io_error, printable};
 
-/// The first rows decide how wide the columns are; wider values that come later stand out of their column and lose nothing.
+/// Rows that determine the column widths. Wider values in later rows exceed their column and are not truncated.
 const ROWS_MEASURED: usize = 1000;
 
-/// Text of one value, line by line.
+/// The lines of one formatted value.
 type Cell = Vec<String>;
 
 pub(super) struct TableWriter<W> {
     out: W,
     schema: SchemaRef,
-    /// Rows that wait for the widths.
-    waiting: Vec<Vec<Cell>>,
-    /// Known once the frame has been opened.
+    /// Rows buffered until the widths are known.
+    buffered: Vec<Vec<Cell>>,
+    /// Set when the header has been written.
     widths: Option<Vec<usize>>,
 }
 
 impl<W: Write> TableWriter<W> {
     pub(super) fn new(schema: SchemaRef, out: W) -> Self {
-        Self { out, schema, waiting: Vec::new(), widths: None }
+        Self { out, schema, buffered: Vec::new(), widths: None }
     }
 
-    /// Writes the rows that wait, and the head before them if they are the first.
-    fn write_waiting(&mut self) -> io::Result<()> {
+    /// Writes the buffered rows, after the header if they are the first.
+    fn write_buffered(&mut self) -> io::Result<()> {
         let right: Vec<bool> = self.schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
-        let rows = std::mem::take(&mut self.waiting);
+        let rows = std::mem::take(&mut self.buffered);
         if self.widths.is_none() {
-            let head: Vec<Cell> = self.schema.fields().iter().map(|field| cell(field.name())).collect();
-            let widths = (0..head.len()).map(|column| {
-                let cells = std::iter::once(&head).chain(&rows).flat_map(|row| &row[column]);
+            let header: Vec<Cell> = self.schema.fields().iter().map(|field| cell(field.name())).collect();
+            let widths = (0..header.len()).map(|column| {
+                let cells = std::iter::once(&header).chain(&rows).flat_map(|row| &row[column]);
                 cells.map(|line| line.width()).max().unwrap_or(0)
             });
             let widths: Vec<usize> = widths.collect();
             self.rule(&widths, ['┌', '┬', '┐'])?;
-            self.row(&head, &widths, &vec![false; head.len()])?;
+            self.row(&header, &widths, &vec![false; header.len()])?;
             self.rule(&widths, ['├', '┼', '┤'])?;
             self.widths = Some(widths);
         }
@@ -90,25 +90,25 @@ impl<W: Write> RowWriter for TableWriter<W> {
         let columns = batch.columns().iter().map(|column| Column::new(column, &options));
         let columns = columns.collect::<io::Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
-            self.waiting.push(columns.iter().map(|column| column.cell(row)).collect::<io::Result<_>>()?);
-            if self.waiting.len() >= ROWS_MEASURED {
-                self.write_waiting()?;
+            self.buffered.push(columns.iter().map(|column| column.cell(row)).collect::<io::Result<_>>()?);
+            if self.buffered.len() >= ROWS_MEASURED {
+                self.write_buffered()?;
             }
         }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.write_waiting()?;
+        self.write_buffered()?;
         let widths = self.widths.take().unwrap_or_default();
         self.rule(&widths, ['└', '┴', '┘'])?;
         self.out.flush()
     }
 }
 
-/// A column that gives its values as text.
+/// A column with the formatter of its values.
 enum Column<'a> {
-    /// Pictures do not belong in a terminal, their size does.
+    /// Binary values are shown as their size.
     Bytes(Vec<Option<usize>>),
     Text(ArrayFormatter<'a>),
 }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stand_right_and_bytes_are_counted() {
+    fn numbers_are_right_aligned_and_binary_is_a_size() {
         let rows = batch(vec![
             ("uri", Arc::new(StringArray::from(vec![Some("cat.jpg"), None]))),
             ("n", Arc::new(Int64Array::from(vec![Some(7), Some(-1000)]))),
@@ -185,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn no_rows_are_a_head() {
+    fn an_empty_result_is_a_header() {
         let schema = Arc::new(Schema::new(vec![Field::new("label", DataType::Utf8, true)]));
         assert_eq!(table(&[], schema), "┌───────┐\n│ label │\n├───────┤\n└───────┘\n");
     }
 
     #[test]
-    fn lines_stay_and_controls_are_shown() {
+    fn line_breaks_are_kept_and_control_characters_escaped() {
         let rows = batch(vec![("text", Arc::new(StringArray::from(vec!["one\ntwo\x1b[2J", "日本"])))]);
         assert_eq!(
             table(std::slice::from_ref(&rows), rows.schema()),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn late_wide_values_are_not_cut() {
+    fn late_wide_values_are_not_truncated() {
         let narrow = batch(vec![("t", Arc::new(StringArray::from(vec!["a"; ROWS_MEASURED])))]);
         let wide = batch(vec![("t", Arc::new(StringArray::from(vec!["a long one"])))]);
         assert!(table(&[narrow.clone(), wide], narrow.schema()).contains("│ a long one │"));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float32Array};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Float32Type};
-use ocelli_gpu::{Adapter, Batcher, Device, Error, Items, Model, Precision, adapters, may_have_gpu};
+use ocelli_gpu::{Adapter, BatchRequest, Device, DynamicBatcher, Error, Model, Precision, adapters, may_have_gpu};
 
 use super::api::{Backend, Done, GraphFile, Input, IsWanted, Output, Queue, Tensor};
 use super::selection::GpuTarget;
@@ -30,7 +30,7 @@ pub(crate) struct Gpu {
 struct Running {
     model: Arc<Model>,
     /// Started when the first pictures come, which say how large they are.
-    batcher: OnceLock<Result<Batcher, Error>>,
+    batcher: OnceLock<Result<DynamicBatcher, Error>>,
 }
 
 /// What there is, once for the whole process.
@@ -63,7 +63,7 @@ pub(super) fn find(name: Option<&str>, must_be_real: bool) -> Result<&'static Ad
         return Err("this machine has none".to_owned());
     }
     let variable = variable.filter(|name| !name.is_empty());
-    let adapter = Adapter::choose(known(), name.or(variable.as_deref())).map_err(|error| error.to_string())?;
+    let adapter = Adapter::select(known(), name.or(variable.as_deref())).map_err(|error| error.to_string())?;
     match must_be_real && adapter.is_software {
         true => Err(format!("{} computes on the CPU, and is used only where 'device' is 'gpu'", adapter.name)),
         false => Ok(adapter),
@@ -123,11 +123,11 @@ impl Gpu {
         let numbers = inputs.iter().map(|(_, values)| &values.as_primitive::<Float32Type>().values()[..]);
         let given = inputs.iter().zip(numbers);
         let given: Vec<_> =
-            given.map(|((shape, _), part)| ocelli_gpu::Input { shape: shape.clone(), parts: vec![part] }).collect();
+            given.map(|((shape, _), part)| ocelli_gpu::Input { shape: shape.clone(), chunks: vec![part] }).collect();
         let rows = inputs.first().and_then(|(shape, _)| shape.first().copied()).unwrap_or(0);
         let are_rows = inputs.iter().all(|(shape, _)| shape.first() == Some(&rows));
         match self.running()?.model.run(&given, names) {
-            Err(error) if error.is_memory() && self.fixed.is_none() && are_rows && rows > 1 => {
+            Err(error) if error.is_memory_limit() && self.fixed.is_none() && are_rows && rows > 1 => {
                 let half = |first: usize, count: usize| {
                     let part = |(shape, values): &(Vec<usize>, ArrayRef)| {
                         let size = values.len() / rows;
@@ -155,8 +155,8 @@ impl Running {
     }
 
     /// What runs pictures of that shape: those of one model are all prepared alike.
-    fn batcher(&self, item: &[usize], fixed: Option<usize>, names: &[String]) -> Result<&Batcher, Error> {
-        let make = || Batcher::new(Arc::clone(&self.model), item.to_vec(), fixed, names);
+    fn batcher(&self, item: &[usize], fixed: Option<usize>, names: &[String]) -> Result<&DynamicBatcher, Error> {
+        let make = || DynamicBatcher::new(Arc::clone(&self.model), item.to_vec(), fixed, names);
         let batcher = self.batcher.get_or_init(make);
         batcher.as_ref().map_err(Clone::clone)
     }
@@ -211,7 +211,8 @@ impl Queue for Gpu {
                     let results = results.map(|tensors| tensors.into_iter().map(|tensor| tensor.values).collect());
                     done(results.map_err(|error| error.to_string()));
                 };
-                batcher.push(Items { values, count, wanted: names, is_wanted }, Box::new(done));
+                let is_cancelled = Arc::new(move || !is_wanted());
+                batcher.push(BatchRequest { values, count, outputs: names, is_cancelled }, Box::new(done));
             }
             Err(error) => done(Err(error.to_string())),
         }
@@ -223,7 +224,7 @@ impl Queue for Gpu {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match running.batcher.get() {
             // One that runs, one that gathers.
-            Some(Ok(batcher)) => FEW.max(2 * batcher.largest_batch()),
+            Some(Ok(batcher)) => FEW.max(2 * batcher.max_batch()),
             _ => FEW,
         }
     }

@@ -1,80 +1,80 @@
-//! [`Constant`]: a tensor whose numbers are known when a graph is planned.
+//! [`Constant`]: a tensor that is known at plan time.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// Numbers in row-major order.
+/// A row-major tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Constant {
     pub(crate) shape: Vec<usize>,
-    pub(crate) values: Values,
+    pub(crate) values: ConstantData,
 }
 
-/// Whole numbers are shapes and indices; all else is what a model computes with.
+/// Integers are shapes and indices; floats are what a model computes with.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Values {
+pub(crate) enum ConstantData {
     Float(Arc<[f32]>),
     Int(Arc<[i64]>),
 }
 
 impl Constant {
     pub(crate) fn floats(shape: Vec<usize>, values: Vec<f32>) -> Self {
-        Self { shape, values: Values::Float(values.into()) }
+        Self { shape, values: ConstantData::Float(values.into()) }
     }
 
     pub(crate) fn ints(shape: Vec<usize>, values: Vec<i64>) -> Self {
-        Self { shape, values: Values::Int(values.into()) }
+        Self { shape, values: ConstantData::Int(values.into()) }
     }
 
     pub(crate) fn len(&self) -> usize {
         match &self.values {
-            Values::Float(values) => values.len(),
-            Values::Int(values) => values.len(),
+            ConstantData::Float(values) => values.len(),
+            ConstantData::Int(values) => values.len(),
         }
     }
 
-    /// Whether it is that one, or a copy of it.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    /// Whether both share their data.
+    pub(crate) fn ptr_eq(&self, other: &Self) -> bool {
         self.shape == other.shape
             && match (&self.values, &other.values) {
-                (Values::Float(a), Values::Float(b)) => Arc::ptr_eq(a, b),
-                (Values::Int(a), Values::Int(b)) => Arc::ptr_eq(a, b),
+                (ConstantData::Float(a), ConstantData::Float(b)) => Arc::ptr_eq(a, b),
+                (ConstantData::Int(a), ConstantData::Int(b)) => Arc::ptr_eq(a, b),
                 _ => false,
             }
     }
 
-    /// A number that equal ones share.
+    /// A hash of shape and contents.
     pub(crate) fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.shape.hash(&mut hasher);
         match &self.values {
-            Values::Float(values) => values.iter().for_each(|value| value.to_bits().hash(&mut hasher)),
-            Values::Int(values) => values.hash(&mut hasher),
+            ConstantData::Float(values) => values.iter().for_each(|value| value.to_bits().hash(&mut hasher)),
+            ConstantData::Int(values) => values.hash(&mut hasher),
         }
         hasher.finish()
     }
 
-    /// As numbers to compute with.
+    /// The elements as floats.
     pub(crate) fn to_floats(&self) -> Arc<[f32]> {
         match &self.values {
-            Values::Float(values) => Arc::clone(values),
-            Values::Int(values) => values.iter().map(|&value| value as f32).collect(),
+            ConstantData::Float(values) => Arc::clone(values),
+            ConstantData::Int(values) => values.iter().map(|&value| value as f32).collect(),
         }
     }
 
-    /// As whole numbers, cut off behind the point.
+    /// The elements as integers, truncated.
     pub(crate) fn to_ints(&self) -> Arc<[i64]> {
         match &self.values {
-            Values::Float(values) => values.iter().map(|&value| value as i64).collect(),
-            Values::Int(values) => Arc::clone(values),
+            ConstantData::Float(values) => values.iter().map(|&value| value as i64).collect(),
+            ConstantData::Int(values) => Arc::clone(values),
         }
     }
 
-    /// The one number that there is.
+    /// The value of a tensor with one element.
     pub(crate) fn scalar(&self) -> Option<f32> {
         match &self.values {
-            Values::Float(values) if values.len() == 1 => Some(values[0]),
-            Values::Int(values) if values.len() == 1 => Some(values[0] as f32),
+            ConstantData::Float(values) if values.len() == 1 => Some(values[0]),
+            ConstantData::Int(values) if values.len() == 1 => Some(values[0] as f32),
             _ => None,
         }
     }

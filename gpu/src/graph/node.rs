@@ -1,4 +1,4 @@
-//! [`Node`]: one operator of a graph, and what its attributes say.
+//! [`Node`]: one operator of a graph, with its attributes.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ pub(crate) struct Node {
     /// Empty for the standard operators.
     pub(crate) domain: String,
     pub(crate) name: String,
-    /// An input that is left out has no name.
+    /// An omitted input has an empty name.
     pub(crate) inputs: Vec<String>,
     pub(crate) outputs: Vec<String>,
     pub(crate) attributes: HashMap<String, Attribute>,
@@ -27,27 +27,32 @@ pub(crate) enum Attribute {
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Tensor(Constant),
-    /// A graph in the graph, or a kind that is not known.
+    /// A subgraph, or an unknown attribute type.
     Other,
 }
 
+/// Whether a value of ONNX's `TensorProto.DataType` is a floating-point type: float, float16, double, bfloat16.
+pub(crate) fn is_float_type(data_type: i64) -> bool {
+    matches!(data_type, 1 | 10 | 11 | 16)
+}
+
 impl Node {
-    /// The name of an input that is there.
-    pub(crate) fn input(&self, number: usize) -> Option<&str> {
-        self.inputs.get(number).map(String::as_str).filter(|name| !name.is_empty())
+    /// The name of an input, `None` if it is omitted.
+    pub(crate) fn input(&self, index: usize) -> Option<&str> {
+        self.inputs.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
 
-    pub(crate) fn int(&self, name: &str, otherwise: i64) -> i64 {
+    pub(crate) fn int(&self, name: &str, default: i64) -> i64 {
         match self.attributes.get(name) {
             Some(Attribute::Int(value)) => *value,
-            _ => otherwise,
+            _ => default,
         }
     }
 
-    pub(crate) fn float(&self, name: &str, otherwise: f32) -> f32 {
+    pub(crate) fn float(&self, name: &str, default: f32) -> f32 {
         match self.attributes.get(name) {
             Some(Attribute::Float(value)) => *value,
-            _ => otherwise,
+            _ => default,
         }
     }
 
@@ -65,7 +70,7 @@ impl Node {
         }
     }
 
-    /// This operator is not one that runs here, for that reason.
+    /// The error for an operator that is not supported, with the reason.
     pub(crate) fn unsupported(&self, reason: impl Into<String>) -> Error {
         let domain = if self.domain.is_empty() { String::new() } else { format!("{}.", self.domain) };
         let node = if self.name.is_empty() { self.outputs.first() } else { Some(&self.name) };

@@ -1,4 +1,4 @@
-//! [`Graph::parse`]: from an ONNX file.
+//! [`Graph::parse`]: reads an ONNX file.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,21 +10,21 @@ use super::{Constant, Graph, Node};
 use crate::error::Error;
 
 impl Graph {
-    /// Reads an ONNX file; `external` holds the files of weights beside it, by the names that the graph has for them.
+    /// Reads an ONNX file; `external` holds the contents of external data files, by the names in the graph.
     ///
     /// # Errors
-    /// [`Error::Graph`] when it does not hold together, [`Error::Unsupported`] for weights of a type that has no place here.
+    /// [`Error::Graph`] when the file is inconsistent, [`Error::Unsupported`] for constants of an unsupported type.
     pub fn parse(file: &[u8], external: &[(String, Vec<u8>)]) -> Result<Self, Error> {
-        let model = ModelProto::parse_buf(file).map_err(|error| refused(error.to_string()))?;
-        let proto = model.graph.ok_or_else(|| refused("there is no graph in it".to_owned()))?;
+        let model = ModelProto::parse_buf(file).map_err(|error| invalid_graph(error.to_string()))?;
+        let proto = model.graph.ok_or_else(|| invalid_graph("the file contains no graph".to_owned()))?;
         let standard =
             model.opset_import.iter().find(|set| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx")));
         let opset = standard.and_then(|set| set.version).unwrap_or(0);
-        /// Since then operands are spread as numpy does.
-        const OLDEST: i64 = 7;
-        if opset < OLDEST {
-            return Err(refused(format!(
-                "its operators are those of opset {opset}, and the GPU has those from {OLDEST} on"
+        /// The first opset with NumPy-style (multidirectional) broadcasting.
+        const MIN_OPSET: i64 = 7;
+        if opset < MIN_OPSET {
+            return Err(invalid_graph(format!(
+                "it uses opset {opset}; the GPU backend supports opset {MIN_OPSET} and later"
             )));
         }
         let mut constants = HashMap::new();
@@ -39,7 +39,7 @@ impl Graph {
                     let value = value(&node)?;
                     constants.insert(output.clone(), value);
                 }
-                // Exporters share equal weights so.
+                // Exporters share equal weights this way.
                 ("Identity", Some(output)) if node.input(0).is_some_and(|input| constants.contains_key(input)) => {
                     let shared = node.input(0).and_then(|input| constants.get(input)).cloned();
                     constants.extend(shared.map(|constant| (output.clone(), constant)));
@@ -56,7 +56,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Puts each node behind those that it needs: ONNX asks for that, and not every writer cares.
+    /// Sorts the nodes topologically: ONNX requires it, and not every exporter does it.
     fn sort(&mut self) -> Result<(), Error> {
         let mut known: HashSet<String> = self.constants.keys().chain(&self.inputs).cloned().collect();
         let mut waiting = std::mem::take(&mut self.nodes);
@@ -73,7 +73,7 @@ impl Graph {
             }
             if later.len() == before {
                 let missing = later.iter().flat_map(|node| &node.inputs).find(|input| !known.contains(*input));
-                return Err(refused(format!("nothing makes its tensor '{}'", missing.map_or("", |name| name))));
+                return Err(invalid_graph(format!("no node computes tensor '{}'", missing.map_or("", |name| name))));
             }
             waiting = later;
         }
@@ -81,7 +81,7 @@ impl Graph {
     }
 }
 
-fn refused(reason: String) -> Error {
+fn invalid_graph(reason: String) -> Error {
     Error::Graph { reason }
 }
 
@@ -102,7 +102,7 @@ fn node(proto: NodeProto, external: &[(String, Vec<u8>)]) -> Result<Node, Error>
 }
 
 fn attribute(proto: AttributeProto, external: &[(String, Vec<u8>)]) -> Result<Attribute, Error> {
-    // Files of the first version do not say it.
+    // Files of IR version 1 have no attribute types.
     let guessed = match &proto {
         AttributeProto { i: Some(_), .. } => AttributeType::INT,
         AttributeProto { f: Some(_), .. } => AttributeType::FLOAT,
@@ -125,7 +125,7 @@ fn attribute(proto: AttributeProto, external: &[(String, Vec<u8>)]) -> Result<At
     })
 }
 
-/// What a `Constant` holds.
+/// The value of a `Constant` node.
 fn value(node: &Node) -> Result<Constant, Error> {
     let found = node.attributes.iter().find(|(name, _)| name.starts_with("value"));
     Ok(match found.map(|(_, value)| value) {
@@ -134,61 +134,61 @@ fn value(node: &Node) -> Result<Constant, Error> {
         Some(Attribute::Int(value)) => Constant::ints(Vec::new(), vec![*value]),
         Some(Attribute::Floats(values)) => Constant::floats(vec![values.len()], values.clone()),
         Some(Attribute::Ints(values)) => Constant::ints(vec![values.len()], values.clone()),
-        _ => return Err(node.unsupported("its value is of a kind that has no numbers")),
+        _ => return Err(node.unsupported("its value is not numeric")),
     })
 }
 
 fn constant(proto: &TensorProto, external: &[(String, Vec<u8>)]) -> Result<Constant, Error> {
     let name = proto.name.as_deref().unwrap_or_default();
-    let broken = |what: &str| refused(format!("its tensor '{name}' {what}"));
+    let broken = |what: &str| invalid_graph(format!("tensor '{name}' {what}"));
     let dims = proto.dims.iter().map(|&dim| usize::try_from(dim));
     let shape: Vec<usize> = dims.collect::<Result<_, _>>().map_err(|_| broken("has a negative dimension"))?;
     let len = shape.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim));
-    let len = len.ok_or_else(|| broken("has too many numbers"))?;
+    let len = len.ok_or_else(|| broken("has too many elements"))?;
     let data_type = proto.data_type.unwrap_or(DataType(0));
     let raw = proto.raw_data.as_ref().map(|raw| raw.borrow());
     let bytes: Option<&[u8]> = match proto.data_location {
         Some(DataLocation::EXTERNAL) => {
-            Some(outside(proto, external).ok_or_else(|| broken("is in a file that is not there"))?)
+            Some(external_bytes(proto, external).ok_or_else(|| broken("refers to a missing external data file"))?)
         }
         _ => raw.as_ref().map(|raw| raw.as_slice()),
     };
-    fn numbers<const N: usize, T>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
+    fn decode_le<const N: usize, T>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
         bytes.chunks_exact(N).map(|bytes| from(std::array::from_fn(|i| bytes[i]))).collect()
     }
     let ints = |values: Vec<i64>| Constant::ints(shape.clone(), values);
     let floats = |values: Vec<f32>| Constant::floats(shape.clone(), values);
-    let whole: Vec<i64> = proto.int32_data.iter().map(|&value| value.into()).collect();
+    let int32: Vec<i64> = proto.int32_data.iter().map(|&value| value.into()).collect();
     let constant = match (data_type, bytes) {
-        (DataType::FLOAT, Some(bytes)) => floats(numbers(bytes, f32::from_le_bytes)),
+        (DataType::FLOAT, Some(bytes)) => floats(decode_le(bytes, f32::from_le_bytes)),
         (DataType::FLOAT, None) => floats(proto.float_data.clone()),
-        (DataType::DOUBLE, Some(bytes)) => floats(numbers(bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
+        (DataType::DOUBLE, Some(bytes)) => floats(decode_le(bytes, |bytes| f64::from_le_bytes(bytes) as f32)),
         (DataType::DOUBLE, None) => floats(proto.double_data.iter().map(|&value| value as f32).collect()),
-        (DataType::FLOAT16, Some(bytes)) => floats(numbers(bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
+        (DataType::FLOAT16, Some(bytes)) => floats(decode_le(bytes, |bytes| f16::from_le_bytes(bytes).to_f32())),
         (DataType::FLOAT16, None) => {
             floats(proto.int32_data.iter().map(|&bits| f16::from_bits(bits as u16).to_f32()).collect())
         }
-        (DataType::INT64, Some(bytes)) => ints(numbers(bytes, i64::from_le_bytes)),
+        (DataType::INT64, Some(bytes)) => ints(decode_le(bytes, i64::from_le_bytes)),
         (DataType::INT64, None) => ints(proto.int64_data.clone()),
-        (DataType::INT32, Some(bytes)) => ints(numbers(bytes, |bytes| i32::from_le_bytes(bytes).into())),
+        (DataType::INT32, Some(bytes)) => ints(decode_le(bytes, |bytes| i32::from_le_bytes(bytes).into())),
         (DataType::UINT8 | DataType::BOOL, Some(bytes)) => ints(bytes.iter().map(|&byte| byte.into()).collect()),
         (DataType::INT8, Some(bytes)) => ints(bytes.iter().map(|&byte| i64::from(byte as i8)).collect()),
-        (DataType::INT32 | DataType::UINT8 | DataType::BOOL | DataType::INT8, None) => ints(whole),
+        (DataType::INT32 | DataType::UINT8 | DataType::BOOL | DataType::INT8, None) => ints(int32),
         (other, _) => {
             let type_name = other.name().map_or_else(|| other.0.to_string(), str::to_lowercase);
-            return Err(refused(format!(
-                "its tensor '{name}' has numbers of type {type_name}, which the GPU does not run"
+            return Err(invalid_graph(format!(
+                "tensor '{name}' has element type {type_name}, which the GPU backend does not support"
             )));
         }
     };
     match constant.len() == len {
         true => Ok(constant),
-        false => Err(broken(&format!("has {} numbers for the shape {shape:?}", constant.len()))),
+        false => Err(broken(&format!("has {} elements for shape {shape:?}", constant.len()))),
     }
 }
 
-/// The bytes of a tensor in a file of its own.
-fn outside<'a>(proto: &TensorProto, external: &'a [(String, Vec<u8>)]) -> Option<&'a [u8]> {
+/// The bytes of a tensor in an external data file.
+fn external_bytes<'a>(proto: &TensorProto, external: &'a [(String, Vec<u8>)]) -> Option<&'a [u8]> {
     let entry = |key: &str| {
         let entry = proto.external_data.iter().find(|entry| entry.key.as_deref() == Some(key));
         entry.and_then(|entry| entry.value.as_deref())

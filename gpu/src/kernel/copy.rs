@@ -1,23 +1,28 @@
-//! [`Copy`]: numbers from where they are to where they are wanted.
+//! [`Copy`]: a strided copy.
 
-use super::places::Places;
 use super::shader::Shader;
+use super::strided_layout::StridedLayout;
 
-/// `out[to(i)] = in[from(i)]`: transposes, slices, repeats, and each part of a concatenation.
+/// `out[dst(i)] = in[src(i)]`: transposes, slices, broadcasts, and each part of a concatenation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Copy {
-    pub(crate) from: Places,
-    pub(crate) to: Places,
-    /// Of every so many numbers, those from which on are zeros instead: room behind what is copied.
-    pub(crate) zeros: Option<(usize, usize)>,
+    pub(crate) src: StridedLayout,
+    pub(crate) dst: StridedLayout,
+    /// `(period, len)`: of every `period` output elements, those from `len` on are zero-filled padding.
+    pub(crate) zero_fill: Option<(usize, usize)>,
 }
 
 impl Copy {
-    pub(super) fn declare(&self, shader: Shader) -> Shader {
-        let place =
-            |name: &str, places: &Places| format!("fn {name}(i: u32) -> u32 {{ return {}; }}\n", places.to_wgsl("i"));
-        let (every, behind) = self.zeros.unwrap_or((1, 1));
-        let shader = shader.constant("EVERY", every).constant("ZEROS_BEHIND", behind);
-        shader.push(&place("from_place", &self.from)).push(&place("to_place", &self.to)).push(include_str!("copy.wgsl"))
+    pub(super) fn emit(&self, shader: Shader) -> Shader {
+        let offset_fn = |name: &str, layout: &StridedLayout| {
+            format!("fn {name}(i: u32) -> u32 {{ return {}; }}\n", layout.to_wgsl("i"))
+        };
+        let (period, len) = self.zero_fill.unwrap_or((1, 1));
+        shader
+            .constant("PERIOD", period)
+            .constant("COPIED_LEN", len)
+            .push(&offset_fn("src_offset", &self.src))
+            .push(&offset_fn("dst_offset", &self.dst))
+            .push(include_str!("copy.wgsl"))
     }
 }

@@ -1,12 +1,12 @@
-//! [`Depthwise`]: a convolution of each channel by itself.
+//! [`Depthwise`]: a depthwise convolution.
 
 use super::shader::Shader;
 use super::window::Window;
 
-/// `[batch, height, width, in_channels]` and weights `[kernel height, kernel width, channels]` to
-/// `[batch, height, width, channels]`; each channel of the input makes `channels / in_channels`.
+/// Input `[batch, height, width, in_channels]` and weights `[kernel height, kernel width, channels]` to
+/// `[batch, height, width, channels]`; the channel multiplier is `channels / in_channels`.
 ///
-/// A product would leave its tiles empty: there is one column a group. It is as fast as memory is.
+/// Not a GEMM: with one column a group, its tiles would be nearly empty. The direct kernel is bound by memory bandwidth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Depthwise {
     pub(crate) window: Window,
@@ -15,8 +15,8 @@ pub(crate) struct Depthwise {
 }
 
 impl Depthwise {
-    pub(super) fn declare(&self, shader: Shader) -> Shader {
-        let shader = self.window.declare(shader).constant("CHANNELS", self.channels);
+    pub(super) fn emit(&self, shader: Shader) -> Shader {
+        let shader = self.window.emit(shader).constant("CHANNELS", self.channels);
         let shader = shader.constant("IN_CHANNELS", self.in_channels);
         let shader = shader.constant("MULTIPLIER", self.channels / self.in_channels);
         shader.push(include_str!("depthwise.wgsl"))

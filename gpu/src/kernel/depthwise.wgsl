@@ -1,9 +1,9 @@
-// A convolution of each channel by itself, [batch, height, width, channels]; weights are [kernel height, kernel width, channels].
-// One number a thread: neighbours in a workgroup are neighbours in the channels.
+// Depthwise convolution over [batch, height, width, channels]; weights are [kernel height, kernel width, channels].
+// One output a thread; adjacent threads handle adjacent channels, so that their loads coalesce.
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let i = group_number(group) * 256u + local;
-    if i >= size.count {
+    let i = workgroup_index(group) * 256u + local;
+    if i >= dispatch.num_elements {
         return;
     }
     let channel = i % CHANNELS;
@@ -20,10 +20,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
             let x = x0 + i32(kx * DILATION_X);
             if x >= 0 && x < i32(IN_WIDTH) {
-                let place = ((image * IN_HEIGHT + u32(y)) * IN_WIDTH + u32(x)) * IN_CHANNELS + channel / MULTIPLIER;
-                sum += f32(in0[place]) * f32(in1[(ky * KERNEL_WIDTH + kx) * CHANNELS + channel]);
+                let index = ((image * IN_HEIGHT + u32(y)) * IN_WIDTH + u32(x)) * IN_CHANNELS + channel / MULTIPLIER;
+                sum += f32(in0[index]) * f32(in1[(ky * KERNEL_WIDTH + kx) * CHANNELS + channel]);
             }
         }
     }
-    out[i] = T(finish(i, sum));
+    out[i] = T(epilogue(i, sum));
 }

@@ -1,30 +1,30 @@
-//! [`Expression`]: what is done to each number on its way out of a kernel, and as a kernel of its own.
+//! [`Expression`]: elementwise arithmetic, fused into a kernel as its epilogue or run as a kernel of its own.
 //!
 //! ```text
-//! Conv ─▶ Add(bias) ─▶ Add(residual) ─▶ Relu    =    Conv with max((own + operand 0) + operand 1, 0)
+//! Conv ─▶ Add(bias) ─▶ Add(residual) ─▶ Relu    =    Conv with max((accumulator + operand 0) + operand 1, 0)
 //! ```
 
 use std::fmt::Write;
 
-/// Arithmetic on one number, in steps that may use those before them; the last is the result.
+/// Terms in static single assignment form: each may use the values of earlier terms by index; the last one is the result.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Expression(pub(crate) Vec<Term>);
 
-/// A step, with the numbers of others.
+/// A term; `usize` fields of functions are indices of earlier terms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Term {
-    /// What the kernel has computed.
-    Own,
-    /// What an operand has at the place of the result.
+    /// The value that the kernel computed for this output element.
+    Accumulator,
+    /// The element of an operand buffer, by the operand's index.
     Operand(usize),
-    Number(f32),
+    Literal(f32),
     Unary(Unary, usize),
     Binary(Binary, usize, usize),
-    /// The second where the first is not 0, else the third.
+    /// `(condition, if_true, if_false)`; a condition is true unless 0.
     Select(usize, usize, usize),
 }
 
-/// Functions of one number. Truth is 1 or 0.
+/// Unary functions. Booleans are 1.0 and 0.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unary {
     Abs,
@@ -47,7 +47,7 @@ pub(crate) enum Unary {
     Trunc,
 }
 
-/// Functions of two numbers. Truth is 1 or 0.
+/// Binary functions. Booleans are 1.0 and 0.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Binary {
     Add,
@@ -65,70 +65,72 @@ pub(crate) enum Binary {
 }
 
 impl Expression {
-    /// The kernel's own number, as it is.
-    pub(crate) fn own() -> Self {
-        Self(vec![Term::Own])
+    /// The identity epilogue: the accumulator, unchanged.
+    pub(crate) fn identity() -> Self {
+        Self(vec![Term::Accumulator])
     }
 
-    /// Adds a step and gives its number.
+    /// Appends a term and returns its index.
     pub(crate) fn push(&mut self, term: Term) -> usize {
         self.0.push(term);
         self.0.len() - 1
     }
 
-    /// The same with each operand's number changed, or with the result of `inner` in its place where that says `None`.
-    pub(crate) fn over(&self, inner: &Self, renumber: impl Fn(usize) -> Option<usize>) -> Self {
+    /// Composes `self` with `inner`: an operand for which `remap` returns an index reads that operand instead, and one for which
+    /// it returns `None` becomes the result of `inner`.
+    pub(crate) fn compose(&self, inner: &Self, remap: impl Fn(usize) -> Option<usize>) -> Self {
         let mut terms = inner.0.clone();
         let inner_result = terms.len().saturating_sub(1);
-        let mut places = Vec::with_capacity(self.0.len());
+        // The new index of each term of `self`.
+        let mut indices = Vec::with_capacity(self.0.len());
         for term in &self.0 {
             let term = match *term {
-                Term::Operand(number) => match renumber(number) {
-                    Some(number) => Term::Operand(number),
+                Term::Operand(operand) => match remap(operand) {
+                    Some(operand) => Term::Operand(operand),
                     None => {
-                        places.push(inner_result);
+                        indices.push(inner_result);
                         continue;
                     }
                 },
-                Term::Unary(function, a) => Term::Unary(function, places[a]),
-                Term::Binary(function, a, b) => Term::Binary(function, places[a], places[b]),
-                Term::Select(a, b, c) => Term::Select(places[a], places[b], places[c]),
-                Term::Own | Term::Number(_) => *term,
+                Term::Unary(function, a) => Term::Unary(function, indices[a]),
+                Term::Binary(function, a, b) => Term::Binary(function, indices[a], indices[b]),
+                Term::Select(a, b, c) => Term::Select(indices[a], indices[b], indices[c]),
+                Term::Accumulator | Term::Literal(_) => *term,
             };
             terms.push(term);
-            places.push(terms.len() - 1);
+            indices.push(terms.len() - 1);
         }
-        // The last step is the result, also where that is the inner one.
-        if places.last() != Some(&(terms.len() - 1)) {
+        // The last term is the result, also if `self` returns the result of `inner`.
+        if indices.last() != Some(&(terms.len() - 1)) {
             terms.truncate(inner.0.len());
         }
         Self(terms)
     }
 
-    /// `fn finish(i, own) -> f32` in WGSL; `operand(number)` is what loads one at place `i`.
+    /// The WGSL function `epilogue(i, accumulator) -> f32`; `operand` returns the expression that loads an operand for index `i`.
     pub(crate) fn to_wgsl(&self, operand: impl Fn(usize) -> String) -> String {
-        let mut code = "fn finish(i: u32, own: f32) -> f32 {\n".to_owned();
-        for (number, term) in self.0.iter().enumerate() {
+        let mut code = "fn epilogue(i: u32, accumulator: f32) -> f32 {\n".to_owned();
+        for (index, term) in self.0.iter().enumerate() {
             let value = match *term {
-                Term::Own => "own".to_owned(),
-                Term::Operand(operand_number) => operand(operand_number),
-                Term::Number(value) => number_to_wgsl(value),
+                Term::Accumulator => "accumulator".to_owned(),
+                Term::Operand(operand_index) => operand(operand_index),
+                Term::Literal(value) => f32_literal(value),
                 Term::Unary(function, a) => function.to_wgsl(&format!("v{a}")),
                 Term::Binary(function, a, b) => function.to_wgsl(&format!("v{a}"), &format!("v{b}")),
                 Term::Select(a, b, c) => format!("select(v{c}, v{b}, v{a} != 0.0)"),
             };
-            let _ = writeln!(code, "    let v{number} = {value};");
+            let _ = writeln!(code, "    let v{index} = {value};");
         }
         let _ = writeln!(code, "    return v{};\n}}", self.0.len().saturating_sub(1));
         code
     }
 }
 
-/// A literal that keeps all digits. WGSL has none for infinities and NaN.
-fn number_to_wgsl(value: f32) -> String {
+/// A WGSL literal that round-trips. WGSL has no literals for infinities and NaN.
+fn f32_literal(value: f32) -> String {
     match value.is_finite() {
         true => format!("f32({value:?})"),
-        false => format!("bitcast<f32>(literal({}u))", value.to_bits()),
+        false => format!("bitcast<f32>(opaque_bits({}u))", value.to_bits()),
     }
 }
 
@@ -151,7 +153,7 @@ impl Unary {
             Self::Sin => format!("sin({a})"),
             Self::Softplus => format!("max({a}, 0.0) + log(1.0 + exp(-abs({a})))"),
             Self::Sqrt => format!("sqrt({a})"),
-            // Beyond 15 it is 1 in all digits, and some drivers take the exponential of it.
+            // tanh(15) rounds to 1; some drivers compute it by exponentials, which overflow for large arguments.
             Self::Tanh => format!("tanh(clamp({a}, -15.0, 15.0))"),
             Self::Trunc => format!("trunc({a})"),
         }
@@ -182,24 +184,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_put_into_another() {
-        use Term::{Binary as B, Number, Operand, Own, Unary as U};
-        let inner = Expression(vec![Own, Operand(0), B(Binary::Add, 0, 1)]);
+    fn compose_inlines_the_inner_expression() {
+        use Term::{Accumulator, Binary as B, Literal, Operand, Unary as U};
+        let inner = Expression(vec![Accumulator, Operand(0), B(Binary::Add, 0, 1)]);
         let outer = Expression(vec![Operand(0), Operand(1), B(Binary::Add, 0, 1), U(Unary::Relu, 2)]);
-        // Operand 0 of the outer one is what the inner one gives; its operand 1 comes behind that of the inner one.
-        let both = outer.over(&inner, |number| number.checked_sub(1).map(|_| 1));
-        let expected = vec![Own, Operand(0), B(Binary::Add, 0, 1), Operand(1), B(Binary::Add, 2, 3), U(Unary::Relu, 4)];
+        // Operand 0 of `outer` is the result of `inner`; its operand 1 follows the operand of `inner`.
+        let both = outer.compose(&inner, |operand| operand.checked_sub(1).map(|_| 1));
+        let expected =
+            vec![Accumulator, Operand(0), B(Binary::Add, 0, 1), Operand(1), B(Binary::Add, 2, 3), U(Unary::Relu, 4)];
         assert_eq!(both.0, expected);
-        let unchanged = Expression(vec![Operand(0)]).over(&inner, |_| None);
+        let unchanged = Expression(vec![Operand(0)]).compose(&inner, |_| None);
         assert_eq!(unchanged, inner);
-        let constant = Expression(vec![Number(1.0)]).over(&inner, |_| None);
-        assert_eq!(constant.0.last(), Some(&Number(1.0)));
+        let constant = Expression(vec![Literal(1.0)]).compose(&inner, |_| None);
+        assert_eq!(constant.0.last(), Some(&Literal(1.0)));
     }
 
     #[test]
-    fn numbers_keep_their_digits() {
-        assert_eq!(number_to_wgsl(0.1), "f32(0.1)");
-        assert_eq!(number_to_wgsl(1e-30), "f32(1e-30)");
-        assert_eq!(number_to_wgsl(f32::NEG_INFINITY), "bitcast<f32>(literal(4286578688u))");
+    fn literals_round_trip() {
+        assert_eq!(f32_literal(0.1), "f32(0.1)");
+        assert_eq!(f32_literal(1e-30), "f32(1e-30)");
+        assert_eq!(f32_literal(f32::NEG_INFINITY), "bitcast<f32>(opaque_bits(4286578688u))");
     }
 }

@@ -1,297 +1,309 @@
-//! [`Gemm`]: products of matrices, and convolutions as such.
+//! [`Gemm`]: matrix products, and convolutions as implicit GEMM.
 //!
 //! ```text
-//! out[batch, row, column] = finish(sum over k of a[batch, row, k] * b[batch, k, column])
+//! out[batch, row, column] = epilogue(sum over k of a[batch, row, k] * b[batch, k, column])     [m, k] x [k, n] -> [m, n]
 //! ```
-//! - A convolution is one over `[batch, height, width, channels]` pictures: its rows are the pixels that it makes, its k runs over
-//!   the numbers under the window, and a is never written out (implicit GEMM: Chetlur et al., cuDNN, 2014). One of 1 x 1 is a
-//!   plain product. Its batches are the groups of channels.
-//! - [`Road`] says what multiplies: 32-bit arithmetic on every adapter, or the matrix units of those that have them.
+//! - A convolution over `[batch, height, width, channels]` images is a product: its rows are the output pixels, k runs over the
+//!   elements of the window, and im2col is implicit, so that A is never materialized (implicit GEMM: Chetlur et al., cuDNN, 2014).
+//!   A 1 x 1 convolution is a plain product. The batches are the channel groups.
+//! - [`GemmVariant`] is the schedule: 32-bit SIMT arithmetic on every adapter, or cooperative matrices where they are supported.
 
-use super::shader::{Reads, Shader, unroll};
+use super::shader::{BindingType, Shader, unroll};
 use super::window::Window;
 use crate::precision::Precision;
 
-/// One product, or one for each batch.
+/// A product, or one per batch, with dimensions named as in BLAS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gemm {
-    /// Rows of a, in one batch.
-    pub(crate) rows: usize,
-    /// Columns of a, and rows of b.
-    pub(crate) depth: usize,
-    /// Columns of b, in one batch.
-    pub(crate) columns: usize,
+    /// Rows of A, in one batch.
+    pub(crate) m: usize,
+    /// Columns of A, and rows of B.
+    pub(crate) k: usize,
+    /// Columns of B, in one batch.
+    pub(crate) n: usize,
     pub(crate) batch: usize,
-    pub(crate) a: A,
-    pub(crate) b: B,
-    /// How far apart the results of two batches are.
-    pub(crate) out_batch: usize,
-    /// How far apart two rows of the result are; its columns lie together.
-    pub(crate) out_row: usize,
+    pub(crate) a: LhsLayout,
+    pub(crate) b: RhsLayout,
+    /// The stride between the outputs of two batches.
+    pub(crate) out_batch_stride: usize,
+    /// The leading dimension of the output: the stride between its rows, which are contiguous.
+    pub(crate) ldc: usize,
 }
 
-/// Where the numbers of a are.
+/// The layout of operand A.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum A {
-    /// Under a window over pictures of `in_channels`, of which a batch sees `channels`.
-    Window { window: Window, in_channels: usize, channels: usize },
-    /// A matrix with these distances between batches, rows and columns.
-    Matrix { batch: usize, row: usize, depth: usize },
+pub(crate) enum LhsLayout {
+    /// Implicit im2col of images with `in_channels`, of which each batch reads `channels`.
+    Im2col { window: Window, in_channels: usize, channels: usize },
+    /// A strided matrix.
+    Matrix { batch_stride: usize, row_stride: usize, k_stride: usize },
 }
 
-/// Where the numbers of b are.
+/// The layout of operand B.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum B {
-    /// `[batch, columns, padded depth]`, see [`padded`].
-    Weights,
-    /// A matrix with these distances between batches, rows and columns.
-    Matrix { batch: usize, depth: usize, column: usize },
+pub(crate) enum RhsLayout {
+    /// Packed weights `[batch, n, padded_depth(k)]`, see [`padded_depth`].
+    Packed,
+    /// A strided matrix.
+    Matrix { batch_stride: usize, k_stride: usize, column_stride: usize },
 }
 
-/// The depth of weights: zeros behind the last, so that four or eight numbers can be read at once.
-pub(crate) const fn padded(depth: usize) -> usize {
-    depth.next_multiple_of(8)
+/// The k dimension of packed weights: zero-padded, so that rows are read in whole vectors of four or eight elements.
+pub(crate) const fn padded_depth(k: usize) -> usize {
+    k.next_multiple_of(8)
 }
 
-/// What multiplies, and in which tiles.
+/// A kernel variant with its tile sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Road {
-    Tiled(Tile),
-    Units(Units),
+pub(crate) enum GemmVariant {
+    Simt(Tile),
+    Cooperative(CooperativeTile),
 }
 
-/// Rows and columns of the result that a workgroup makes, and each of its threads.
+/// The output tile of a workgroup, and of each of its threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Tile {
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    pub(crate) thread_rows: usize,
-    pub(crate) thread_columns: usize,
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) thread_m: usize,
+    pub(crate) thread_n: usize,
 }
 
-/// Blocks of the result that a subgroup has, and subgroups of a workgroup.
+/// The output blocks of a subgroup, and the subgroups of a workgroup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Units {
-    /// Rows and columns of a block: 8 or 16.
-    pub(crate) side: usize,
+pub(crate) struct CooperativeTile {
+    /// Rows and columns of a cooperative matrix: 8 or 16.
+    pub(crate) block_size: usize,
     pub(crate) subgroup_size: usize,
-    pub(crate) block_rows: usize,
-    pub(crate) block_columns: usize,
-    pub(crate) subgroups_down: usize,
-    pub(crate) subgroups_across: usize,
+    pub(crate) blocks_m: usize,
+    pub(crate) blocks_n: usize,
+    pub(crate) subgroups_m: usize,
+    pub(crate) subgroups_n: usize,
 }
 
 const TILES: [Tile; 4] = [
-    Tile { rows: 128, columns: 128, thread_rows: 8, thread_columns: 8 },
-    Tile { rows: 128, columns: 64, thread_rows: 8, thread_columns: 4 },
-    Tile { rows: 64, columns: 64, thread_rows: 4, thread_columns: 4 },
-    Tile { rows: 32, columns: 32, thread_rows: 4, thread_columns: 4 },
+    Tile { m: 128, n: 128, thread_m: 8, thread_n: 8 },
+    Tile { m: 128, n: 64, thread_m: 8, thread_n: 4 },
+    Tile { m: 64, n: 64, thread_m: 4, thread_n: 4 },
+    Tile { m: 32, n: 32, thread_m: 4, thread_n: 4 },
 ];
 
-/// Blocks down and across for a subgroup, subgroups down and across.
-const UNITS: [[usize; 4]; 4] = [[4, 2, 2, 4], [4, 4, 2, 2], [2, 2, 2, 2], [2, 4, 2, 1]];
+/// `[blocks_m, blocks_n, subgroups_m, subgroups_n]`.
+const COOPERATIVE_TILES: [[usize; 4]; 4] = [[4, 2, 2, 4], [4, 4, 2, 2], [2, 2, 2, 2], [2, 4, 2, 1]];
 
-/// The matrix units of a device.
+/// The cooperative matrix support of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct MatrixUnits {
-    pub(crate) side: usize,
+pub(crate) struct CooperativeMatrix {
+    pub(crate) block_size: usize,
     pub(crate) subgroup_size: usize,
 }
 
 impl Gemm {
-    /// The roads that there are for it on a device with these units, the likeliest first.
-    pub(crate) fn roads(&self, units: Option<MatrixUnits>) -> Vec<Road> {
-        let units = units.into_iter().flat_map(|MatrixUnits { side, subgroup_size }| {
-            UNITS.map(|[block_rows, block_columns, subgroups_down, subgroups_across]| {
-                Road::Units(Units { side, subgroup_size, block_rows, block_columns, subgroups_down, subgroups_across })
+    /// The candidate variants on a device, the most promising first.
+    pub(crate) fn variants(&self, cooperative_matrix: Option<CooperativeMatrix>) -> Vec<GemmVariant> {
+        let cooperative = cooperative_matrix.into_iter().flat_map(|CooperativeMatrix { block_size, subgroup_size }| {
+            COOPERATIVE_TILES.map(|[blocks_m, blocks_n, subgroups_m, subgroups_n]| {
+                GemmVariant::Cooperative(CooperativeTile {
+                    block_size,
+                    subgroup_size,
+                    blocks_m,
+                    blocks_n,
+                    subgroups_m,
+                    subgroups_n,
+                })
             })
         });
-        let mut roads: Vec<Road> = units.chain(TILES.map(Road::Tiled)).collect();
-        let is_tiled = |road: &Road| matches!(road, Road::Tiled(_));
-        // Matrix units first; of each kind, the largest tile of which at least two thirds are used, unless too few are left to
-        // keep the card busy.
-        const BUSY: usize = 128;
-        roads.sort_by_key(|road| {
-            let (rows, columns) = road.tile();
-            let tiles = self.rows.div_ceil(rows) * self.columns.div_ceil(columns) * self.batch;
-            let wasted = (self.rows.next_multiple_of(rows) * self.columns.next_multiple_of(columns)) * 2
-                > self.rows * self.columns * 3;
-            (
-                is_tiled(road),
-                wasted,
-                tiles < BUSY,
-                if wasted || tiles < BUSY { rows * columns } else { usize::MAX - rows * columns },
-            )
+        let mut variants: Vec<GemmVariant> = cooperative.chain(TILES.map(GemmVariant::Simt)).collect();
+        let is_simt = |variant: &GemmVariant| matches!(variant, GemmVariant::Simt(_));
+        // Cooperative matrices first; within each kind the largest tile that is at least two thirds full, unless it leaves too few
+        // workgroups to occupy the device.
+        const MIN_WORKGROUPS: usize = 128;
+        variants.sort_by_key(|variant| {
+            let (tile_m, tile_n) = variant.tile();
+            let tiles = self.m.div_ceil(tile_m) * self.n.div_ceil(tile_n) * self.batch;
+            let is_wasteful =
+                (self.m.next_multiple_of(tile_m) * self.n.next_multiple_of(tile_n)) * 2 > self.m * self.n * 3;
+            let has_low_occupancy = tiles < MIN_WORKGROUPS;
+            let prefers_small = is_wasteful || has_low_occupancy;
+            let size = if prefers_small { tile_m * tile_n } else { usize::MAX - tile_m * tile_n };
+            (is_simt(variant), is_wasteful, has_low_occupancy, size)
         });
-        roads
+        variants
     }
 
-    /// Workgroups on a road.
-    pub(crate) fn groups(&self, road: Road) -> usize {
-        let (rows, columns) = road.tile();
-        self.rows.div_ceil(rows) * self.columns.div_ceil(columns) * self.batch
+    pub(crate) fn num_workgroups(&self, variant: GemmVariant) -> usize {
+        let (tile_m, tile_n) = variant.tile();
+        self.m.div_ceil(tile_m) * self.n.div_ceil(tile_n) * self.batch
     }
 
-    /// How a and b are read.
-    pub(crate) fn reads(&self) -> [Reads; 2] {
-        let reads = |numbers: &[usize]| match numbers.iter().all(|number| number.is_multiple_of(4)) {
-            true => Reads::Fours,
-            false => Reads::Numbers,
+    /// The binding types of A and B: vectors where k is contiguous and every stride is a multiple of four.
+    pub(crate) fn binding_types(&self) -> [BindingType; 2] {
+        let binding_type = |strides: &[usize]| match strides.iter().all(|stride| stride.is_multiple_of(4)) {
+            true => BindingType::Vec4,
+            false => BindingType::Scalar,
         };
         let a = match self.a {
-            A::Window { in_channels, channels, .. } => reads(&[in_channels, channels]),
-            A::Matrix { batch, row, depth: 1 } => reads(&[batch, row, self.depth]),
-            A::Matrix { .. } => Reads::Numbers,
+            LhsLayout::Im2col { in_channels, channels, .. } => binding_type(&[in_channels, channels]),
+            LhsLayout::Matrix { batch_stride, row_stride, k_stride: 1 } => {
+                binding_type(&[batch_stride, row_stride, self.k])
+            }
+            LhsLayout::Matrix { .. } => BindingType::Scalar,
         };
         let b = match self.b {
-            B::Weights => Reads::Fours,
-            B::Matrix { batch, depth: 1, column } => reads(&[batch, column, self.depth]),
-            B::Matrix { .. } => Reads::Numbers,
+            RhsLayout::Packed => BindingType::Vec4,
+            RhsLayout::Matrix { batch_stride, k_stride: 1, column_stride } => {
+                binding_type(&[batch_stride, column_stride, self.k])
+            }
+            RhsLayout::Matrix { .. } => BindingType::Scalar,
         };
         [a, b]
     }
 
-    /// The source for a road, without what `finish` needs.
-    pub(crate) fn source(&self, road: Road, precision: Precision, operands: &[Reads], finish: &str) -> String {
-        let reads = self.reads();
-        let mut shader = Shader::new(precision, &[&reads[..], operands].concat(), Reads::Numbers);
-        if let Road::Units(_) = road {
+    /// The WGSL source of a variant; `epilogue` declares the function `epilogue`, which reads `operands`.
+    pub(crate) fn source(
+        &self,
+        variant: GemmVariant,
+        precision: Precision,
+        operands: &[BindingType],
+        epilogue: &str,
+    ) -> String {
+        let binding_types = self.binding_types();
+        let mut shader = Shader::new(precision, &[&binding_types[..], operands].concat(), BindingType::Scalar);
+        if let GemmVariant::Cooperative(_) = variant {
             shader = shader.enable("wgpu_cooperative_matrix");
         }
-        let constants = [
-            ("DEPTH", self.depth),
-            ("COLUMNS", self.columns),
-            ("OUT_BATCH", self.out_batch),
-            ("OUT_ROW", self.out_row),
-        ];
+        let constants = [("K", self.k), ("N", self.n), ("OUT_BATCH_STRIDE", self.out_batch_stride), ("LDC", self.ldc)];
         shader = constants.into_iter().fold(shader, |shader, (name, value)| shader.constant(name, value));
         shader = shader.push(include_str!("gemm/rows.wgsl"));
         shader = match &self.a {
-            A::Window { window, in_channels, channels } => {
-                let is_one_tap = channels.is_multiple_of(road.tile_depth());
+            LhsLayout::Im2col { window, in_channels, channels } => {
+                let is_one_tap = channels.is_multiple_of(variant.tile_k());
                 let shader = window
-                    .declare(shader)
+                    .emit(shader)
                     .constant("IN_CHANNELS", *in_channels)
                     .constant("CHANNELS", *channels)
-                    .constant("ONE_TAP_A_TILE", is_one_tap.into());
-                shader.push(include_str!("gemm/window.wgsl"))
+                    .constant("ONE_TAP_PER_TILE", is_one_tap.into());
+                shader.push(include_str!("gemm/im2col.wgsl"))
             }
-            A::Matrix { batch, row, depth } => {
-                let shader = shader.constant("A_BATCH", *batch).constant("A_ROW", *row).constant("A_DEPTH", *depth);
+            LhsLayout::Matrix { batch_stride, row_stride, k_stride } => {
+                let shader = shader
+                    .constant("A_BATCH_STRIDE", *batch_stride)
+                    .constant("A_ROW_STRIDE", *row_stride)
+                    .constant("A_K_STRIDE", *k_stride);
                 shader.push(include_str!("gemm/matrix_a.wgsl"))
             }
         };
-        let (batch, depth, column) = match self.b {
-            B::Weights => (self.columns * padded(self.depth), 1, padded(self.depth)),
-            B::Matrix { batch, depth, column } => (batch, depth, column),
+        let (batch_stride, k_stride, column_stride) = match self.b {
+            RhsLayout::Packed => (self.n * padded_depth(self.k), 1, padded_depth(self.k)),
+            RhsLayout::Matrix { batch_stride, k_stride, column_stride } => (batch_stride, k_stride, column_stride),
         };
-        shader = shader.constant("B_BATCH", batch).constant("B_DEPTH", depth).constant("B_COLUMN", column);
+        shader = shader
+            .constant("B_BATCH_STRIDE", batch_stride)
+            .constant("B_K_STRIDE", k_stride)
+            .constant("B_COLUMN_STRIDE", column_stride);
         shader = shader.push(include_str!("gemm/matrix_b.wgsl"));
-        shader = shader.push(&load("a", 0, reads[0])).push(&load("b", 1, reads[1])).push(finish);
-        road.declare(shader, self.columns).build()
+        shader = shader.push(&load("a", 0, binding_types[0])).push(&load("b", 1, binding_types[1])).push(epilogue);
+        variant.emit(shader, self.n).build()
     }
 }
 
-/// Four numbers along k; outside there are zeros, which add nothing.
-fn load(operand: &str, input: usize, reads: Reads) -> String {
-    match reads {
-        Reads::Fours => format!(
+/// The function that loads four elements along k; out of bounds they are zero.
+fn load(operand: &str, input: usize, binding_type: BindingType) -> String {
+    match binding_type {
+        BindingType::Vec4 => format!(
             "fn load_{operand}(row: Row, k: u32, inner: u32) -> vec4<T> {{
-                let place = place_of_{operand}(row, k, inner);
-                if place < 0 {{ return vec4<T>(); }}
-                return in{input}[place / 4];
+                let offset = offset_of_{operand}(row, k, inner);
+                if offset < 0 {{ return vec4<T>(); }}
+                return in{input}[offset / 4];
             }}\n"
         ),
-        Reads::Numbers => format!(
-            "fn number_{operand}(row: Row, k: u32, inner: u32) -> T {{
-                let place = place_of_{operand}(row, k, inner);
-                if place < 0 {{ return T(); }}
-                return in{input}[place];
+        BindingType::Scalar => format!(
+            "fn scalar_of_{operand}(row: Row, k: u32, inner: u32) -> T {{
+                let offset = offset_of_{operand}(row, k, inner);
+                if offset < 0 {{ return T(); }}
+                return in{input}[offset];
             }}
             fn load_{operand}(row: Row, k: u32, inner: u32) -> vec4<T> {{
                 return vec4<T>(
-                    number_{operand}(row, k, inner),
-                    number_{operand}(row, k, inner + 1u),
-                    number_{operand}(row, k, inner + 2u),
-                    number_{operand}(row, k, inner + 3u),
+                    scalar_of_{operand}(row, k, inner),
+                    scalar_of_{operand}(row, k, inner + 1u),
+                    scalar_of_{operand}(row, k, inner + 2u),
+                    scalar_of_{operand}(row, k, inner + 3u),
                 );
             }}\n"
         ),
     }
 }
 
-impl Road {
-    /// Rows and columns of a tile.
+impl GemmVariant {
+    /// The output tile of a workgroup, `(m, n)`.
     pub(crate) fn tile(self) -> (usize, usize) {
         match self {
-            Self::Tiled(Tile { rows, columns, .. }) => (rows, columns),
-            Self::Units(units) => (
-                units.side * units.block_rows * units.subgroups_down,
-                units.side * units.block_columns * units.subgroups_across,
-            ),
+            Self::Simt(Tile { m, n, .. }) => (m, n),
+            Self::Cooperative(tile) => {
+                (tile.block_size * tile.blocks_m * tile.subgroups_m, tile.block_size * tile.blocks_n * tile.subgroups_n)
+            }
         }
     }
 
-    /// Numbers along k of a tile.
-    fn tile_depth(self) -> usize {
+    /// Elements along k of a tile.
+    fn tile_k(self) -> usize {
         match self {
-            Self::Tiled(_) => 16,
-            Self::Units(_) => 32,
+            Self::Simt(_) => 16,
+            Self::Cooperative(_) => 32,
         }
     }
 
-    fn threads(self) -> usize {
+    fn workgroup_size(self) -> usize {
         match self {
-            Self::Tiled(tile) => tile.rows / tile.thread_rows * (tile.columns / tile.thread_columns),
-            Self::Units(units) => units.subgroups_down * units.subgroups_across * units.subgroup_size,
+            Self::Simt(tile) => tile.m / tile.thread_m * (tile.n / tile.thread_n),
+            Self::Cooperative(tile) => tile.subgroups_m * tile.subgroups_n * tile.subgroup_size,
         }
     }
 
-    fn declare(self, shader: Shader, columns: usize) -> Shader {
-        let (tile_rows, tile_columns) = self.tile();
-        let threads = self.threads();
-        // Along k, in fours; what is behind them puts the rows of a tile into different banks.
-        let fours = self.tile_depth() / 4;
-        let behind = match self {
-            Self::Tiled(_) => 1,
-            Self::Units(_) => 2,
+    fn emit(self, shader: Shader, n: usize) -> Shader {
+        let (tile_m, tile_n) = self.tile();
+        let workgroup_size = self.workgroup_size();
+        // Both in vec4 along k; the padding puts the rows of a tile into different memory banks.
+        let k_vectors = self.tile_k() / 4;
+        let padding = match self {
+            Self::Simt(_) => 1,
+            Self::Cooperative(_) => 2,
         };
         let mut constants = vec![
-            ("TILE_ROWS", tile_rows),
-            ("TILE_COLUMNS", tile_columns),
-            ("TILE_DEPTH", self.tile_depth()),
-            ("TILE_STRIDE", fours + behind),
-            ("FOURS", fours),
-            ("THREADS", threads),
-            ("COLUMN_TILES", columns.div_ceil(tile_columns)),
+            ("TILE_M", tile_m),
+            ("TILE_N", tile_n),
+            ("TILE_K", self.tile_k()),
+            ("TILE_STRIDE", k_vectors + padding),
+            ("K_VECTORS", k_vectors),
+            ("WORKGROUP_SIZE", workgroup_size),
+            ("TILES_N", n.div_ceil(tile_n)),
         ];
-        let mut times = vec![("A_LOADS", tile_rows * fours / threads), ("B_LOADS", tile_columns * fours / threads)];
+        let mut trip_counts =
+            vec![("A_LOADS", tile_m * k_vectors / workgroup_size), ("B_LOADS", tile_n * k_vectors / workgroup_size)];
         let (shader, body) = match self {
-            Self::Tiled(tile) => {
-                constants.extend([
-                    ("ROW_THREADS", tile.rows / tile.thread_rows),
-                    ("COLUMN_THREADS", tile.columns / tile.thread_columns),
-                ]);
-                times.extend([("THREAD_ROWS", tile.thread_rows), ("THREAD_COLUMNS", tile.thread_columns)]);
-                (shader, include_str!("gemm/tiled.wgsl").to_owned())
+            Self::Simt(tile) => {
+                constants.extend([("THREADS_M", tile.m / tile.thread_m), ("THREADS_N", tile.n / tile.thread_n)]);
+                trip_counts.extend([("THREAD_M", tile.thread_m), ("THREAD_N", tile.thread_n)]);
+                (shader, include_str!("gemm/simt.wgsl").to_owned())
             }
-            Self::Units(units) => {
-                let blocks = [("BLOCK_ROWS", units.block_rows), ("BLOCK_COLUMNS", units.block_columns)];
+            Self::Cooperative(tile) => {
+                let blocks = [("BLOCKS_M", tile.blocks_m), ("BLOCKS_N", tile.blocks_n)];
                 constants.extend(blocks);
                 constants.extend([
-                    ("SIDE", units.side),
-                    ("SUBGROUP_SIZE", units.subgroup_size),
-                    ("SUBGROUPS", units.subgroups_down * units.subgroups_across),
-                    ("SUBGROUPS_ACROSS", units.subgroups_across),
+                    ("BLOCK_SIZE", tile.block_size),
+                    ("SUBGROUP_SIZE", tile.subgroup_size),
+                    ("SUBGROUPS", tile.subgroups_m * tile.subgroups_n),
+                    ("SUBGROUPS_N", tile.subgroups_n),
                 ]);
-                times.extend(blocks);
-                times.push(("DEPTH_BLOCKS", self.tile_depth() / units.side));
-                let matrix = format!("coop_mat{0}x{0}", units.side);
-                (shader, include_str!("gemm/units.wgsl").replace("MATRIX", &matrix))
+                trip_counts.extend(blocks);
+                trip_counts.push(("BLOCKS_K", self.tile_k() / tile.block_size));
+                let matrix = format!("coop_mat{0}x{0}", tile.block_size);
+                (shader, include_str!("gemm/cooperative.wgsl").replace("MATRIX", &matrix))
             }
         };
         let shader = constants.into_iter().fold(shader, |shader, (name, value)| shader.constant(name, value));
-        shader.push(&unroll(&body, &times))
+        shader.push(&unroll(&body, &trip_counts))
     }
 }
 
@@ -300,23 +312,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_road_deals_its_loads_out_evenly() {
+    fn tile_loads_divide_evenly_among_threads() {
         let gemm = Gemm {
-            rows: 1000,
-            depth: 64,
-            columns: 64,
+            m: 1000,
+            k: 64,
+            n: 64,
             batch: 1,
-            a: A::Matrix { batch: 0, row: 64, depth: 1 },
-            b: B::Weights,
-            out_batch: 0,
-            out_row: 64,
+            a: LhsLayout::Matrix { batch_stride: 0, row_stride: 64, k_stride: 1 },
+            b: RhsLayout::Packed,
+            out_batch_stride: 0,
+            ldc: 64,
         };
         for subgroup_size in [8, 16, 32, 64] {
-            for road in gemm.roads(Some(MatrixUnits { side: 16, subgroup_size })) {
-                let (rows, columns) = road.tile();
-                let fours = if matches!(road, Road::Tiled(_)) { 4 } else { 8 };
-                for side in [rows, columns] {
-                    assert_eq!(side * fours % road.threads(), 0, "{road:?}");
+            for variant in gemm.variants(Some(CooperativeMatrix { block_size: 16, subgroup_size })) {
+                let (tile_m, tile_n) = variant.tile();
+                let k_vectors = if matches!(variant, GemmVariant::Simt(_)) { 4 } else { 8 };
+                for rows in [tile_m, tile_n] {
+                    assert_eq!(rows * k_vectors % variant.workgroup_size(), 0, "{variant:?}");
                 }
             }
         }

@@ -1,9 +1,8 @@
-//! [`LayerNorm`]: rows of mean 0 and variance 1.
+//! [`LayerNorm`]: layer normalization (Ba et al., Layer Normalization, 2016).
 
 use super::shader::Shader;
 
-/// Over rows of so many numbers, one behind the other (Ba et al., Layer Normalization, 2016). Scale and bias are what is done to each
-/// number on its way out.
+/// Normalizes contiguous rows of `length` elements to mean 0 and variance 1. Scale and bias are part of the epilogue.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LayerNorm {
     pub(crate) length: usize,
@@ -11,7 +10,7 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
-    pub(super) fn declare(&self, shader: Shader) -> Shader {
+    pub(super) fn emit(&self, shader: Shader) -> Shader {
         let epsilon = format!("const EPSILON: f32 = f32({:?});\n", self.epsilon);
         shader
             .constant("LENGTH", self.length)

@@ -1,23 +1,23 @@
-//! [`Pool`]: the largest or the mean number under a window.
+//! [`Pool`]: max and average pooling.
 
 use super::shader::Shader;
 use super::window::Window;
 
-/// `[batch, height, width, channels]` to the same with fewer pixels.
+/// Pools each channel of `[batch, height, width, channels]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pool {
     pub(crate) window: Window,
     pub(crate) channels: usize,
-    /// The largest, else the mean.
+    /// Max pooling, else average pooling.
     pub(crate) is_max: bool,
-    /// Whether the mean is that of the padding, too.
-    pub(crate) counts_padding: bool,
+    /// Whether the average counts the padding (ONNX `count_include_pad`).
+    pub(crate) count_include_pad: bool,
 }
 
 impl Pool {
-    pub(super) fn declare(&self, shader: Shader) -> Shader {
-        let shader = self.window.declare(shader).constant("CHANNELS", self.channels);
+    pub(super) fn emit(&self, shader: Shader) -> Shader {
+        let shader = self.window.emit(shader).constant("CHANNELS", self.channels);
         let shader = shader.constant("IS_MAX", self.is_max.into());
-        shader.constant("COUNTS_PADDING", self.counts_padding.into()).push(include_str!("pool.wgsl"))
+        shader.constant("COUNT_INCLUDE_PAD", self.count_include_pad.into()).push(include_str!("pool.wgsl"))
     }
 }

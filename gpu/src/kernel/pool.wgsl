@@ -1,8 +1,8 @@
-// The largest or the mean number of a window of each channel, [batch, height, width, channels]. One number a thread.
+// Max or average pooling of each channel of [batch, height, width, channels], one output a thread.
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let i = group_number(group) * 256u + local;
-    if i >= size.count {
+    let i = workgroup_index(group) * 256u + local;
+    if i >= dispatch.num_elements {
         return;
     }
     let channel = i % CHANNELS;
@@ -11,9 +11,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let y0 = i32((pixel / OUT_WIDTH % OUT_HEIGHT) * STRIDE_Y) - i32(PAD_TOP);
     let image = pixel / (OUT_WIDTH * OUT_HEIGHT);
     var sum = 0.0;
-    // No number of the window is smaller.
+    // The lowest finite f32.
     var largest = -3.4028234e38;
-    var inside = 0u;
+    var count = 0u;
     for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
         let y = y0 + i32(ky * DILATION_Y);
         for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
@@ -23,12 +23,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
                 sum += value;
                 largest = max(largest, value);
             }
-            // The padding is counted, what a rounded up size adds behind it is not.
-            let is_padding = y < i32(IN_HEIGHT + PAD_BOTTOM) && x < i32(IN_WIDTH + PAD_RIGHT);
-            let is_inside = y >= 0 && y < i32(IN_HEIGHT) && x >= 0 && x < i32(IN_WIDTH);
-            inside += select(0u, 1u, select(is_inside, is_padding, COUNTS_PADDING == 1u));
+            // count_include_pad counts the padding, but not the positions that ceil_mode adds after it.
+            let in_padded = y < i32(IN_HEIGHT + PAD_BOTTOM) && x < i32(IN_WIDTH + PAD_RIGHT);
+            let in_image = y >= 0 && y < i32(IN_HEIGHT) && x >= 0 && x < i32(IN_WIDTH);
+            count += select(0u, 1u, select(in_image, in_padded, COUNT_INCLUDE_PAD == 1u));
         }
     }
-    let result = select(sum / f32(max(inside, 1u)), largest, IS_MAX == 1u);
-    out[i] = T(finish(i, result));
+    let result = select(sum / f32(max(count, 1u)), largest, IS_MAX == 1u);
+    out[i] = T(epilogue(i, result));
 }

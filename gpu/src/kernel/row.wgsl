@@ -1,31 +1,31 @@
-// What the 64 threads of a workgroup find out together about a row. All of them come along: these have barriers.
-var<workgroup> partial: array<f32, 64>;
+// Tree reductions over the 64 threads of a workgroup. Every thread must call them: they contain barriers.
+var<workgroup> partials: array<f32, 64>;
 
-fn sum_of_row(local: u32, part: f32) -> f32 {
-    partial[local] = part;
+fn row_sum(local: u32, value: f32) -> f32 {
+    partials[local] = value;
     workgroupBarrier();
     for (var half = 32u; half > 0u; half /= 2u) {
         if local < half {
-            partial[local] += partial[local + half];
+            partials[local] += partials[local + half];
         }
         workgroupBarrier();
     }
-    let sum = partial[0];
-    // Nobody writes before all have read.
+    let sum = partials[0];
+    // The next call overwrites `partials` only after every thread has read the result.
     workgroupBarrier();
     return sum;
 }
 
-fn largest_of_row(local: u32, part: f32) -> f32 {
-    partial[local] = part;
+fn row_max(local: u32, value: f32) -> f32 {
+    partials[local] = value;
     workgroupBarrier();
     for (var half = 32u; half > 0u; half /= 2u) {
         if local < half {
-            partial[local] = max(partial[local], partial[local + half]);
+            partials[local] = max(partials[local], partials[local + half]);
         }
         workgroupBarrier();
     }
-    let largest = partial[0];
+    let largest = partials[0];
     workgroupBarrier();
     return largest;
 }

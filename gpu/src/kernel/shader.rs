@@ -1,51 +1,50 @@
-//! [`Shader`]: the source of a kernel, put together from its `.wgsl` and what is known when it is planned.
+//! [`Shader`]: builds the WGSL source of a kernel from its `.wgsl` template and the constants known at plan time.
 
 use std::fmt::Write;
 
 use crate::precision::Precision;
 
-/// Workgroups along x; more are counted along y.
-pub(crate) const GROUPS_ACROSS: u32 = 65_535;
+/// Workgroups along x, wgpu's default `max_compute_workgroups_per_dimension`; the rest go along y.
+pub(crate) const MAX_WORKGROUPS_X: u32 = 65_535;
 
-/// A buffer that a kernel reads.
+/// The element type of a storage binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reads {
-    /// One number at a time.
-    Numbers,
-    /// Four numbers at a time.
-    Fours,
+pub(crate) enum BindingType {
+    Scalar,
+    /// Vectors of four elements, for 128-bit loads of 32-bit floats.
+    Vec4,
 }
 
-/// A WGSL source that grows from the top.
+/// A WGSL source under construction.
 pub(crate) struct Shader {
     source: String,
 }
 
 impl Shader {
-    /// Declares what every kernel has: `size`, the buffers `in0`, `in1`, … that it reads, and `out`.
+    /// Declares what every kernel has: the uniform `dispatch`, the input buffers `in0`, `in1`, …, and the output `out`.
     ///
-    /// `T` is what a number is in them.
-    pub(crate) fn new(precision: Precision, inputs: &[Reads], writes: Reads) -> Self {
+    /// `T` is the scalar type of the buffers.
+    pub(crate) fn new(precision: Precision, inputs: &[BindingType], output: BindingType) -> Self {
         let mut source = String::new();
         if precision == Precision::F16 {
             source.push_str("enable f16;\n");
         }
         let _ = writeln!(source, "alias T = {};", precision.name());
         source.push_str(include_str!("shader.wgsl"));
-        let element = |reads: &Reads| match reads {
-            Reads::Numbers => "T",
-            Reads::Fours => "vec4<T>",
+        let element_type = |binding_type: &BindingType| match binding_type {
+            BindingType::Scalar => "T",
+            BindingType::Vec4 => "vec4<T>",
         };
-        for (number, reads) in inputs.iter().enumerate() {
-            let (binding, element) = (number + 1, element(reads));
-            let _ = writeln!(source, "@group(0) @binding({binding}) var<storage, read> in{number}: array<{element}>;");
+        for (index, input) in inputs.iter().enumerate() {
+            let (binding, element) = (index + 1, element_type(input));
+            let _ = writeln!(source, "@group(0) @binding({binding}) var<storage, read> in{index}: array<{element}>;");
         }
-        let (binding, element) = (inputs.len() + 1, element(&writes));
+        let (binding, element) = (inputs.len() + 1, element_type(&output));
         let _ = writeln!(source, "@group(0) @binding({binding}) var<storage, read_write> out: array<{element}>;");
         Self { source }
     }
 
-    /// Turns on an extension of WGSL.
+    /// Adds an `enable` directive.
     pub(crate) fn enable(mut self, extension: &str) -> Self {
         self.source.insert_str(0, &format!("enable {extension};\n"));
         self
@@ -66,19 +65,19 @@ impl Shader {
     }
 }
 
-/// Writes out the loops of a source, whose sums then are registers in every driver.
+/// Unrolls the `#for` loops of a template, so that every driver keeps the accumulators in registers.
 ///
 /// ```text
 /// #for i in ROWS
 /// let a#i = load(#i);
 /// #end
 /// ```
-/// Loops may stand in each other; `sizes` says how often each is run.
-pub(crate) fn unroll(source: &str, sizes: &[(&str, usize)]) -> String {
+/// Loops may be nested; `trip_counts` gives the iterations of each by name.
+pub(crate) fn unroll(source: &str, trip_counts: &[(&str, usize)]) -> String {
     let mut out = String::new();
     let mut lines = source.lines();
     while let Some(line) = lines.next() {
-        let Some((name, size)) = line.trim().strip_prefix("#for ").and_then(|head| head.split_once(" in ")) else {
+        let Some((variable, count)) = line.trim().strip_prefix("#for ").and_then(|head| head.split_once(" in ")) else {
             let _ = writeln!(out, "{line}");
             continue;
         };
@@ -92,9 +91,9 @@ pub(crate) fn unroll(source: &str, sizes: &[(&str, usize)]) -> String {
             }
             let _ = writeln!(body, "{line}");
         }
-        let times = sizes.iter().find(|(known, _)| *known == size).map_or(0, |(_, times)| *times);
-        for number in 0..times {
-            out.push_str(&unroll(&body.replace(&format!("#{name}"), &number.to_string()), sizes));
+        let trip_count = trip_counts.iter().find(|(name, _)| *name == count).map_or(0, |(_, trip_count)| *trip_count);
+        for iteration in 0..trip_count {
+            out.push_str(&unroll(&body.replace(&format!("#{variable}"), &iteration.to_string()), trip_counts));
         }
     }
     out
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loops_are_written_out() {
+    fn unroll_expands_nested_loops() {
         let source = "start\n#for i in N\n#for j in M\na#i_#j\n#end\n#end\nend";
         let unrolled = unroll(source, &[("N", 2), ("M", 2)]);
         assert_eq!(unrolled, "start\na0_0\na0_1\na1_0\na1_1\nend\n");

@@ -1,15 +1,15 @@
-//! [`Softmax`]: rows that add up to 1.
+//! [`Softmax`]: softmax over rows.
 
 use super::shader::Shader;
 
-/// Over rows of so many numbers, one behind the other.
+/// Softmax over contiguous rows of `length` elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Softmax {
     pub(crate) length: usize,
 }
 
 impl Softmax {
-    pub(super) fn declare(&self, shader: Shader) -> Shader {
+    pub(super) fn emit(&self, shader: Shader) -> Shader {
         shader.constant("LENGTH", self.length).push(include_str!("row.wgsl")).push(include_str!("softmax.wgsl"))
     }
 }

@@ -1,25 +1,25 @@
-//! [`fuse`]: what is done to each number of a result is done where the result is made.
+//! [`fuse_epilogues`]: elementwise steps become epilogues of the steps that compute their operands.
 
 use std::collections::HashMap;
 
-use super::{Operand, Plan, Source, Step, Storage};
+use super::{BufferId, Operand, Plan, Source, Step};
 use crate::kernel::Kernel;
 
-/// Buffers that an expression reads: with those of the largest kernel, a device has to bind no more than eight.
-const MOST_OPERANDS: usize = 4;
+/// The operands of an epilogue: together with the bindings of the largest kernel, at most eight storage buffers, wgpu's default limit.
+const MAX_OPERANDS: usize = 4;
 
-/// Merges each pointwise step into the last of the steps that make its operands, where nobody else reads that.
-pub(super) fn fuse(plan: &mut Plan) {
-    let mut readers: HashMap<Storage, usize> = HashMap::new();
-    for storage in plan.steps.iter().flat_map(Step::reads).chain(plan.outputs.iter().map(|output| output.storage)) {
-        *readers.entry(storage).or_default() += 1;
+/// Fuses each pointwise step into its last producer, if the step is the producer's only consumer.
+pub(super) fn fuse_epilogues(plan: &mut Plan) {
+    let mut use_counts: HashMap<BufferId, usize> = HashMap::new();
+    for buffer in plan.steps.iter().flat_map(Step::reads).chain(plan.outputs.iter().map(|output| output.buffer)) {
+        *use_counts.entry(buffer).or_default() += 1;
     }
     let mut done: Vec<Step> = Vec::with_capacity(plan.steps.len());
     for step in std::mem::take(&mut plan.steps) {
         let merged = match step.kernel {
-            Kernel::Pointwise => maker(&step, &done, &readers, plan).and_then(|maker| {
-                let merged = merge(&done[maker], &step)?;
-                done.remove(maker);
+            Kernel::Pointwise => producer(&step, &done, &use_counts, plan).and_then(|producer| {
+                let merged = merge(&done[producer], &step)?;
+                done.remove(producer);
                 Some(merged)
             }),
             _ => None,
@@ -29,40 +29,39 @@ pub(super) fn fuse(plan: &mut Plan) {
     plan.steps = done;
 }
 
-/// The last step that makes an operand of `step` for it alone, number by number.
-fn maker(step: &Step, done: &[Step], readers: &HashMap<Storage, usize>, plan: &Plan) -> Option<usize> {
-    done.iter().rposition(|maker| {
-        let reads = step.operands.iter().filter(|operand| operand.storage == maker.output).count();
-        let is_whole = |operand: &Operand| operand.storage != maker.output || operand.places.is_dense();
+/// The last step whose output only `step` reads, element by element.
+fn producer(step: &Step, done: &[Step], use_counts: &HashMap<BufferId, usize>, plan: &Plan) -> Option<usize> {
+    done.iter().rposition(|producer| {
+        let reads = step.operands.iter().filter(|operand| operand.buffer == producer.output).count();
+        let is_whole = |operand: &Operand| operand.buffer != producer.output || operand.layout.is_contiguous();
         reads > 0
-            && readers.get(&maker.output) == Some(&reads)
-            && maker.kernel.takes_expressions()
-            && maker.count == step.count
-            && plan.storages[maker.output].len == step.count
-            && matches!(plan.storages[maker.output].source, Source::Step)
+            && use_counts.get(&producer.output) == Some(&reads)
+            && producer.kernel.supports_epilogue()
+            && producer.num_elements == step.num_elements
+            && plan.buffers[producer.output].len == step.num_elements
+            && matches!(plan.buffers[producer.output].source, Source::Step)
             && step.operands.iter().all(is_whole)
     })
 }
 
-/// Both in one, unless that reads too much.
-fn merge(maker: &Step, step: &Step) -> Option<Step> {
-    let mut operands = maker.operands.clone();
-    let mut numbers = Vec::new();
+/// Both steps in one, unless they have too many operands.
+fn merge(producer: &Step, step: &Step) -> Option<Step> {
+    let mut operands = producer.operands.clone();
+    let mut indices = Vec::new();
     for operand in &step.operands {
-        if operand.storage == maker.output {
-            numbers.push(None);
+        if operand.buffer == producer.output {
+            indices.push(None);
             continue;
         }
-        let known =
-            operands.iter().position(|known| known.storage == operand.storage && known.places == operand.places);
-        numbers.push(Some(known.unwrap_or_else(|| {
+        let same = operands.iter().position(|other| other.buffer == operand.buffer && other.layout == operand.layout);
+        indices.push(Some(same.unwrap_or_else(|| {
             operands.push(operand.clone());
             operands.len() - 1
         })));
     }
-    if operands.len() > MOST_OPERANDS {
+    if operands.len() > MAX_OPERANDS {
         return None;
     }
-    let finish = step.finish.over(&maker.finish, |number| numbers[number]);
-    Some(Step { finish, operands, output: step.output, ..maker.clone() })
+    let epilogue = step.epilogue.compose(&producer.epilogue, |index| indices[index]);
+    Some(Step { epilogue, operands, output: step.output, ..producer.clone() })
 }

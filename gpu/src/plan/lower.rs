@@ -1,5 +1,6 @@
-//! [`lower`]: one operator of ONNX to steps. One file a family.
+//! [`lower`]: compiles one ONNX operator to steps. One file per family of operators.
 
+pub(super) mod axis;
 mod concat;
 mod conv;
 mod elementwise;
@@ -10,18 +11,17 @@ mod reduce;
 pub(super) mod reshape;
 pub(super) mod slice;
 
-use super::planner::{Planner, Value};
+use super::planner::{Lowered, Planner};
 use crate::error::Error;
 use crate::graph::{Graph, Node};
 
-type Lowered = Result<Vec<Value>, Error>;
 type Lower = fn(&mut Planner, &Node) -> Lowered;
 
-/// The operators that there are, and what lowers each.
+/// The supported operators, and the function that lowers each.
 const OPERATORS: [(&[&str], Lower); 15] = [
     (&["Conv"], conv::conv),
     (&["MaxPool", "AveragePool"], pool::pool),
-    (&["GlobalAveragePool", "GlobalMaxPool"], reduce::global),
+    (&["GlobalAveragePool", "GlobalMaxPool"], reduce::global_pool),
     (&["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"], reduce::reduce),
     (&["Gemm"], matmul::gemm),
     (&["MatMul"], matmul::matmul),
@@ -32,15 +32,15 @@ const OPERATORS: [(&[&str], Lower); 15] = [
     (&["Transpose"], reshape::transpose),
     (&["Identity", "Dropout"], reshape::identity),
     (&["Concat"], concat::concat),
-    (&["Slice", "Split", "Gather", "Expand", "Pad"], slice::part),
-    // Constants alone, see `fold`.
+    (&["Slice", "Split", "Gather", "Expand", "Pad"], slice::lower_indexing),
+    // Constants only, see `fold`.
     (&["Shape", "ConstantOfShape", "Range"], only_constants),
 ];
 
 pub(super) fn lower(planner: &mut Planner, node: &Node) -> Lowered {
     match operator(node) {
         Some(lower) => lower(planner, node),
-        None => Err(node.unsupported("the GPU does not run it")),
+        None => Err(node.unsupported("the GPU backend does not support it")),
     }
 }
 
@@ -53,17 +53,17 @@ fn operator(node: &Node) -> Option<Lower> {
 }
 
 fn only_constants(_: &mut Planner, node: &Node) -> Lowered {
-    Err(node.unsupported("the GPU runs it on constants only"))
+    Err(node.unsupported("the GPU backend supports it on constants only"))
 }
 
 impl Graph {
-    /// Whether the GPU has all of its operators.
+    /// Checks that all operators are supported.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] names the first that it has not.
-    pub fn check(&self) -> Result<(), Error> {
+    /// [`Error::Unsupported`] names the first operator that is not.
+    pub fn check_supported(&self) -> Result<(), Error> {
         match self.nodes.iter().find(|node| operator(node).is_none()) {
-            Some(node) => Err(node.unsupported("the GPU does not run it")),
+            Some(node) => Err(node.unsupported("the GPU backend does not support it")),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Damaged graphs: whatever a file says, planning it gives steps that stay in their buffers, or one sentence.
+//! Mutated graphs: planning any graph gives steps that stay within their buffers, or an error.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::{Plan, Source, plan};
 use crate::graph::{Attribute, Constant, Graph};
-use crate::kernel::{Kernel, Places};
+use crate::kernel::{Kernel, StridedLayout};
 
 const GRAPHS: [&str; 12] = [
     "resnet",
@@ -29,20 +29,20 @@ fn graph(name: &str) -> Graph {
     Graph::parse(&std::fs::read(folder.join(format!("{name}.onnx"))).unwrap(), &[]).unwrap()
 }
 
-fn number(random: &mut Rng) -> i64 {
+fn integer(random: &mut Rng) -> i64 {
     const ODD: [i64; 10] = [0, 1, 2, 3, -1, -2, 7, 1 << 32, i64::MAX, i64::MIN];
     random.choice(ODD).unwrap_or(0)
 }
 
-/// Changes one thing.
-fn damage(graph: &mut Graph, random: &mut Rng) {
+/// Mutates the graph in one point.
+fn mutate(graph: &mut Graph, random: &mut Rng) {
     let names: Vec<String> = graph.constants.keys().cloned().collect();
     let tensors: Vec<String> = graph.nodes.iter().flat_map(|node| node.outputs.clone()).chain(names.clone()).collect();
-    let number_of = random.usize(0..graph.nodes.len());
-    let node = &mut graph.nodes[number_of];
+    let index = random.usize(0..graph.nodes.len());
+    let node = &mut graph.nodes[index];
     match random.u8(0..6) {
         0 => {
-            let ints: Vec<i64> = (0..random.usize(0..5)).map(|_| number(random)).collect();
+            let ints: Vec<i64> = (0..random.usize(0..5)).map(|_| integer(random)).collect();
             const NAMES: [&str; 10] =
                 ["axes", "pads", "strides", "dilations", "kernel_shape", "perm", "split", "starts", "ends", "shape"];
             let name = random.choice(node.attributes.keys().cloned().collect::<Vec<_>>());
@@ -51,7 +51,7 @@ fn damage(graph: &mut Graph, random: &mut Rng) {
         }
         1 => {
             const NAMES: [&str; 7] = ["axis", "group", "transA", "transB", "keepdims", "ceil_mode", "to"];
-            node.attributes.insert(NAMES[random.usize(0..NAMES.len())].to_owned(), Attribute::Int(number(random)));
+            node.attributes.insert(NAMES[random.usize(0..NAMES.len())].to_owned(), Attribute::Int(integer(random)));
         }
         2 if !node.inputs.is_empty() => {
             let input = random.usize(0..node.inputs.len());
@@ -82,7 +82,7 @@ fn damage(graph: &mut Graph, random: &mut Rng) {
         _ => {
             let Some(name) = random.choice(names) else { return };
             let constant = match random.bool() {
-                true => Constant::ints(vec![3], (0..3).map(|_| number(random)).collect()),
+                true => Constant::ints(vec![3], (0..3).map(|_| integer(random)).collect()),
                 false => {
                     let shape: Vec<usize> = (0..random.usize(0..5)).map(|_| random.usize(0..4)).collect();
                     let len = shape.iter().product();
@@ -94,45 +94,45 @@ fn damage(graph: &mut Graph, random: &mut Rng) {
     }
 }
 
-/// The last place that a kernel reads or writes for `count` numbers, by walking over all of them.
-fn last(places: &Places, count: usize) -> i128 {
-    let place = |i: usize| {
-        let (mut rest, mut place) = (i as i128, places.offset as i128);
-        for (number, (&dim, &stride)) in places.dims.iter().zip(&places.strides).enumerate().rev() {
-            let index = if number == 0 { rest } else { rest % dim as i128 };
-            place += index * stride as i128;
+/// The largest offset that a kernel accesses for `count` elements, by visiting each of them.
+fn max_offset(layout: &StridedLayout, count: usize) -> i128 {
+    let offset_of = |i: usize| {
+        let (mut rest, mut offset) = (i as i128, layout.offset as i128);
+        for (axis, (&dim, &stride)) in layout.dims.iter().zip(&layout.strides).enumerate().rev() {
+            let index = if axis == 0 { rest } else { rest % dim as i128 };
+            offset += index * stride as i128;
             rest /= dim as i128;
         }
-        place
+        offset
     };
-    (0..count).map(place).max().unwrap_or(-1)
+    (0..count).map(offset_of).max().unwrap_or(-1)
 }
 
-/// That copies and operands stay in their buffers.
+/// Checks that copies and operands stay within their buffers.
 fn check(plan: &Plan) {
-    /// Larger ones take long, and are made alike.
-    const MOST: usize = 10_000;
-    for step in plan.steps.iter().filter(|step| step.count <= MOST) {
-        let len = |storage: usize| plan.storages[storage].len as i128;
+    /// Larger steps take long and are generated the same way.
+    const MAX_WALKED_ELEMENTS: usize = 10_000;
+    for step in plan.steps.iter().filter(|step| step.num_elements <= MAX_WALKED_ELEMENTS) {
+        let len = |buffer: usize| plan.buffers[buffer].len as i128;
         for operand in &step.operands {
-            assert!(last(&operand.places, step.count) < len(operand.storage), "{step:?}");
+            assert!(max_offset(&operand.layout, step.num_elements) < len(operand.buffer), "{step:?}");
         }
         if let Kernel::Copy(copy) = &step.kernel {
-            assert!(last(&copy.to, step.count) < len(step.output), "{step:?}");
-            if copy.zeros.is_none() {
-                assert!(last(&copy.from, step.count) < len(step.inputs[0]), "{step:?}");
+            assert!(max_offset(&copy.dst, step.num_elements) < len(step.output), "{step:?}");
+            if copy.zero_fill.is_none() {
+                assert!(max_offset(&copy.src, step.num_elements) < len(step.inputs[0]), "{step:?}");
             }
         }
     }
-    for stored in &plan.storages {
+    for stored in &plan.buffers {
         if let Source::Weights(weights) = &stored.source {
-            assert_eq!((weights.prepare)().len(), stored.len, "{weights:?}");
+            assert_eq!((weights.pack)().len(), stored.len, "{weights:?}");
         }
     }
 }
 
 #[test]
-fn damaged_graphs_are_refused_or_planned() {
+fn mutated_graphs_are_planned_or_rejected() {
     let mut planned = 0;
     for name in GRAPHS {
         let whole = graph(name);
@@ -145,20 +145,20 @@ fn damaged_graphs_are_refused_or_planned() {
                 outputs: whole.outputs.clone(),
                 opset: if round % 5 == 0 { 9 } else { whole.opset },
             };
-            (0..random.usize(1..4)).for_each(|_| damage(&mut graph, &mut random));
+            (0..random.usize(1..4)).for_each(|_| mutate(&mut graph, &mut random));
             let shapes: Vec<Vec<usize>> = match name {
                 "table" => vec![vec![2, 1]; 2],
                 "features" => vec![vec![2, 3]],
                 "nhwc-bytes" => vec![vec![2, 32, 32, 3]],
                 _ => vec![vec![2, 3, 32, 32]],
             };
-            let wanted = graph.outputs.clone();
-            if let Ok(plan) = plan(&graph, &shapes, &wanted) {
+            let requested = graph.outputs.clone();
+            if let Ok(plan) = plan(&graph, &shapes, &requested) {
                 planned += 1;
                 check(&plan);
             }
         }
     }
-    // Most changes make no sense; some do, and are to be looked at.
+    // Most mutations are rejected; enough have to be planned for the test to mean something.
     assert!(planned > GRAPHS.len() * ROUNDS / 20, "{planned}");
 }

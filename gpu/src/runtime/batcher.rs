@@ -1,10 +1,10 @@
-//! [`Batcher`]: items from many threads, run together.
+//! [`DynamicBatcher`]: dynamic batching: requests from many threads are run in shared batches.
 //!
 //! ```text
-//! jobs of a few items ──▶ ┌ waiting ┐ ──▶ passes of 1, 2, 4, … items, two under way ──▶ each job's own results
-//!                         └─────────┘      (the device runs one while the next one is copied)
+//! requests of a few items ──▶ ┌ queue ┐ ──▶ batches of 1, 2, 4, … items, two in flight ──▶ the results of each request
+//!                             └───────┘      (the device runs one while the next one is uploaded)
 //! ```
-//! Whoever hands in a job goes on at once. An idle device takes what is there; a busy one lets a full batch gather.
+//! Submitting a request does not block. An idle device runs whatever is queued; a busy one waits for a full batch.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,248 +15,262 @@ use std::thread;
 use super::model::{Input, Model, Run, Tensor};
 use crate::error::Error;
 
-/// Called with the results of a job, on the batcher's thread.
-pub type Done = Box<dyn FnOnce(Result<Vec<Tensor>, Error>) + Send>;
+/// Called with the results of a request, on the batcher's thread.
+pub type Completion = Box<dyn FnOnce(Result<Vec<Tensor>, Error>) + Send>;
 
-/// A thread that feeds one model. It ends when this is dropped and all jobs are done.
+/// A thread that runs one model in batches. It ends once this is dropped and all requests are complete.
 #[derive(Debug)]
-pub struct Batcher {
-    jobs: mpsc::Sender<Job>,
+pub struct DynamicBatcher {
+    sender: mpsc::Sender<QueuedRequest>,
     thread: thread::JoinHandle<()>,
-    /// Numbers of an item.
-    size: usize,
-    most: usize,
+    /// Elements of an item.
+    item_len: usize,
+    max_batch: usize,
 }
 
-/// Pictures, or whatever else a model takes one behind the other.
-pub struct Items {
-    /// Numbers of all of them, one item behind the other.
+/// Items, such as images, to be run through the model.
+pub struct BatchRequest {
+    /// The elements of all items, item after item.
     pub values: Vec<f32>,
-    /// How many there are.
+    /// The number of items.
     pub count: usize,
-    /// The tensors that are asked for.
-    pub wanted: Vec<String>,
-    /// Whether somebody still waits for them. They are dropped otherwise, and `done` with them.
-    pub is_wanted: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// The names of the requested outputs.
+    pub outputs: Vec<String>,
+    /// Whether the request has been cancelled. It is then dropped together with its completion, unless a batch with some of its
+    /// items has already started.
+    pub is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// Items that came together.
-struct Job {
-    items: Items,
-    done: Done,
+struct QueuedRequest {
+    request: BatchRequest,
+    completion: Completion,
 }
 
-/// Passes under way: one that runs, one that is copied meanwhile.
-const UNDER_WAY: usize = 2;
+/// Ping-pong buffers: one batch runs while the next one is uploaded.
+const MAX_IN_FLIGHT: usize = 2;
 
-/// No card gains by more.
-const LARGEST_BATCH: usize = 256;
+/// Larger batches do not increase throughput.
+const MAX_BATCH: usize = 256;
 
-impl Batcher {
-    /// Starts the thread of a model with one input, of which an item has the shape `item`; `wanted` is what is asked for most.
+impl DynamicBatcher {
+    /// Starts the thread for a model with one input, whose items have the shape `item_shape`; `outputs` are those requested most
+    /// often, for which the batch size is chosen.
     ///
-    /// Batches are as large as a quarter of the device's memory allows for, 256 items at most; `fixed` is for graphs that take
-    /// just so many at a time, and get zeros where there are fewer.
+    /// Batches use at most a quarter of the device's memory and have at most 256 items. A graph with a static batch dimension has a
+    /// `fixed_batch`; smaller batches are zero-padded.
     ///
     /// # Errors
-    /// When the graph cannot be planned for one item.
-    pub fn new(model: Arc<Model>, item: Vec<usize>, fixed: Option<usize>, wanted: &[String]) -> Result<Self, Error> {
-        let most = match fixed {
-            Some(fixed) => fixed,
-            None => largest_batch(&model, &item, wanted)?,
+    /// If the graph cannot be planned for one item.
+    pub fn new(
+        model: Arc<Model>,
+        item_shape: Vec<usize>,
+        fixed_batch: Option<usize>,
+        outputs: &[String],
+    ) -> Result<Self, Error> {
+        let max_batch = match fixed_batch {
+            Some(fixed_batch) => fixed_batch,
+            None => max_batch_in_memory(&model, &item_shape, outputs)?,
         };
-        let size = item.iter().product();
-        let (jobs, receiver) = mpsc::channel();
+        let item_len = item_shape.iter().product();
+        let (sender, receiver) = mpsc::channel();
         let thread = thread::Builder::new().name("ocelli-gpu".to_owned());
-        let spawned =
-            thread.spawn(move || Feeder { model: &model, item, fixed, most, waiting: VecDeque::new() }.feed(&receiver));
-        let thread = spawned.map_err(|error| Error::Lost { reason: format!("its thread does not start: {error}") })?;
-        Ok(Self { jobs, thread, size, most })
+        let spawned = thread.spawn(move || {
+            BatchLoop { model: &model, item_shape, fixed_batch, max_batch, queue: VecDeque::new() }.run(&receiver);
+        });
+        let thread =
+            spawned.map_err(|error| Error::Lost { reason: format!("cannot start the batching thread: {error}") })?;
+        Ok(Self { sender, thread, item_len, max_batch })
     }
 
-    /// The most items of a pass.
-    pub fn largest_batch(&self) -> usize {
-        self.most
+    /// The largest number of items of a batch.
+    pub fn max_batch(&self) -> usize {
+        self.max_batch
     }
 
-    /// Whether its thread runs.
+    /// Whether the batching thread is running.
     pub fn is_alive(&self) -> bool {
         !self.thread.is_finished()
     }
 
-    /// Hands in some items; `done` is called with the tensors that are wanted of them, whose first axis counts items.
-    pub fn push(&self, items: Items, done: Done) {
-        if items.values.len() != items.count * self.size {
-            let reason = format!("{} items of {} numbers came with {}", items.count, self.size, items.values.len());
-            return done(Err(Error::Graph { reason }));
+    /// Queues a request; `completion` is called with its outputs, whose first axis is the batch axis.
+    pub fn push(&self, request: BatchRequest, completion: Completion) {
+        if request.values.len() != request.count * self.item_len {
+            let BatchRequest { count, values, .. } = &request;
+            let reason = format!("{count} items of {} elements each, got {} elements", self.item_len, values.len());
+            return completion(Err(Error::Graph { reason }));
         }
-        if let Err(mpsc::SendError(job)) = self.jobs.send(Job { items, done }) {
-            (job.done)(Err(Error::Lost { reason: "its thread has stopped".to_owned() }));
+        if let Err(mpsc::SendError(queued)) = self.sender.send(QueuedRequest { request, completion }) {
+            (queued.completion)(Err(Error::Lost { reason: "the batching thread has stopped".to_owned() }));
         }
     }
 }
 
-/// A power of two for which there is room.
-fn largest_batch(model: &Model, item: &[usize], wanted: &[String]) -> Result<usize, Error> {
-    /// Of a card that does not say how much it has.
-    const USUAL: u64 = 4 << 30;
-    let shapes = [[&[1], item].concat()];
-    let (total, largest) = model.working_bytes(&shapes, wanted)?;
-    let memory = model.device().adapter().memory.unwrap_or(USUAL) / 4;
-    let room = (memory / total.max(1)).min(model.device().largest_buffer() / largest.max(1));
-    let room = usize::try_from(room).unwrap_or(LARGEST_BATCH).clamp(1, LARGEST_BATCH);
-    Ok(1 << room.ilog2())
+/// The largest power of two of items that fits the memory budget.
+fn max_batch_in_memory(model: &Model, item_shape: &[usize], outputs: &[String]) -> Result<usize, Error> {
+    /// For devices that do not report their memory.
+    const DEFAULT_DEVICE_MEMORY: u64 = 4 << 30;
+    let shapes = [[&[1], item_shape].concat()];
+    let (total, largest) = model.working_set_bytes(&shapes, outputs)?;
+    let budget = model.device().adapter().memory_bytes.unwrap_or(DEFAULT_DEVICE_MEMORY) / 4;
+    let items = (budget / total.max(1)).min(model.device().max_buffer_size() / largest.max(1));
+    let items = usize::try_from(items).unwrap_or(MAX_BATCH).clamp(1, MAX_BATCH);
+    Ok(1 << items.ilog2())
 }
 
-/// A job at work.
-struct Begun {
-    items: Items,
-    /// Items that are in a pass, or were.
-    taken: usize,
+/// A queued request that the loop has accepted.
+struct ActiveRequest {
+    request: BatchRequest,
+    /// Items that are part of a batch, in flight or complete.
+    started: usize,
     results: Rc<RefCell<Results>>,
 }
 
-/// What has come of a job.
+/// The results of a request so far.
 struct Results {
     tensors: Vec<Tensor>,
-    /// Items that have theirs.
+    /// Items whose outputs are in `tensors`.
     ready: usize,
-    items: usize,
-    /// Gone when it has been called.
-    done: Option<Done>,
+    count: usize,
+    /// `None` once it has been called.
+    completion: Option<Completion>,
 }
 
-/// A pass, and which items of which jobs it is for.
-struct Pass<'m> {
+struct InFlightBatch<'m> {
     run: Run<'m>,
-    items: usize,
-    shares: Vec<(Rc<RefCell<Results>>, usize)>,
+    /// Items of the batch, padding included.
+    size: usize,
+    /// For each request its number of items in the batch.
+    slices: Vec<(Rc<RefCell<Results>>, usize)>,
 }
 
-struct Feeder<'m> {
+/// The state of the batching thread.
+struct BatchLoop<'m> {
     model: &'m Model,
-    item: Vec<usize>,
-    fixed: Option<usize>,
-    most: usize,
-    waiting: VecDeque<Begun>,
+    item_shape: Vec<usize>,
+    fixed_batch: Option<usize>,
+    max_batch: usize,
+    queue: VecDeque<ActiveRequest>,
 }
 
-impl<'m> Feeder<'m> {
-    fn feed(mut self, jobs: &mpsc::Receiver<Job>) {
-        let mut passes: VecDeque<Pass<'m>> = VecDeque::new();
+impl<'m> BatchLoop<'m> {
+    fn run(mut self, receiver: &mpsc::Receiver<QueuedRequest>) {
+        let mut in_flight: VecDeque<InFlightBatch<'m>> = VecDeque::new();
         loop {
-            while let Ok(job) = jobs.try_recv() {
-                self.accept(job);
+            while let Ok(queued) = receiver.try_recv() {
+                self.accept(queued);
             }
-            let gathered = self.gathered();
-            let is_idle = passes.is_empty() && gathered > 0;
-            if is_idle || (passes.len() < UNDER_WAY && gathered >= self.most) {
-                match self.start(gathered, is_idle) {
-                    Some(pass) => passes.push_back(pass),
-                    // For want of memory, it may be, which the one under way has.
-                    None => passes.pop_front().into_iter().for_each(Pass::finish),
+            let ready_items = self.ready_items();
+            let is_idle = in_flight.is_empty() && ready_items > 0;
+            if is_idle || (in_flight.len() < MAX_IN_FLIGHT && ready_items >= self.max_batch) {
+                match self.start(ready_items, is_idle) {
+                    Some(batch) => in_flight.push_back(batch),
+                    // Possibly out of memory, which the batch in flight will release.
+                    None => in_flight.pop_front().into_iter().for_each(InFlightBatch::finish),
                 }
-            } else if let Some(pass) = passes.pop_front() {
-                pass.finish();
+            } else if let Some(batch) = in_flight.pop_front() {
+                batch.finish();
             } else {
-                match jobs.recv() {
-                    Ok(job) => self.accept(job),
+                match receiver.recv() {
+                    Ok(queued) => self.accept(queued),
                     Err(mpsc::RecvError) => return,
                 }
             }
         }
     }
 
-    fn accept(&mut self, Job { items, done }: Job) {
-        let results = Results { tensors: Vec::new(), ready: 0, items: items.count, done: Some(done) };
+    fn accept(&mut self, QueuedRequest { request, completion }: QueuedRequest) {
+        let results = Results { tensors: Vec::new(), ready: 0, count: request.count, completion: Some(completion) };
         let results = Rc::new(RefCell::new(results));
-        if items.count == 0 {
-            results.borrow_mut().end();
+        if request.count == 0 {
+            results.borrow_mut().complete();
             return;
         }
-        self.waiting.push_back(Begun { items, taken: 0, results });
+        self.queue.push_back(ActiveRequest { request, started: 0, results });
     }
 
-    /// Items that can be in one pass with the first.
-    fn gathered(&mut self) -> usize {
-        // One that has begun is brought to its end.
-        self.waiting.retain(|job| job.taken > 0 || (job.items.is_wanted)());
-        let Some(first) = self.waiting.front() else { return 0 };
-        let alike = self.waiting.iter().filter(|job| job.items.wanted == first.items.wanted);
-        alike.map(|job| job.items.count - job.taken).sum()
+    /// Drops cancelled requests; returns the number of queued items that can share a batch with the first one.
+    fn ready_items(&mut self) -> usize {
+        // A request that has started is finished.
+        self.queue.retain(|active| active.started > 0 || !(active.request.is_cancelled)());
+        let Some(first) = self.queue.front() else { return 0 };
+        let compatible = self.queue.iter().filter(|active| active.request.outputs == first.request.outputs);
+        compatible.map(|active| active.request.count - active.started).sum()
     }
 
-    /// Starts a pass over the first items, or tells their jobs why there is none. `is_idle` when no other is under way, which
-    /// would give its memory back.
-    fn start(&mut self, gathered: usize, is_idle: bool) -> Option<Pass<'m>> {
-        let wanted = self.waiting.front()?.items.wanted.clone();
-        let size = self.item.iter().product::<usize>();
+    /// Starts a batch of the first items; if it fails, fails the requests in it. If other batches are in flight (not `is_idle`), a
+    /// lack of memory fails no request, since those will release theirs.
+    fn start(&mut self, ready_items: usize, is_idle: bool) -> Option<InFlightBatch<'m>> {
+        let outputs = self.queue.front()?.request.outputs.clone();
+        let item_len = self.item_shape.iter().product::<usize>();
         loop {
-            let (items, taken) = match self.fixed {
-                Some(fixed) => (fixed, fixed.min(gathered)),
+            let (size, used) = match self.fixed_batch {
+                Some(fixed_batch) => (fixed_batch, fixed_batch.min(ready_items)),
                 None => {
-                    let items = 1 << gathered.min(self.most).ilog2();
-                    (items, items)
+                    let size = 1 << ready_items.min(self.max_batch).ilog2();
+                    (size, size)
                 }
             };
-            let nothing = vec![0.0; (items - taken) * size];
-            let (mut parts, mut shares, mut rest) = (Vec::new(), Vec::new(), taken);
-            for job in self.waiting.iter().filter(|job| job.items.wanted == wanted) {
-                let share = rest.min(job.items.count - job.taken);
-                parts.push(&job.items.values[job.taken * size..][..share * size]);
-                shares.push((Rc::clone(&job.results), share));
-                rest -= share;
-                if rest == 0 {
+            let padding = vec![0.0; (size - used) * item_len];
+            let (mut chunks, mut slices, mut remaining) = (Vec::new(), Vec::new(), used);
+            for active in self.queue.iter().filter(|active| active.request.outputs == outputs) {
+                let count = remaining.min(active.request.count - active.started);
+                chunks.push(&active.request.values[active.started * item_len..][..count * item_len]);
+                slices.push((Rc::clone(&active.results), count));
+                remaining -= count;
+                if remaining == 0 {
                     break;
                 }
             }
-            parts.push(&nothing);
-            let shape = [&[items], &self.item[..]].concat();
-            match self.model.start(&[Input { shape, parts }], &wanted) {
+            chunks.push(&padding);
+            let shape = [&[size], &self.item_shape[..]].concat();
+            match self.model.start(&[Input { shape, chunks }], &outputs) {
                 Ok(run) => {
-                    self.take(&wanted, taken);
-                    return Some(Pass { run, items, shares });
+                    self.mark_started(&outputs, used);
+                    return Some(InFlightBatch { run, size, slices });
                 }
-                Err(error) if error.is_memory() && !is_idle => return None,
-                Err(error) if error.is_memory() && self.fixed.is_none() && items > 1 => self.most = items / 2,
+                Err(error) if error.is_memory_limit() && !is_idle => return None,
+                Err(error) if error.is_memory_limit() && self.fixed_batch.is_none() && size > 1 => {
+                    self.max_batch = size / 2;
+                }
                 Err(error) => {
-                    self.waiting.retain(|job| !shares.iter().any(|(results, _)| Rc::ptr_eq(results, &job.results)));
-                    shares.iter().for_each(|(results, _)| results.borrow_mut().fail(&error));
+                    self.queue.retain(|active| !slices.iter().any(|(results, _)| Rc::ptr_eq(results, &active.results)));
+                    slices.iter().for_each(|(results, _)| results.borrow_mut().fail(&error));
                     return None;
                 }
             }
         }
     }
 
-    /// Counts the first items of that kind as taken.
-    fn take(&mut self, wanted: &[String], mut items: usize) {
-        for job in self.waiting.iter_mut().filter(|job| job.items.wanted == wanted) {
-            let share = items.min(job.items.count - job.taken);
-            job.taken += share;
-            items -= share;
+    /// Marks the first `items` items that request `outputs` as started, and removes requests that have started completely.
+    fn mark_started(&mut self, outputs: &[String], mut items: usize) {
+        for active in self.queue.iter_mut().filter(|active| active.request.outputs == outputs) {
+            let count = items.min(active.request.count - active.started);
+            active.started += count;
+            items -= count;
         }
-        self.waiting.retain(|job| job.taken < job.items.count);
+        self.queue.retain(|active| active.started < active.request.count);
     }
 }
 
-impl Pass<'_> {
-    /// Hands the results to the jobs.
+impl InFlightBatch<'_> {
+    /// Waits for the batch and distributes its outputs to the requests.
     fn finish(self) {
-        let whole = |tensors: Vec<Tensor>| match tensors.iter().find(|tensor| tensor.shape.first() != Some(&self.items))
-        {
-            Some(tensor) => {
-                let reason = format!("it gave a tensor of {:?} for {} items", tensor.shape, self.items);
-                Err(Error::Graph { reason })
-            }
-            None => Ok(tensors),
-        };
-        match self.run.wait().and_then(whole) {
-            Err(error) => self.shares.iter().for_each(|(results, _)| results.borrow_mut().fail(&error)),
+        let check_batch_axis =
+            |tensors: Vec<Tensor>| match tensors.iter().find(|tensor| tensor.shape.first() != Some(&self.size)) {
+                Some(tensor) => {
+                    let reason =
+                        format!("the output shape {:?} does not start with batch size {}", tensor.shape, self.size);
+                    Err(Error::Graph { reason })
+                }
+                None => Ok(tensors),
+            };
+        match self.run.wait().and_then(check_batch_axis) {
+            Err(error) => self.slices.iter().for_each(|(results, _)| results.borrow_mut().fail(&error)),
             Ok(tensors) => {
                 let mut first = 0;
-                for (results, share) in &self.shares {
-                    results.borrow_mut().add(&tensors, first, *share, self.items);
-                    first += share;
+                for (results, count) in &self.slices {
+                    results.borrow_mut().append(&tensors, first, *count, self.size);
+                    first += count;
                 }
             }
         }
@@ -264,34 +278,34 @@ impl Pass<'_> {
 }
 
 impl Results {
-    /// Adds items of a pass.
-    fn add(&mut self, tensors: &[Tensor], first: usize, share: usize, items: usize) {
+    /// Appends items `first..first + count` of a batch of `batch_size` items.
+    fn append(&mut self, tensors: &[Tensor], first: usize, count: usize, batch_size: usize) {
         if self.tensors.is_empty() {
             self.tensors =
                 tensors.iter().map(|tensor| Tensor { shape: tensor.shape.clone(), values: Vec::new() }).collect();
         }
-        for (mine, tensor) in self.tensors.iter_mut().zip(tensors) {
-            let size = tensor.values.len() / items;
-            mine.values.extend_from_slice(&tensor.values[first * size..][..share * size]);
-            if let Some(batch) = mine.shape.first_mut() {
-                *batch = self.ready + share;
+        for (result, tensor) in self.tensors.iter_mut().zip(tensors) {
+            let item_len = tensor.values.len() / batch_size;
+            result.values.extend_from_slice(&tensor.values[first * item_len..][..count * item_len]);
+            if let Some(batch) = result.shape.first_mut() {
+                *batch = self.ready + count;
             }
         }
-        self.ready += share;
-        if self.ready == self.items {
-            self.end();
+        self.ready += count;
+        if self.ready == self.count {
+            self.complete();
         }
     }
 
-    fn end(&mut self) {
-        if let Some(done) = self.done.take() {
-            done(Ok(std::mem::take(&mut self.tensors)));
+    fn complete(&mut self) {
+        if let Some(completion) = self.completion.take() {
+            completion(Ok(std::mem::take(&mut self.tensors)));
         }
     }
 
     fn fail(&mut self, error: &Error) {
-        if let Some(done) = self.done.take() {
-            done(Err(error.clone()));
+        if let Some(completion) = self.completion.take() {
+            completion(Err(error.clone()));
         }
     }
 }

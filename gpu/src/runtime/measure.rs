@@ -1,4 +1,4 @@
-//! What benches ask of a [`Model`] and a [`Device`]: how much there is to do, and how long the device takes for it.
+//! Benchmark support: the work of a [`Model`] and the time that a [`Device`] takes for it.
 
 use std::time::Instant;
 
@@ -8,72 +8,72 @@ use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::plan::{Plan, Source, Step, plan};
 
-/// What one pass does.
+/// A roofline estimate of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Work {
-    /// Multiplications and additions of its products, each counted as one.
+pub struct WorkEstimate {
+    /// Multiplications plus additions of its matrix products and convolutions.
     pub flops: f64,
-    /// Bytes that its kernels read and write when each tensor is read once by whoever reads it.
+    /// Bytes that its kernels read and write, if each kernel reads each of its inputs once.
     pub bytes: f64,
-    /// Kernels.
-    pub kernels: usize,
+    /// Kernel dispatches.
+    pub num_kernels: usize,
 }
 
 impl Model {
-    /// What a pass over inputs of these shapes does.
+    /// Estimates the work of a run with inputs of these shapes.
     ///
     /// # Errors
     /// Those of planning.
-    pub fn work(&self, shapes: &[Vec<usize>], wanted: &[String]) -> Result<Work, Error> {
-        let plan = plan(self.graph(), shapes, wanted)?;
-        let numbers: usize = plan.steps.iter().map(|step| moved(step, &plan)).sum();
-        Ok(Work {
+    pub fn estimate_work(&self, shapes: &[Vec<usize>], outputs: &[String]) -> Result<WorkEstimate, Error> {
+        let plan = plan(self.graph(), shapes, outputs)?;
+        let elements: usize = plan.steps.iter().map(|step| elements_moved(step, &plan)).sum();
+        Ok(WorkEstimate {
             flops: plan.steps.iter().map(flops).sum(),
-            bytes: (numbers * self.precision().size()) as f64,
-            kernels: plan.steps.len(),
+            bytes: (elements * self.precision().size()) as f64,
+            num_kernels: plan.steps.len(),
         })
     }
 
-    /// Seconds for one of `passes` over what is on the device already, nothing copied to it or from it.
+    /// Measures seconds per run, averaged over `runs` in one submission, without uploads and downloads.
     ///
     /// # Errors
     /// Those of [`Model::start`].
-    pub fn seconds(&self, shapes: &[Vec<usize>], wanted: &[String], passes: usize) -> Result<f64, Error> {
+    pub fn benchmark(&self, shapes: &[Vec<usize>], outputs: &[String], runs: usize) -> Result<f64, Error> {
         let begin = Instant::now();
-        let submission = self.repeat(shapes, wanted, passes)?;
+        let submission = self.repeat(shapes, outputs, runs)?;
         self.device().wait(submission)?;
-        Ok(begin.elapsed().as_secs_f64() / passes.max(1) as f64)
+        Ok(begin.elapsed().as_secs_f64() / runs.max(1) as f64)
     }
 
-    /// Seconds of each kernel of a pass by itself, and what it is.
+    /// Measures each kernel of a run by itself: its description and seconds.
     ///
     /// # Errors
     /// Those of [`Model::start`].
-    pub fn seconds_of_kernels(&self, shapes: &[Vec<usize>], wanted: &[String]) -> Result<Vec<(String, f64)>, Error> {
-        let seconds = self.each(shapes, wanted)?;
-        let Plan { steps, .. } = plan(self.graph(), shapes, wanted)?;
+    pub fn benchmark_kernels(&self, shapes: &[Vec<usize>], outputs: &[String]) -> Result<Vec<(String, f64)>, Error> {
+        let seconds = self.time_kernels(shapes, outputs)?;
+        let Plan { steps, .. } = plan(self.graph(), shapes, outputs)?;
         Ok(steps.iter().map(|step| format!("{:?}", step.kernel)).zip(seconds).collect())
     }
 }
 
 impl Device {
-    /// Seconds for a copy of so many bytes from one place of the device to another: what its memory can do.
+    /// Measures seconds for a copy of `bytes` bytes within the device: the ceiling of its memory bandwidth.
     ///
     /// # Errors
-    /// When there is no room for them twice.
-    pub fn copy_seconds(&self, bytes: u64) -> Result<f64, Error> {
-        const TIMES: u32 = 8;
+    /// If two buffers of that size do not fit.
+    pub fn benchmark_copy(&self, bytes: u64) -> Result<f64, Error> {
+        const COPIES: u32 = 8;
         let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let (from, to) = (self.buffer(bytes, usage)?, self.buffer(bytes, usage)?);
+        let (src, dst) = (self.buffer(bytes, usage)?, self.buffer(bytes, usage)?);
         let mut seconds = f64::INFINITY;
-        // The first time, the buffers are cleared.
+        // The first try also clears the buffers.
         for _ in 0..3 {
             let mut commands = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            (0..TIMES).for_each(|_| commands.copy_buffer_to_buffer(&from, 0, &to, 0, bytes));
+            (0..COPIES).for_each(|_| commands.copy_buffer_to_buffer(&src, 0, &dst, 0, bytes));
             let begin = Instant::now();
             let submission = self.queue.submit([commands.finish()]);
             self.wait(submission)?;
-            seconds = seconds.min(begin.elapsed().as_secs_f64() / f64::from(TIMES));
+            seconds = seconds.min(begin.elapsed().as_secs_f64() / f64::from(COPIES));
         }
         Ok(seconds)
     }
@@ -81,23 +81,21 @@ impl Device {
 
 fn flops(step: &Step) -> f64 {
     match &step.kernel {
-        Kernel::Gemm(gemm) => {
-            2.0 * [gemm.rows, gemm.depth, gemm.columns, gemm.batch].map(|n| n as f64).iter().product::<f64>()
-        }
+        Kernel::Gemm(gemm) => 2.0 * [gemm.m, gemm.k, gemm.n, gemm.batch].map(|dim| dim as f64).iter().product::<f64>(),
         Kernel::Depthwise(depthwise) => {
             let [height, width] = depthwise.window.kernel;
-            2.0 * (step.count * height * width) as f64
+            2.0 * (step.num_elements * height * width) as f64
         }
         _ => 0.0,
     }
 }
 
-/// Numbers that a step reads and writes.
-fn moved(step: &Step, plan: &Plan) -> usize {
-    let read = step.reads().map(|storage| match (&plan.storages[storage].source, &step.kernel) {
-        // A part of a concatenation, or of its input.
-        (Source::Step | Source::Input(_), Kernel::Copy(_)) => step.count,
-        _ => plan.storages[storage].len,
+/// Elements that a step reads and writes.
+fn elements_moved(step: &Step, plan: &Plan) -> usize {
+    let read = step.reads().map(|storage| match (&plan.buffers[storage].source, &step.kernel) {
+        // A copy may read or write only a part of the buffer.
+        (Source::Step | Source::Input(_), Kernel::Copy(_)) => step.num_elements,
+        _ => plan.buffers[storage].len,
     });
-    read.sum::<usize>() + step.count
+    read.sum::<usize>() + step.num_elements
 }

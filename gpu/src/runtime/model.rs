@@ -1,15 +1,15 @@
-//! [`Model`]: a graph on a device, and [`Run`], one pass under way.
+//! [`Model`]: a graph loaded on a device, and [`Run`], one run in flight.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::program::{Memory, Program, encode};
-use crate::device::{Device, Mapped, fill, map};
+use super::program::{BufferPool, Program, encode};
+use crate::device::{Device, MapReceiver, map, write_staging};
 use crate::error::Error;
 use crate::graph::Graph;
-use crate::plan::{arena, plan};
+use crate::plan::{plan, plan_memory};
 use crate::precision::Precision;
 
-/// A graph whose weights are on a device. Passes are started from any thread and run one after the other.
+/// A graph whose weights are on a device. Runs can be started from any thread; the device executes them in order.
 #[derive(Debug)]
 pub struct Model {
     device: Arc<Device>,
@@ -20,72 +20,77 @@ pub struct Model {
 
 #[derive(Debug, Default)]
 struct State {
-    memory: Memory,
-    /// The last one used is the last one.
-    programs: Vec<(Shapes, Program)>,
-    /// Buffers that results are read from, and nobody reads now.
-    readable: Vec<(wgpu::Buffer, u64)>,
-    /// Buffers that inputs are written to, mapped, and of which nothing is copied now.
-    writable: Vec<(wgpu::Buffer, u64)>,
+    pool: BufferPool,
+    /// An LRU cache, the most recently used last.
+    programs: Vec<(ProgramKey, Program)>,
+    /// Idle buffers for downloads, with their sizes.
+    download_buffers: Vec<(wgpu::Buffer, u64)>,
+    /// Idle mapped buffers for uploads, with their sizes.
+    upload_buffers: Vec<(wgpu::Buffer, u64)>,
 }
 
-/// What a program is for: the shapes of the inputs, and the tensors that are wanted.
-type Shapes = (Vec<Vec<usize>>, Vec<String>);
+/// The shapes of the inputs, and the requested outputs.
+type ProgramKey = (Vec<Vec<usize>>, Vec<String>);
 
-/// Programs that are kept. Each has a few buffers of its own.
-const MOST_PROGRAMS: usize = 16;
+/// Each cached program has a few buffers of its own.
+const MAX_CACHED_PROGRAMS: usize = 16;
 
-/// A value of one of the graph's inputs, in row-major order.
+/// The value of a graph input, in row-major order.
 #[derive(Debug)]
 pub struct Input<'a> {
     /// Its dimensions.
     pub shape: Vec<usize>,
-    /// Its numbers, in as many parts as they come.
-    pub parts: Vec<&'a [f32]>,
+    /// Its elements, in consecutive chunks.
+    pub chunks: Vec<&'a [f32]>,
 }
 
-/// A tensor that was computed, in row-major order.
+/// An output tensor, in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     /// Its dimensions.
     pub shape: Vec<usize>,
-    /// Its numbers.
+    /// Its elements.
     pub values: Vec<f32>,
 }
 
-/// A pass that the device is at work on.
+/// A run in flight.
 #[derive(Debug)]
 pub struct Run<'m> {
     model: &'m Model,
     submission: wgpu::SubmissionIndex,
+    /// The buffer that the outputs are downloaded to, and its size.
     staging: wgpu::Buffer,
     bytes: u64,
-    mapped: Mapped,
-    /// What the inputs were written to, to be written again.
-    uploads: Vec<(Mapped, wgpu::Buffer, u64)>,
-    /// For each tensor its shape, and where its bytes begin.
+    mapped: MapReceiver,
+    /// The upload buffers of the inputs with their sizes, returned to the pool once they are mapped again.
+    uploads: Vec<(MapReceiver, wgpu::Buffer, u64)>,
+    /// The shape of each output, and its byte offset in `staging`.
     outputs: Vec<(Vec<usize>, u64)>,
 }
 
 impl Model {
-    /// Takes a graph to a device. Weights are copied when the first pass needs them.
+    /// Loads a graph. Its weights are uploaded by the first run that needs them.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] names an operator that does not run there, [`Error::Missing`] what the device lacks for 16-bit floats.
+    /// [`Error::Unsupported`] names an operator that is not supported, [`Error::MissingFeature`] if the device has no 16-bit floats
+    /// and `precision` needs them.
     pub fn new(device: Arc<Device>, graph: Arc<Graph>, precision: Precision) -> Result<Self, Error> {
-        graph.check()?;
+        graph.check_supported()?;
         if precision == Precision::F16 && !device.adapter().has_f16 {
-            return Err(Error::Missing { adapter: device.adapter().name.clone(), feature: "16-bit floats".to_owned() });
+            return Err(Error::MissingFeature {
+                adapter: device.adapter().name.clone(),
+                feature: "16-bit floats".to_owned(),
+            });
         }
         Ok(Self { device, graph, precision, state: Mutex::default() })
     }
 
-    /// Where it runs.
+    /// The device that it runs on.
     pub fn device(&self) -> &Arc<Device> {
         &self.device
     }
 
-    /// How many bits its numbers have.
+    /// The storage type of its tensors.
     pub fn precision(&self) -> Precision {
         self.precision
     }
@@ -95,50 +100,50 @@ impl Model {
         &self.graph
     }
 
-    /// Starts a pass over inputs in the order of the graph, for tensors by their names. The device works on it while the caller
-    /// prepares the next one.
+    /// Starts a run with inputs in the order of the graph, for outputs or intermediate tensors by name. The device works while the
+    /// caller prepares the next run.
     ///
     /// # Errors
-    /// [`Error::is_memory`] ones when a smaller batch may do; [`Error::Unsupported`] and [`Error::Graph`] when the graph cannot be
-    /// run on these shapes; [`Error::Lost`] when the device is gone.
-    pub fn start(&self, inputs: &[Input], wanted: &[String]) -> Result<Run<'_>, Error> {
+    /// [`Error::is_memory_limit`] ones if a smaller batch may succeed; [`Error::Unsupported`] and [`Error::Graph`] if the graph
+    /// cannot be planned for these shapes; [`Error::Lost`] if the device is lost.
+    pub fn start(&self, inputs: &[Input], outputs: &[String]) -> Result<Run<'_>, Error> {
         self.device.check()?;
         for (name, input) in self.graph.inputs.iter().zip(inputs) {
-            let given: usize = input.parts.iter().map(|part| part.len()).sum();
+            let given: usize = input.chunks.iter().map(|chunk| chunk.len()).sum();
             if input.shape.iter().product::<usize>() != given {
-                let reason = format!("its input '{name}' of shape {:?} got {given} numbers", input.shape);
+                let reason = format!("input '{name}' of shape {:?} got {given} elements", input.shape);
                 return Err(Error::Graph { reason });
             }
         }
         if inputs.len() != self.graph.inputs.len() {
-            let reason = format!("it has {} inputs and got {}", self.graph.inputs.len(), inputs.len());
+            let reason = format!("the graph takes {} inputs, got {}", self.graph.inputs.len(), inputs.len());
             return Err(Error::Graph { reason });
         }
-        let shapes: Shapes = (inputs.iter().map(|input| input.shape.clone()).collect(), wanted.to_vec());
+        let key: ProgramKey = (inputs.iter().map(|input| input.shape.clone()).collect(), outputs.to_vec());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.submit(&mut state, inputs, &shapes).inspect_err(|error| {
-            if error.is_memory() {
-                // What was taken for this batch is in the way of a smaller one.
-                *state = State { memory: std::mem::take(&mut state.memory), ..State::default() };
-                state.memory.shrink();
+        self.submit(&mut state, inputs, &key).inspect_err(|error| {
+            if error.is_memory_limit() {
+                // Frees the buffers of this batch, and keeps the weights, to make space for a smaller one.
+                *state = State { pool: std::mem::take(&mut state.pool), ..State::default() };
+                state.pool.shrink();
             }
         })
     }
 
-    fn submit(&self, state: &mut State, inputs: &[Input], shapes: &Shapes) -> Result<Run<'_>, Error> {
-        self.prepare(state, shapes)?;
-        let State { programs, readable, writable, .. } = state;
+    fn submit(&self, state: &mut State, inputs: &[Input], key: &ProgramKey) -> Result<Run<'_>, Error> {
+        self.pack(state, key)?;
+        let State { programs, download_buffers, upload_buffers, .. } = state;
         let Some((_, program)) = programs.last() else {
-            return Err(Error::Graph { reason: "there is no program".to_owned() });
+            return Err(Error::Graph { reason: "no program was prepared".to_owned() });
         };
-        // Results one behind the other; a copy begins at a multiple of four bytes.
+        // The outputs are concatenated, each at a multiple of four bytes, as copies require.
         let mut bytes = 0;
         let mut outputs = Vec::new();
         for output in &program.outputs {
             outputs.push((output.shape.clone(), bytes));
             bytes += self.bytes(output.shape.iter().product());
         }
-        let staging = match take(readable, bytes) {
+        let staging = match take_pooled(download_buffers, bytes) {
             Some(staging) => staging,
             None => self.device.buffer(bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?,
         };
@@ -147,8 +152,8 @@ impl Model {
         for (input, buffer) in inputs.iter().zip(&program.inputs) {
             let Some((buffer, len)) = buffer else { continue };
             let size = self.bytes(*len);
-            let upload = take(writable, size).map_or_else(|| self.device.writable(size), Ok)?;
-            fill(&upload, |write| encode(self.precision, &input.parts, write))?;
+            let upload = take_pooled(upload_buffers, size).map_or_else(|| self.device.staging_buffer(size), Ok)?;
+            write_staging(&upload, |write| encode(self.precision, &input.chunks, write))?;
             commands.copy_buffer_to_buffer(&upload, 0, buffer, 0, size);
             uploads.push((upload, size));
         }
@@ -163,117 +168,114 @@ impl Model {
         Ok(Run { model: self, submission, staging, bytes, mapped, uploads: uploads.collect(), outputs })
     }
 
-    /// One pass from start to end.
+    /// Runs the model and waits for the outputs.
     ///
     /// # Errors
     /// Those of [`Model::start`] and [`Run::wait`].
-    pub fn run(&self, inputs: &[Input], wanted: &[String]) -> Result<Vec<Tensor>, Error> {
-        self.start(inputs, wanted)?.wait()
+    pub fn run(&self, inputs: &[Input], outputs: &[String]) -> Result<Vec<Tensor>, Error> {
+        self.start(inputs, outputs)?.wait()
     }
 
-    /// The bytes that results take on the device in one pass, and those of the largest of them, for inputs of these shapes.
+    /// Estimates the device memory of a run with inputs of these shapes, without weights: the total bytes, and those of the largest
+    /// buffer.
     ///
     /// # Errors
     /// Those of planning.
-    pub fn working_bytes(&self, shapes: &[Vec<usize>], wanted: &[String]) -> Result<(u64, u64), Error> {
-        let plan = plan(&self.graph, shapes, wanted)?;
+    pub fn working_set_bytes(&self, shapes: &[Vec<usize>], outputs: &[String]) -> Result<(u64, u64), Error> {
+        let plan = plan(&self.graph, shapes, outputs)?;
         let size = self.precision.size() as u64;
-        let arena = arena(&plan).buffers;
+        let sizes = plan_memory(&plan).sizes;
         let inputs: usize = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
-        let total: usize = arena.iter().sum::<usize>() + inputs;
-        let largest = arena.iter().copied().max().unwrap_or(0).max(inputs);
+        let total: usize = sizes.iter().sum::<usize>() + inputs;
+        let largest = sizes.iter().copied().max().unwrap_or(0).max(inputs);
         Ok((total as u64 * size, largest as u64 * size))
     }
 
-    /// Seconds that the device takes for each kernel of a pass.
-    pub(crate) fn each(&self, shapes: &[Vec<usize>], wanted: &[String]) -> Result<Vec<f64>, Error> {
+    /// Measures seconds per run of each kernel.
+    pub(crate) fn time_kernels(&self, shapes: &[Vec<usize>], outputs: &[String]) -> Result<Vec<f64>, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepare(&mut state, &(shapes.to_vec(), wanted.to_vec()))?;
-        state.programs.last().map_or_else(|| Ok(Vec::new()), |(_, program)| program.seconds(&self.device))
+        self.pack(&mut state, &(shapes.to_vec(), outputs.to_vec()))?;
+        state.programs.last().map_or_else(|| Ok(Vec::new()), |(_, program)| program.benchmark(&self.device))
     }
 
-    /// Starts several passes over whatever is on the device.
+    /// Submits several runs on the current contents of the input buffers.
     pub(crate) fn repeat(
         &self,
         shapes: &[Vec<usize>],
-        wanted: &[String],
-        passes: usize,
+        outputs: &[String],
+        runs: usize,
     ) -> Result<wgpu::SubmissionIndex, Error> {
         self.device.check()?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepare(&mut state, &(shapes.to_vec(), wanted.to_vec()))?;
+        self.pack(&mut state, &(shapes.to_vec(), outputs.to_vec()))?;
         let mut commands = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if let Some((_, program)) = state.programs.last() {
-            (0..passes).for_each(|_| program.encode(&mut commands));
+            (0..runs).for_each(|_| program.encode(&mut commands));
         }
         Ok(self.device.queue.submit([commands.finish()]))
     }
 
-    /// Has the program for these shapes last in the list.
-    fn prepare(&self, state: &mut State, shapes: &Shapes) -> Result<(), Error> {
-        if let Some(number) = state.programs.iter().position(|(known, _)| known == shapes) {
-            let program = state.programs.remove(number);
+    /// Moves the program of this key to the end of the cache, compiling it if needed.
+    fn pack(&self, state: &mut State, key: &ProgramKey) -> Result<(), Error> {
+        if let Some(index) = state.programs.iter().position(|(cached, _)| cached == key) {
+            let program = state.programs.remove(index);
             state.programs.push(program);
             return Ok(());
         }
-        let plan = plan(&self.graph, &shapes.0, &shapes.1)?;
-        let (program, others_are_good) = Program::new(&self.device, self.precision, &plan, &mut state.memory)?;
-        if !others_are_good {
+        let plan = plan(&self.graph, &key.0, &key.1)?;
+        let (program, others_are_valid) = Program::new(&self.device, self.precision, &plan, &mut state.pool)?;
+        if !others_are_valid {
             state.programs.clear();
         }
-        if state.programs.len() == MOST_PROGRAMS {
+        if state.programs.len() == MAX_CACHED_PROGRAMS {
             state.programs.remove(0);
         }
-        state.programs.push((shapes.clone(), program));
+        state.programs.push((key.clone(), program));
         Ok(())
     }
 
-    /// Bytes of so many numbers, as they are copied.
-    fn bytes(&self, numbers: usize) -> u64 {
-        (numbers * self.precision.size()).next_multiple_of(4) as u64
+    /// Bytes of `len` elements, rounded up as copies require.
+    fn bytes(&self, len: usize) -> u64 {
+        (len * self.precision.size()).next_multiple_of(4) as u64
     }
 }
 
 impl Run<'_> {
-    /// Waits for the device, and reads what it has computed.
+    /// Waits for the run and downloads its outputs.
     ///
     /// # Errors
-    /// [`Error::Lost`] when the device stopped on the way.
+    /// [`Error::Lost`] if the device was lost during the run.
     pub fn wait(self) -> Result<Vec<Tensor>, Error> {
         let Self { model, submission, staging, bytes, mapped, uploads, outputs } = self;
-        model.device.wait(submission)?;
-        let lost = |reason: String| Error::Lost { reason };
-        mapped.recv().map_err(|error| lost(error.to_string()))?.map_err(|error| lost(error.to_string()))?;
-        let view = staging.get_mapped_range(..).map_err(|error| lost(error.to_string()))?;
-        let tensors = outputs.into_iter().map(|(shape, offset)| {
-            let len = shape.iter().product();
-            Tensor { values: model.precision.decode(&view[offset as usize..], len), shape }
-        });
-        let tensors = tensors.collect();
-        drop(view);
-        staging.unmap();
+        let tensors = model.device.read_back(submission, &staging, &mapped, |view| {
+            let tensors = outputs.into_iter().map(|(shape, offset)| {
+                let len = shape.iter().product();
+                Tensor { values: model.precision.decode(&view[offset as usize..], len), shape }
+            });
+            tensors.collect()
+        })?;
         let mut state = model.state.lock().unwrap_or_else(PoisonError::into_inner);
-        keep(&mut state.readable, staging, bytes);
+        return_to_pool(&mut state.download_buffers, staging, bytes);
         for (mapped, upload, size) in uploads {
             if matches!(mapped.try_recv(), Ok(Ok(()))) {
-                keep(&mut state.writable, upload, size);
+                return_to_pool(&mut state.upload_buffers, upload, size);
             }
         }
         Ok(tensors)
     }
 }
 
-/// A buffer of that size that waits to be used again.
-fn take(buffers: &mut Vec<(wgpu::Buffer, u64)>, bytes: u64) -> Option<wgpu::Buffer> {
-    let number = buffers.iter().position(|(_, size)| *size == bytes)?;
-    Some(buffers.swap_remove(number).0)
+/// Takes an idle buffer of exactly that size.
+fn take_pooled(pool: &mut Vec<(wgpu::Buffer, u64)>, bytes: u64) -> Option<wgpu::Buffer> {
+    let index = pool.iter().position(|(_, size)| *size == bytes)?;
+    Some(pool.swap_remove(index).0)
 }
 
-/// Keeps a buffer for the next pass, and the last few alone.
-fn keep(buffers: &mut Vec<(wgpu::Buffer, u64)>, buffer: wgpu::Buffer, bytes: u64) {
-    const KEPT: usize = 4;
-    if buffers.len() == KEPT {
-        buffers.remove(0);
+/// Keeps a buffer for a later run, evicting the oldest one if the pool is full.
+fn return_to_pool(pool: &mut Vec<(wgpu::Buffer, u64)>, buffer: wgpu::Buffer, bytes: u64) {
+    const MAX_POOLED_BUFFERS: usize = 4;
+    if pool.len() == MAX_POOLED_BUFFERS {
+        pool.remove(0);
     }
-    buffers.push((buffer, bytes));
+    pool.push((buffer, bytes));
 }

@@ -1,64 +1,64 @@
-//! [`Program`]: a plan on a device: pipelines, buffers, and what binds them.
+//! [`Program`]: a plan compiled for a device: pipelines, buffers and bind groups.
 
 use std::collections::HashMap;
 
-use crate::device::Device;
-use crate::device::{Dispatch, Size};
+use crate::device::{Device, Dispatch, DispatchUniform};
 use crate::error::Error;
-use crate::kernel::{Kernel, Road};
-use crate::plan::{Plan, Source, Step, arena};
+use crate::kernel::{GemmVariant, Kernel};
+use crate::plan::{Plan, Source, Step, plan_memory};
 use crate::precision::Precision;
 
-/// A plan that can be run as often as wanted, one run after the other.
+/// A plan ready to run. Runs reuse the same buffers, so they execute one after the other.
 #[derive(Debug)]
 pub(crate) struct Program {
     dispatches: Vec<Dispatch>,
-    /// For each input of the graph its buffer and numbers, where the plan reads it.
+    /// For each input of the graph that the plan reads, its buffer and element count.
     pub(crate) inputs: Vec<Option<(wgpu::Buffer, usize)>>,
-    /// Of the outputs that were wanted.
+    /// The requested outputs, in order.
     pub(crate) outputs: Vec<Output>,
 }
 
-/// A tensor that is read back.
+/// An output tensor.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) buffer: wgpu::Buffer,
     pub(crate) shape: Vec<usize>,
 }
 
-/// Buffers that programs of one model share, because they run one after the other.
+/// The buffers that the programs of one model share, because they run one after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct BufferPool {
     weights: HashMap<String, wgpu::Buffer>,
-    /// What results are written to, the largest first; with the numbers that each has room for.
-    arena: Vec<(wgpu::Buffer, usize)>,
+    /// The buffers of intermediate tensors with their capacities in elements, the largest first.
+    activations: Vec<(wgpu::Buffer, usize)>,
 }
 
-impl Memory {
-    /// Makes room for a plan; `false` when buffers had to be replaced, and programs that use them are to be made again.
+impl BufferPool {
+    /// Grows the pool to buffers of these sizes in elements, which are in descending order. Returns `false` if existing buffers
+    /// were replaced, which invalidates the programs that use them.
     fn grow(&mut self, device: &Device, precision: Precision, sizes: &[usize]) -> Result<bool, Error> {
-        let mut fits = true;
-        for (number, &size) in sizes.iter().enumerate() {
-            if self.arena.get(number).is_some_and(|(_, room)| *room >= size) {
+        let mut is_unchanged = true;
+        for (index, &size) in sizes.iter().enumerate() {
+            if self.activations.get(index).is_some_and(|(_, capacity)| *capacity >= size) {
                 continue;
             }
-            // Those that come behind are smaller, and are replaced as well; what was there goes first.
-            fits &= self.arena.len() <= number;
-            self.arena.truncate(number);
+            // All later buffers are smaller and are replaced as well. The old ones are freed before the new one is allocated.
+            is_unchanged &= self.activations.len() <= index;
+            self.activations.truncate(index);
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-            self.arena.push((device.buffer((size * precision.size()) as u64, usage)?, size));
+            self.activations.push((device.buffer((size * precision.size()) as u64, usage)?, size));
         }
-        Ok(fits)
+        Ok(is_unchanged)
     }
 
-    /// Gives back what results were written to.
+    /// Frees the buffers of intermediate tensors.
     pub(crate) fn shrink(&mut self) {
-        self.arena.clear();
+        self.activations.clear();
     }
 }
 
 impl Program {
-    /// Makes a plan runnable. Also says whether programs that were made before are still good.
+    /// Compiles a plan. The flag is `false` if earlier programs have become invalid, see [`BufferPool::grow`].
     ///
     /// # Errors
     /// Those of [`Device::buffer`] and [`Device::pipeline`].
@@ -66,35 +66,35 @@ impl Program {
         device: &Device,
         precision: Precision,
         plan: &Plan,
-        memory: &mut Memory,
+        pool: &mut BufferPool,
     ) -> Result<(Self, bool), Error> {
-        let arena = arena(plan);
-        let others_are_good = memory.grow(device, precision, &arena.buffers)?;
-        let mut buffers = Vec::with_capacity(plan.storages.len());
+        let memory = plan_memory(plan);
+        let others_are_valid = pool.grow(device, precision, &memory.sizes)?;
+        let mut buffers = Vec::with_capacity(plan.buffers.len());
         let mut inputs = Vec::new();
-        // For what nobody reads or writes since steps were merged.
+        // Bound for tensors that fusion has eliminated.
         let unused = device.buffer(0, wgpu::BufferUsages::STORAGE)?;
-        for (storage, place) in plan.storages.iter().zip(&arena.places) {
+        for (storage, place) in plan.buffers.iter().zip(&memory.slots) {
             let bytes = (storage.len * precision.size()) as u64;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
             buffers.push(match (&storage.source, place) {
-                (Source::Step, Some(place)) => memory.arena[*place].0.clone(),
+                (Source::Step, Some(place)) => pool.activations[*place].0.clone(),
                 (Source::Step, None) => unused.clone(),
-                (Source::Input(number), _) => {
+                (Source::Input(index), _) => {
                     let buffer = device.buffer(bytes, usage)?;
-                    inputs.resize(inputs.len().max(number + 1), None);
-                    inputs[*number] = Some((buffer.clone(), storage.len));
+                    inputs.resize(inputs.len().max(index + 1), None);
+                    inputs[*index] = Some((buffer.clone(), storage.len));
                     buffer
                 }
-                (Source::Weights(weights), _) => match memory.weights.get(&weights.name) {
+                (Source::Weights(weights), _) => match pool.weights.get(&weights.name) {
                     Some(buffer) => buffer.clone(),
                     None => {
                         let buffer = device.buffer(bytes, usage)?;
-                        let numbers = (weights.prepare)();
-                        device.upload(numbers.len() * precision.size(), &buffer, |write| {
-                            encode(precision, &[&numbers], write)
+                        let values = (weights.pack)();
+                        device.upload(values.len() * precision.size(), &buffer, |write| {
+                            encode(precision, &[&values], write)
                         })?;
-                        memory.weights.insert(weights.name.clone(), buffer.clone());
+                        pool.weights.insert(weights.name.clone(), buffer.clone());
                         buffer
                     }
                 },
@@ -105,56 +105,57 @@ impl Program {
         let outputs = plan
             .outputs
             .iter()
-            .map(|tensor| Output { buffer: buffers[tensor.storage].clone(), shape: tensor.shape.clone() });
-        Ok((Self { dispatches, inputs, outputs: outputs.collect() }, others_are_good))
+            .map(|tensor| Output { buffer: buffers[tensor.buffer].clone(), shape: tensor.shape.clone() });
+        Ok((Self { dispatches, inputs, outputs: outputs.collect() }, others_are_valid))
     }
 
-    /// How long the device takes for each of its kernels.
-    pub(crate) fn seconds(&self, device: &Device) -> Result<Vec<f64>, Error> {
-        self.dispatches.iter().map(|dispatch| dispatch.seconds(device)).collect()
+    /// Measures seconds per run of each kernel.
+    pub(crate) fn benchmark(&self, device: &Device) -> Result<Vec<f64>, Error> {
+        self.dispatches.iter().map(|dispatch| dispatch.benchmark(device)).collect()
     }
 
-    /// Writes all of it into a command buffer.
+    /// Records one run into a command buffer.
     pub(crate) fn encode(&self, commands: &mut wgpu::CommandEncoder) {
         let mut pass = commands.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         self.dispatches.iter().for_each(|dispatch| dispatch.encode(&mut pass));
     }
 }
 
-/// Gives numbers as the device has them, one part behind the other.
-pub(crate) fn encode(precision: Precision, parts: &[&[f32]], write: &mut dyn FnMut(usize, &[u8])) {
-    let mut before = 0;
-    for part in parts {
-        precision.encode(part, |place, bytes| write(before + place, bytes));
-        before += part.len() * precision.size();
+/// Converts the concatenation of `chunks` to the device's format.
+pub(crate) fn encode(precision: Precision, chunks: &[&[f32]], write: &mut dyn FnMut(usize, &[u8])) {
+    let mut start = 0;
+    for chunk in chunks {
+        precision.encode(chunk, |offset, bytes| write(start + offset, bytes));
+        start += chunk.len() * precision.size();
     }
 }
 
-/// A step on the road that suits the device.
+/// Compiles and binds the kernel of a step, for products the variant that the autotuner selects.
 fn dispatch(device: &Device, precision: Precision, step: &Step, buffers: &[wgpu::Buffer]) -> Result<Dispatch, Error> {
-    let make = |road: Option<Road>| {
-        let finish = step.finish.to_wgsl(|number| {
-            let place = step.operands.get(number).map_or_else(String::new, |operand| operand.places.to_wgsl("i"));
-            format!("f32(in{}[{place}])", step.kernel.inputs() + number)
+    let compile = |variant: Option<GemmVariant>| {
+        let epilogue = step.epilogue.to_wgsl(|index| {
+            let offset = step.operands.get(index).map_or_else(String::new, |operand| operand.layout.to_wgsl("i"));
+            format!("f32(in{}[{offset}])", step.kernel.num_inputs() + index)
         });
-        let source = step.kernel.source(road, precision, step.operands.len(), &finish);
-        let (rows, groups) = step.kernel.sizes(step.count, road);
-        let size = Size { count: step.count, rows, groups };
+        let source = step.kernel.source(variant, precision, step.operands.len(), &epilogue);
+        let (rows, num_workgroups) = step.kernel.dispatch_size(step.num_elements, variant);
+        let uniform = DispatchUniform { num_elements: step.num_elements, rows, num_workgroups };
         let bound = step.reads().chain([step.output]).map(|storage| &buffers[storage]);
-        Dispatch::new(device, step.kernel.name(), &source, size, bound)
+        Dispatch::new(device, step.kernel.name(), &source, uniform, bound)
     };
-    let Kernel::Gemm(gemm) = &step.kernel else { return make(None) };
-    let units = device.adapter().units().filter(|_| precision == Precision::F16);
-    let mut roads = gemm.roads(units);
-    let chosen = device.tuner.choose(gemm, precision, &roads, |road| make(Some(road))?.seconds(device))?;
-    // One that was not tried may be refused.
-    roads.sort_by_key(|road| Some(*road) != chosen);
-    let mut refused = Error::Kernel { kernel: step.kernel.name().to_owned(), reason: "there is none".to_owned() };
-    for road in roads {
-        match make(Some(road)) {
-            Err(error @ Error::Kernel { .. }) => refused = error,
-            made => return made,
+    let Kernel::Gemm(gemm) = &step.kernel else { return compile(None) };
+    let cooperative_matrix = device.adapter().usable_cooperative_matrix().filter(|_| precision == Precision::F16);
+    let mut variants = gemm.variants(cooperative_matrix);
+    let selected =
+        device.autotuner.select(gemm, precision, &variants, |variant| compile(Some(variant))?.benchmark(device))?;
+    // Without tuning, the driver may still reject the selected variant: the others follow as fallbacks.
+    variants.sort_by_key(|variant| Some(*variant) != selected);
+    let mut rejected = Error::Kernel { kernel: step.kernel.name().to_owned(), reason: "it has no variants".to_owned() };
+    for variant in variants {
+        match compile(Some(variant)) {
+            Err(error @ Error::Kernel { .. }) => rejected = error,
+            result => return result,
         }
     }
-    Err(refused)
+    Err(rejected)
 }

@@ -1,11 +1,11 @@
-//! Small ONNX graphs, written here.
+//! Builds small ONNX graphs.
 
 use rten_onnx::onnx::{
     AttributeProto, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     TensorProto, TensorShapeProto, TypeProto, TypeProtoTensor, ValueInfoProto,
 };
 
-/// An attribute of a node.
+/// A node attribute.
 #[derive(Debug, Clone)]
 pub(super) enum Attribute {
     Int(i64),
@@ -14,17 +14,17 @@ pub(super) enum Attribute {
     Text(&'static str),
 }
 
-/// A constant of a graph.
+/// An initializer.
 #[derive(Debug, Clone)]
 pub(super) enum Constant {
     Floats(Vec<usize>, Vec<f32>),
     Ints(Vec<i64>),
 }
 
-/// Nodes one behind the other: `(operator, inputs, outputs, attributes)`.
+/// `(operator, inputs, outputs, attributes)`.
 pub(super) type Node = (&'static str, Vec<&'static str>, Vec<&'static str>, Vec<(&'static str, Attribute)>);
 
-/// A graph of inputs with these shapes and the output `y`, as a file.
+/// Serializes a graph with these inputs and the output `y`.
 pub(super) fn file(
     inputs: &[(&str, &[usize])],
     constants: &[(&str, Constant)],
@@ -41,30 +41,32 @@ pub(super) fn file(
     let opset = OperatorSetIdProto { version: Some(opset), ..OperatorSetIdProto::default() };
     let model =
         ModelProto { ir_version: Some(8), graph: Some(graph), opset_import: vec![opset], ..ModelProto::default() };
-    model.write_buf().expect("it is written to memory")
+    model.write_buf().expect("it serializes")
 }
 
-/// `x [rows, 1]`, repeated `width` times, and of these the largest.
-pub(super) fn widened_and_summed(width: usize) -> Vec<u8> {
+/// Expands `x [rows, 1]` to `[rows, width]` and reduces it to the maximum of each row.
+pub(super) fn expanded_and_reduced(width: usize) -> Vec<u8> {
     let constants = [("shape", Constant::Ints(vec![1, width as i64]))];
-    let keep = vec![("axes", Attribute::Ints(vec![1])), ("keepdims", Attribute::Int(1))];
-    let nodes =
-        vec![("Expand", vec!["x", "shape"], vec!["wide"], Vec::new()), ("ReduceMax", vec!["wide"], vec!["y"], keep)];
+    let attributes = vec![("axes", Attribute::Ints(vec![1])), ("keepdims", Attribute::Int(1))];
+    let nodes = vec![
+        ("Expand", vec!["x", "shape"], vec!["expanded"], Vec::new()),
+        ("ReduceMax", vec!["expanded"], vec!["y"], attributes),
+    ];
     file(&[("x", &[1, 1])], &constants, nodes, 17)
 }
 
-/// `x [2]` of 64-bit whole numbers, by 2.
-pub(super) fn of_whole_numbers() -> Vec<u8> {
+/// Divides `x [2]`, an int64 input, by 2.
+pub(super) fn int64_division() -> Vec<u8> {
     let constants = [("two", Constant::Ints(vec![2]))];
     let file = file(&[("x", &[2])], &constants, vec![("Div", vec!["x", "two"], vec!["y"], Vec::new())], 17);
-    let mut model = ModelProto::parse_buf(&file).expect("it was written here");
-    let graph = model.graph.as_mut().expect("it has one");
+    let mut model = ModelProto::parse_buf(&file).expect("it parses");
+    let graph = model.graph.as_mut().expect("it has a graph");
     for value in graph.input.iter_mut().chain(&mut graph.output) {
-        if let Some(tensor) = value.r#type.as_mut().and_then(|of| of.tensor_type.as_mut()) {
+        if let Some(tensor) = value.r#type.as_mut().and_then(|value_type| value_type.tensor_type.as_mut()) {
             tensor.elem_type = Some(DataType::INT64);
         }
     }
-    model.write_buf().expect("it is written to memory")
+    model.write_buf().expect("it serializes")
 }
 
 fn node((op, inputs, outputs, attributes): Node) -> NodeProto {

@@ -1,4 +1,4 @@
-//! Each operator on shapes that no tile fits, against rten, which shares no line with the GPU's.
+//! Each operator on shapes that are no multiple of a tile, against rten, an independent implementation.
 
 use std::error::Error;
 
@@ -15,7 +15,7 @@ use super::{device, missing, missing_half};
 use crate::requirement::require;
 use crate::trial;
 
-/// A graph of one operator or a few, with one or two inputs.
+/// A graph of a few operators, with one or two inputs.
 struct Case {
     inputs: Vec<(&'static str, Vec<usize>)>,
     constants: Vec<(&'static str, Constant)>,
@@ -23,12 +23,12 @@ struct Case {
     opset: i64,
 }
 
-/// How many graphs each maker makes.
+/// Random graphs per generator.
 const ROUNDS: usize = 12;
 
-type Maker = fn(&mut Rng) -> Case;
+type Generator = fn(&mut Rng) -> Case;
 
-const MAKERS: [(&str, Maker); 13] = [
+const GENERATORS: [(&str, Generator); 13] = [
     ("convolutions", convolution),
     ("depthwise_convolutions", depthwise),
     ("chains_after_convolutions", chain),
@@ -44,50 +44,52 @@ const MAKERS: [(&str, Maker); 13] = [
     ("shapes", shapes),
 ];
 
-/// Those whose results do not jump where an input is rounded, and that add up many products.
+/// Operators that are continuous in their inputs, so that rounding these to 16 bits has a bounded effect.
 const HALF: [&str; 6] = ["convolutions", "depthwise_convolutions", "pools", "weights", "products", "concatenations"];
 
 pub(super) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (name, maker) in MAKERS {
-        let whole = trial(format!("gpu::operators::{name}"), move || agree(maker, Precision::F32));
-        trials.push(require("gpu", missing(), whole));
+    for (name, generator) in GENERATORS {
+        let full = trial(format!("gpu::operators::{name}"), move || compare_with_rten(generator, Precision::F32));
+        trials.push(require("gpu", missing(), full));
         if HALF.contains(&name) {
-            let half = trial(format!("gpu::operators::f16::{name}"), move || agree(maker, Precision::F16));
+            let half =
+                trial(format!("gpu::operators::f16::{name}"), move || compare_with_rten(generator, Precision::F16));
             trials.push(require("gpu", missing_half(), half));
         }
     }
     trials
 }
 
-fn agree(maker: Maker, precision: Precision) -> Result<(), Box<dyn Error>> {
+fn compare_with_rten(generator: Generator, precision: Precision) -> Result<(), Box<dyn Error>> {
     let tolerance = match precision {
-        // Sums of a few hundred products in another order, and approximated functions.
+        // Another order of summation over a few hundred products, and approximated functions.
         Precision::F32 => 2e-5,
-        // Inputs, weights and results have 11 binary digits; what that does to each product goes both ways.
+        // Inputs, weights and results have 11 significant bits; the rounding errors of a sum partly cancel.
         Precision::F16 => 4e-3,
     };
     for round in 0..ROUNDS {
         let mut random = Rng::with_seed(round as u64);
-        let case = maker(&mut random);
+        let case = generator(&mut random);
         let inputs: Vec<(&str, &[usize])> = case.inputs.iter().map(|(name, shape)| (*name, &shape[..])).collect();
         let bytes = file(&inputs, &case.constants, case.nodes.clone(), case.opset);
         let values: Vec<Vec<f32>> =
             case.inputs.iter().map(|(_, shape)| floats(&mut random, shape.iter().product())).collect();
-        let shown = format!("round {round}: {:?} of {:?}", case.nodes, case.inputs);
-        let (shape, expected) = rten(bytes.clone(), &inputs, &values).map_err(|error| format!("{shown}: {error}"))?;
+        let description = format!("round {round}: {:?} of {:?}", case.nodes, case.inputs);
+        let (shape, expected) =
+            rten(bytes.clone(), &inputs, &values).map_err(|error| format!("{description}: {error}"))?;
         let model = Model::new(device()?, Graph::parse(&bytes, &[])?.into(), precision)?;
         let given: Vec<Input> = inputs
             .iter()
             .zip(&values)
-            .map(|((_, shape), values)| Input { shape: shape.to_vec(), parts: vec![values] })
+            .map(|((_, shape), values)| Input { shape: shape.to_vec(), chunks: vec![values] })
             .collect();
-        let ours = model.run(&given, &["y".to_owned()]).map_err(|error| format!("{shown}: {error}"))?.remove(0);
-        assert_eq!(ours.shape, shape, "{shown}");
+        let ours = model.run(&given, &["y".to_owned()]).map_err(|error| format!("{description}: {error}"))?.remove(0);
+        assert_eq!(ours.shape, shape, "{description}");
         let largest = expected.iter().fold(1.0_f32, |largest, value| largest.max(value.abs()));
         let worst = ours.values.iter().zip(&expected).map(|(a, b)| (a - b).abs());
         let worst = worst.fold(0.0, |worst: f32, other| if other.is_nan() { f32::INFINITY } else { worst.max(other) });
-        assert!(worst <= tolerance * largest, "{shown}: {worst} of {largest}");
+        assert!(worst <= tolerance * largest, "{description}: {worst} of {largest}");
     }
     Ok(())
 }
@@ -104,7 +106,7 @@ fn rten(
         .map(|((name, shape), values)| Ok((model.node_id(name)?, TensorView::from_data(*shape, &values[..]).into())));
     let given = given.collect::<Result<Vec<_>, Box<dyn Error>>>()?;
     let mut results = model.run(given, &[model.node_id("y")?], None)?;
-    let tensor: rten_tensor::Tensor<f32> = results.remove(0).try_into().map_err(|_| "it gives no floats")?;
+    let tensor: rten_tensor::Tensor<f32> = results.remove(0).try_into().map_err(|_| "its output is not f32")?;
     Ok((tensor.shape().to_vec(), tensor.to_vec()))
 }
 
@@ -128,16 +130,16 @@ fn one(
     vec![(op, inputs, vec!["y"], attributes)]
 }
 
-/// A convolution with weights of 1 x 1: what it gives lies with its channels last.
+/// A 1 x 1 convolution, whose output is channels-last (NHWC).
 fn channels_last(output: &'static str) -> Node {
     ("Conv", vec!["x", "w"], vec![output], vec![("kernel_shape", ints(&[1, 1]))])
 }
 
-/// Strides, dilations and pads of a window, and a picture that it fits into.
+/// An image size, and the kernel size and attributes of a window that fits into it.
 fn window(random: &mut Rng) -> ([usize; 2], [usize; 2], Vec<(&'static str, super::onnx::Attribute)>) {
     let kernel = [random.usize(1..5), random.usize(1..5)];
     let dilations = [random.i32(1..3), random.i32(1..3)];
-    let picture = [0, 1].map(|axis| kernel[axis] * dilations[axis] as usize + random.usize(0..9));
+    let image = [0, 1].map(|axis| kernel[axis] * dilations[axis] as usize + random.usize(0..9));
     let mut attributes = vec![
         ("kernel_shape", ints(&kernel.map(|size| size as i32))),
         ("strides", ints(&[random.i32(1..4), random.i32(1..4)])),
@@ -149,7 +151,7 @@ fn window(random: &mut Rng) -> ([usize; 2], [usize; 2], Vec<(&'static str, super
         1 => {}
         _ => attributes.push(("pads", ints(&pads))),
     }
-    (picture, kernel, attributes)
+    (image, kernel, attributes)
 }
 
 fn convolution(random: &mut Rng) -> Case {
@@ -182,20 +184,20 @@ fn depthwise(random: &mut Rng) -> Case {
     }
 }
 
-/// Two convolutions whose results meet, with a gate for each channel and a residual: most of it runs in their kernels.
+/// Two convolutions that are added, with a channel gate and a residual: tests epilogue fusion.
 fn chain(random: &mut Rng) -> Case {
-    let (ins, outs) = (random.usize(1..9), random.usize(2..9));
-    let tuple = |random: &mut Rng| constant(random, &[outs]);
+    let (in_channels, out_channels) = (random.usize(1..9), random.usize(2..9));
+    let per_channel = |random: &mut Rng| constant(random, &[out_channels]);
     let norm = vec!["n1", "s", "t", "m", "v"];
-    let variance = Floats(vec![outs], (0..outs).map(|_| random.f32() + 0.5).collect());
+    let variance = Floats(vec![out_channels], (0..out_channels).map(|_| random.f32() + 0.5).collect());
     Case {
-        inputs: vec![("x", vec![2, ins, 6, 5])],
+        inputs: vec![("x", vec![2, in_channels, 6, 5])],
         constants: vec![
-            ("w1", constant(random, &[outs, ins, 3, 3])),
-            ("w2", constant(random, &[outs, ins, 1, 1])),
-            ("s", tuple(random)),
-            ("t", tuple(random)),
-            ("m", tuple(random)),
+            ("w1", constant(random, &[out_channels, in_channels, 3, 3])),
+            ("w2", constant(random, &[out_channels, in_channels, 1, 1])),
+            ("s", per_channel(random)),
+            ("t", per_channel(random)),
+            ("m", per_channel(random)),
             ("v", variance),
             ("half", Floats(Vec::new(), vec![0.5])),
         ],
@@ -218,7 +220,7 @@ fn chain(random: &mut Rng) -> Case {
 fn pool(random: &mut Rng) -> Case {
     let ([height, width], kernel, mut attributes) = window(random);
     let op = if random.bool() { "MaxPool" } else { "AveragePool" };
-    // rten has neither for means, and rounds up for none.
+    // rten supports neither dilations of average pooling nor ceil_mode.
     attributes.retain(|(name, _)| *name != "dilations");
     if op == "AveragePool" {
         attributes.push(("count_include_pad", Int(random.i64(0..2))));
@@ -239,11 +241,11 @@ fn reduction(random: &mut Rng) -> Case {
     if axes.is_empty() {
         axes.push(-1);
     }
-    let keeps = ("keepdims", Int(random.i64(0..2)));
+    let keepdims = ("keepdims", Int(random.i64(0..2)));
     let conv = channels_last("n");
     let (inputs, attributes) = match op {
-        "ReduceSum" => (vec!["n", "axes"], vec![keeps]),
-        _ => (vec!["n"], vec![keeps, ("axes", Ints(axes.clone()))]),
+        "ReduceSum" => (vec!["n", "axes"], vec![keepdims]),
+        _ => (vec!["n"], vec![keepdims, ("axes", Ints(axes.clone()))]),
     };
     Case {
         constants: vec![("w", constant(random, &[shape[1], shape[1], 1, 1])), ("axes", Constant::Ints(axes))],
@@ -255,9 +257,9 @@ fn reduction(random: &mut Rng) -> Case {
 
 fn weights(random: &mut Rng) -> Case {
     let (rows, depth, columns) = (random.usize(1..70), random.usize(1..70), random.usize(1..70));
-    let (turned, c) = (random.bool(), [vec![columns], vec![1], vec![rows, columns]][random.usize(0..3)].clone());
-    let shape = if turned { [columns, depth] } else { [depth, columns] };
-    let attributes = vec![("transB", Int(turned.into())), ("alpha", Float(0.5)), ("beta", Float(2.0))];
+    let (is_transposed, c) = (random.bool(), [vec![columns], vec![1], vec![rows, columns]][random.usize(0..3)].clone());
+    let shape = if is_transposed { [columns, depth] } else { [depth, columns] };
+    let attributes = vec![("transB", Int(is_transposed.into())), ("alpha", Float(0.5)), ("beta", Float(2.0))];
     Case {
         inputs: vec![("x", vec![rows, depth])],
         constants: vec![("w", constant(random, &shape)), ("c", constant(random, &c))],
@@ -269,17 +271,17 @@ fn weights(random: &mut Rng) -> Case {
 fn product(random: &mut Rng) -> Case {
     let (rows, depth, columns) = (random.usize(1..40), random.usize(1..40), random.usize(1..40));
     let heads = random.usize(1..5);
-    let (turned, alone) = (random.bool(), random.bool());
-    let first = if alone { vec![depth, columns] } else { vec![heads, depth, columns] };
-    let given = if turned { [&first[..first.len() - 2], &[columns, depth]].concat() } else { first.clone() };
-    let rank = given.len() as i64;
+    let (is_transposed, is_matrix) = (random.bool(), random.bool());
+    let shape = if is_matrix { vec![depth, columns] } else { vec![heads, depth, columns] };
+    let input = if is_transposed { [&shape[..shape.len() - 2], &[columns, depth]].concat() } else { shape.clone() };
+    let rank = input.len() as i64;
     let mut order: Vec<i64> = (0..rank).collect();
-    order.swap(given.len() - 2, given.len() - 1);
-    let mut nodes = vec![("MatMul", vec!["x", if turned { "t" } else { "z" }], vec!["y"], Vec::new())];
-    if turned {
+    order.swap(input.len() - 2, input.len() - 1);
+    let mut nodes = vec![("MatMul", vec!["x", if is_transposed { "t" } else { "z" }], vec!["y"], Vec::new())];
+    if is_transposed {
         nodes.insert(0, ("Transpose", vec!["z"], vec!["t"], vec![("perm", Ints(order))]));
     }
-    Case { inputs: vec![("x", vec![heads, rows, depth]), ("z", given)], constants: Vec::new(), nodes, opset: 17 }
+    Case { inputs: vec![("x", vec![heads, rows, depth]), ("z", input)], constants: Vec::new(), nodes, opset: 17 }
 }
 
 fn arithmetic(random: &mut Rng) -> Case {
@@ -287,12 +289,16 @@ fn arithmetic(random: &mut Rng) -> Case {
     let shape: Vec<usize> = (0..4).map(|_| random.usize(1..6)).collect();
     let skipped = random.usize(0..3);
     let other: Vec<usize> = shape[skipped..].iter().map(|&dim| if random.bool() { dim } else { 1 }).collect();
-    // One operand lies otherwise than the other.
-    let turned = ("Transpose", vec!["x"], vec!["t"], vec![("perm", ints(&[0, 2, 3, 1]))]);
-    let back = ("Transpose", vec!["s"], vec!["n"], vec![("perm", ints(&[0, 3, 1, 2]))]);
-    let nodes =
-        vec![turned, ("Abs", vec!["t"], vec!["s"], Vec::new()), back, (op, vec!["z", "n"], vec!["y"], Vec::new())];
-    // Nothing is divided by nearly nothing.
+    // The operands have different memory layouts.
+    let transpose = ("Transpose", vec!["x"], vec!["t"], vec![("perm", ints(&[0, 2, 3, 1]))]);
+    let transpose_back = ("Transpose", vec!["s"], vec!["n"], vec![("perm", ints(&[0, 3, 1, 2]))]);
+    let nodes = vec![
+        transpose,
+        ("Abs", vec!["t"], vec!["s"], Vec::new()),
+        transpose_back,
+        (op, vec!["z", "n"], vec!["y"], Vec::new()),
+    ];
+    // Keeps divisors away from 0.
     let nodes = if op == "Div" {
         vec![("Exp", vec!["x"], vec!["n"], Vec::new()), (op, vec!["z", "n"], vec!["y"], Vec::new())]
     } else {
@@ -321,18 +327,18 @@ fn function(random: &mut Rng) -> Case {
         "Softplus",
         "Round",
     ];
-    // Every one of them, three at a time.
+    // Chains of three.
     let first = random.usize(0..FUNCTIONS.len());
     let names = ["x", "a", "b", "y"];
-    let nodes = (0..3).map(|number| {
-        let op = FUNCTIONS[(first + number) % FUNCTIONS.len()];
-        let inputs = if op == "Clip" { vec![names[number], "low", "high"] } else { vec![names[number]] };
+    let nodes = (0..3).map(|position| {
+        let op = FUNCTIONS[(first + position) % FUNCTIONS.len()];
+        let inputs = if op == "Clip" { vec![names[position], "low", "high"] } else { vec![names[position]] };
         let attributes = match op {
             "Gelu" if random.bool() => vec![("approximate", Text("tanh"))],
             "LeakyRelu" | "Elu" => vec![("alpha", Float(0.3))],
             _ => Vec::new(),
         };
-        (op, inputs, vec![names[number + 1]], attributes)
+        (op, inputs, vec![names[position + 1]], attributes)
     });
     Case {
         nodes: nodes.collect(),
@@ -403,8 +409,8 @@ fn slice(random: &mut Rng) -> Case {
             (vec![parts], ("Split", vec!["n", "s"], vec!["first", "y"], vec![("axis", Int(axis as i64))]))
         }
         2 => {
-            let places = Constant::Ints(vec![len - 1, 0, -1]);
-            (vec![("i", places)], ("Gather", vec!["n", "i"], vec!["y"], vec![("axis", Int(axis as i64))]))
+            let indices = Constant::Ints(vec![len - 1, 0, -1]);
+            (vec![("i", indices)], ("Gather", vec!["n", "i"], vec!["y"], vec![("axis", Int(axis as i64))]))
         }
         _ => {
             let pads: Vec<i64> = (0..8).map(|_| random.i64(0..3)).collect();
@@ -415,7 +421,7 @@ fn slice(random: &mut Rng) -> Case {
     Case { inputs: vec![("x", shape)], constants: [vec![w], constants].concat(), nodes: vec![conv, node], opset: 17 }
 }
 
-/// Axes that are turned, joined, split and repeated.
+/// Transposed, merged, inserted and broadcast axes.
 fn shapes(random: &mut Rng) -> Case {
     let shape: Vec<usize> = (0..4).map(|_| random.usize(1..6)).collect();
     let mut order = [0, 1, 2, 3];

@@ -1,7 +1,9 @@
-// Where a row of an operand begins.
+// A row of operand A or a column of operand B.
 struct Row {
+    // The offset of its first element; for im2col, of the image.
     base: u32,
+    // The top left corner of the window, for im2col.
     y: i32,
     x: i32,
-    is_inside: bool,
+    in_bounds: bool,
 }

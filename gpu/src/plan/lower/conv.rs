@@ -1,11 +1,10 @@
-//! Convolutions: a product over windows, or channel by channel.
+//! Convolutions: an implicit GEMM over im2col windows, or depthwise.
 
-use super::Lowered;
 use crate::error::Error;
 use crate::graph::{Constant, Node};
-use crate::kernel::{A, B, Binary, Depthwise, Expression, Gemm, Kernel, Term, Window, padded};
-use crate::plan::planner::{Planner, Value};
-use crate::plan::tensor::CHANNELS_LAST;
+use crate::kernel::{Binary, Depthwise, Expression, Gemm, Kernel, LhsLayout, RhsLayout, Term, Window, padded_depth};
+use crate::plan::planner::{Lowered, Planner, Value};
+use crate::plan::tensor::NHWC;
 
 /// `X [batch, channels, height, width], W [out, channels / group, kernel height, kernel width], B [out]?`
 pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
@@ -14,92 +13,97 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
     let ([batch, in_channels, height, width], [channels, depth, kernel_height, kernel_width]) =
         (&x.shape[..], &weights.shape[..])
     else {
-        return Err(node.unsupported(format!("its input has the shape {:?}, and only pictures are convolved", x.shape)));
+        return Err(node.unsupported(format!("its input has shape {:?}; only 2-D convolutions are supported", x.shape)));
     };
     let (batch, in_channels, channels, depth) = (*batch, *in_channels, *channels, *depth);
     let group = usize::try_from(node.int("group", 1)).unwrap_or(0);
     if group == 0 || depth.checked_mul(group) != Some(in_channels) || channels % group != 0 {
-        let reason = format!("{group} groups of {depth} channels do not fit {in_channels}, or its {channels} results");
+        let reason = format!(
+            "{group} groups of {depth} channels do not match {in_channels} input and {channels} output channels"
+        );
         return Err(node.unsupported(reason));
     }
     let window = window(node, [*height, *width], [*kernel_height, *kernel_width], false)?;
-    let (pixels, in_channels) = planner.channels_last(&x, group == 1);
+    let (pixels, in_channels) = planner.to_nhwc(&x, group == 1);
     let name = planner.name(node.input(1).unwrap_or_default(), &weights);
     let [kernel_height, kernel_width] = window.kernel;
     let taps = kernel_height * kernel_width;
     let out_shape = vec![batch, channels, window.output[0], window.output[1]];
-    let numbers = weights.to_floats();
+    let values = weights.to_floats();
     let (kernel, packed) = if depth == 1 && group > 1 {
         // [tap, channel]
         let packed = planner.weights(format!("{name} by taps"), taps * channels, move || {
-            (0..taps * channels).map(|i| numbers[i % channels * taps + i / channels]).collect()
+            (0..taps * channels).map(|i| values[i % channels * taps + i / channels]).collect()
         });
         (Kernel::Depthwise(Depthwise { window, in_channels, channels }), packed)
     } else {
-        // [channel, tap, depth], padded: the depth as that of the pixels, each row to be read in fours.
+        // [channel, tap, depth]: depth padded like the pixels, and each row to a multiple of four elements.
         let wide = if group == 1 { in_channels } else { depth };
-        let (row, padded) = (taps * wide, padded(taps * wide));
+        let (row, padded) = (taps * wide, padded_depth(taps * wide));
         let packed = planner.weights(format!("{name} in rows of {wide}"), channels * padded, move || {
             let mut packed = vec![0.0; channels * padded];
-            for (i, &number) in numbers.iter().enumerate() {
+            for (i, &value) in values.iter().enumerate() {
                 let (channel, rest) = (i / (taps * depth), i % (taps * depth));
-                packed[channel * padded + rest % taps * wide + rest / taps] = number;
+                packed[channel * padded + rest % taps * wide + rest / taps] = value;
             }
             packed
         });
         let gemm = Gemm {
-            rows: batch * window.pixels(),
-            depth: row,
-            columns: channels / group,
+            m: batch * window.output_positions(),
+            k: row,
+            n: channels / group,
             batch: group,
-            a: A::Window { window, in_channels, channels: wide },
-            b: B::Weights,
-            out_batch: channels / group,
-            out_row: channels,
+            a: LhsLayout::Im2col { window, in_channels, channels: wide },
+            b: RhsLayout::Packed,
+            out_batch_stride: channels / group,
+            ldc: channels,
         };
         (Kernel::Gemm(gemm), packed)
     };
-    let (mut finish, mut operands) = (Expression::own(), Vec::new());
+    let (mut epilogue, mut operands) = (Expression::identity(), Vec::new());
     if let Some(bias) = planner.constant(node, 2)? {
-        // Its axis is that of the channels.
+        // Broadcast along the channel axis.
         let shaped = Value::Constant(Constant { shape: vec![bias.len(), 1, 1], values: bias.values.clone() }.into());
-        let term = planner.term(node, "", &shaped, (&out_shape, &CHANNELS_LAST), &mut operands)?;
-        let bias = finish.push(term);
-        finish.push(Term::Binary(Binary::Add, 0, bias));
+        let term = planner.term(node, "", &shaped, (&out_shape, &NHWC), &mut operands)?;
+        let bias = epilogue.push(term);
+        epilogue.push(Term::Binary(Binary::Add, 0, bias));
     }
-    let out = planner.emit_finished(kernel, vec![pixels, packed], out_shape, CHANNELS_LAST.to_vec(), finish, operands);
+    let out = planner.emit_with_epilogue(kernel, vec![pixels, packed], out_shape, NHWC.to_vec(), epilogue, operands);
     Ok(vec![Value::Tensor(out)])
 }
 
-/// The window that a node's attributes say.
+/// The window given by a node's attributes.
 pub(super) fn window(node: &Node, input: [usize; 2], kernel: [usize; 2], rounds_up: bool) -> Result<Window, Error> {
-    /// No picture has more pixels a side.
-    const MOST: i64 = 1 << 20;
+    /// A limit on spatial sizes that rules out overflow.
+    const MAX_SPATIAL_SIZE: i64 = 1 << 20;
     let pair = |name: &str| -> Result<[usize; 2], Error> {
         match node.ints(name) {
             None => Ok([1, 1]),
-            Some(&[down, across]) if (1..=MOST).contains(&down) && (1..=MOST).contains(&across) => {
+            Some(&[down, across])
+                if (1..=MAX_SPATIAL_SIZE).contains(&down) && (1..=MAX_SPATIAL_SIZE).contains(&across) =>
+            {
                 Ok([down as usize, across as usize])
             }
-            Some(other) => Err(node.unsupported(format!("its {name} are {other:?}"))),
+            Some(other) => Err(node.unsupported(format!("{name} {other:?} is not supported"))),
         }
     };
     let (strides, dilations) = (pair("strides")?, pair("dilations")?);
     let auto = node.text("auto_pad").unwrap_or("NOTSET");
     if !["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"].contains(&auto) {
-        return Err(node.unsupported(format!("its auto_pad is '{auto}'")));
+        return Err(node.unsupported(format!("auto_pad '{auto}' is unknown")));
     }
-    let (mut pads, mut pads_behind) = match node.ints("pads") {
+    let (mut pads_begin, mut pads_end) = match node.ints("pads") {
         Some(&[top, left, bottom, right])
-            if auto == "NOTSET" && [top, left, bottom, right].iter().all(|pad| (0..=MOST).contains(pad)) =>
+            if auto == "NOTSET"
+                && [top, left, bottom, right].iter().all(|pad| (0..=MAX_SPATIAL_SIZE).contains(pad)) =>
         {
             ([top as usize, left as usize], [bottom as usize, right as usize])
         }
-        Some(other) if auto == "NOTSET" => return Err(node.unsupported(format!("its pads are {other:?}"))),
+        Some(other) if auto == "NOTSET" => return Err(node.unsupported(format!("pads {other:?} are not supported"))),
         _ => ([0, 0], [0, 0]),
     };
-    if kernel.iter().chain(&input).any(|&size| size > MOST as usize) {
-        return Err(node.unsupported(format!("its window of {kernel:?} over {input:?} is too large")));
+    if kernel.iter().chain(&input).any(|&size| size > MAX_SPATIAL_SIZE as usize) {
+        return Err(node.unsupported(format!("a window of {kernel:?} over {input:?} is too large")));
     }
     let mut output = [0, 0];
     for axis in 0..2 {
@@ -108,19 +112,19 @@ pub(super) fn window(node: &Node, input: [usize; 2], kernel: [usize; 2], rounds_
             let steps = input[axis].div_ceil(strides[axis]);
             let pad = (steps.saturating_sub(1) * strides[axis] + span).saturating_sub(input[axis]);
             let (less, more) = (pad / 2, pad - pad / 2);
-            (pads[axis], pads_behind[axis]) = if auto == "SAME_LOWER" { (more, less) } else { (less, more) };
+            (pads_begin[axis], pads_end[axis]) = if auto == "SAME_LOWER" { (more, less) } else { (less, more) };
         }
-        let padded = input[axis] + pads[axis] + pads_behind[axis];
-        let Some(room) = padded.checked_sub(span).filter(|_| kernel[axis] > 0) else {
+        let padded = input[axis] + pads_begin[axis] + pads_end[axis];
+        let Some(extent) = padded.checked_sub(span).filter(|_| kernel[axis] > 0) else {
             return Err(
-                node.unsupported(format!("its window of {kernel:?} pixels is larger than the picture of {input:?}"))
+                node.unsupported(format!("a window of {kernel:?} is larger than the padded input of {input:?}"))
             );
         };
-        output[axis] = if rounds_up { room.div_ceil(strides[axis]) } else { room / strides[axis] } + 1;
-        // A window that begins behind the picture is none.
-        if rounds_up && (output[axis] - 1) * strides[axis] >= input[axis] + pads[axis] {
+        output[axis] = if rounds_up { extent.div_ceil(strides[axis]) } else { extent / strides[axis] } + 1;
+        // Windows that start beyond the input are dropped.
+        if rounds_up && (output[axis] - 1) * strides[axis] >= input[axis] + pads_begin[axis] {
             output[axis] -= 1;
         }
     }
-    Ok(Window { input, output, kernel, strides, dilations, pads, pads_behind })
+    Ok(Window { input, output, kernel, strides, dilations, pads_begin, pads_end })
 }

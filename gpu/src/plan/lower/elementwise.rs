@@ -1,12 +1,10 @@
-//! Arithmetic on each number, which mostly ends up in the kernel before it.
+//! Elementwise operators, most of which are fused into the kernel before them.
 
-use super::Lowered;
 use crate::error::Error;
-use crate::graph::Node;
+use crate::graph::{Node, is_float_type};
 use crate::kernel::{Binary, Expression, Kernel, Term, Unary};
-use crate::plan::fold::broadcast;
-use crate::plan::planner::{Planner, Value};
-use crate::plan::tensor::{Tensor, counted};
+use crate::plan::planner::{Lowered, Planner, Value};
+use crate::plan::tensor::{Tensor, broadcast_shape, row_major_order};
 
 const UNARY: [(&str, Unary); 18] = [
     ("Abs", Unary::Abs),
@@ -46,54 +44,55 @@ const BINARY: [(&str, Binary); 14] = [
     ("Sub", Binary::Sub),
 ];
 
-/// Made of several of those.
-const COMPOSED: [&str; 12] =
+/// Operators that are expressed by several of those.
+const COMPOSITE: [&str; 12] =
     ["Cast", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Sum", "Swish", "Where"];
 
 pub(super) fn is_known(op: &str) -> bool {
-    UNARY.iter().any(|(name, _)| *name == op) || BINARY.iter().any(|(name, _)| *name == op) || COMPOSED.contains(&op)
+    UNARY.iter().any(|(name, _)| *name == op) || BINARY.iter().any(|(name, _)| *name == op) || COMPOSITE.contains(&op)
 }
 
 pub(super) fn elementwise(planner: &mut Planner, node: &Node) -> Lowered {
     let mut values = Vec::new();
-    for number in 0..node.inputs.len() {
-        values.extend(planner.optional(node, number).map(|value| (number, value)));
+    for index in 0..node.inputs.len() {
+        values.extend(planner.optional(node, index).map(|value| (index, value)));
     }
-    // The limits of Clip are numbers in its code.
+    // The limits of Clip are literals in its expression.
     let read = match node.op.as_str() {
         "Clip" => values.get(..1).unwrap_or_default(),
         _ => &values[..],
     };
-    let Some(shape) = read.iter().try_fold(Vec::new(), |shape, (_, value)| broadcast(&shape, value.shape())) else {
+    let Some(shape) = read.iter().try_fold(Vec::new(), |shape, (_, value)| broadcast_shape(&shape, value.shape()))
+    else {
         let shapes: Vec<&[usize]> = read.iter().map(|(_, value)| value.shape()).collect();
-        return Err(node.unsupported(format!("the shapes of its inputs do not fit together: {shapes:?}")));
+        return Err(node.unsupported(format!("its inputs cannot be broadcast together: {shapes:?}")));
     };
     let whole = read.iter().find_map(|(_, value)| match value {
         Value::Tensor(tensor) if tensor.shape == shape => Some(tensor.order.clone()),
         _ => None,
     });
-    let order = whole.unwrap_or_else(|| counted(shape.len()));
-    let (mut finish, mut operands) = (Expression(Vec::new()), Vec::new());
+    let order = whole.unwrap_or_else(|| row_major_order(shape.len()));
+    let (mut epilogue, mut operands) = (Expression(Vec::new()), Vec::new());
     let mut inputs = Vec::new();
-    for (number, value) in read {
-        let name = node.input(*number).unwrap_or_default().to_owned();
+    for (index, value) in read {
+        let name = node.input(*index).unwrap_or_default().to_owned();
         let term = planner.term(node, &name, value, (&shape, &order), &mut operands)?;
-        inputs.push(finish.push(term));
+        inputs.push(epilogue.push(term));
     }
-    compose(planner, node, &mut finish, &inputs)?;
-    let out: Tensor = planner.emit_finished(Kernel::Pointwise, Vec::new(), shape, order, finish, operands);
+    compose(planner, node, &mut epilogue, &inputs)?;
+    let out: Tensor = planner.emit_with_epilogue(Kernel::Pointwise, Vec::new(), shape, order, epilogue, operands);
     Ok(vec![Value::Tensor(out)])
 }
 
-/// Writes what a node does to its inputs behind them.
+/// Appends the expression of a node to the terms of its inputs.
 fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize]) -> Result<(), Error> {
-    let missing = |number: usize| node.unsupported(format!("it has no input {number}"));
+    let missing = |index: usize| node.unsupported(format!("input {index} is missing"));
     let a = *inputs.first().ok_or_else(|| missing(0))?;
     if let Some((_, function)) = UNARY.iter().find(|(name, _)| *name == node.op) {
         e.push(Term::Unary(*function, a));
         return Ok(());
     }
-    if let ("Pow", Some(Term::Number(exponent))) = (node.op.as_str(), inputs.get(1).and_then(|&b| e.0.get(b)).copied())
+    if let ("Pow", Some(Term::Literal(exponent))) = (node.op.as_str(), inputs.get(1).and_then(|&b| e.0.get(b)).copied())
     {
         let exact = match exponent {
             2.0 => Some(Term::Binary(Binary::Mul, a, a)),
@@ -115,21 +114,21 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
         return Ok(());
     }
     let b = inputs.get(1).copied().ok_or_else(|| missing(1));
-    let mut number = |value: f32| e.push(Term::Number(value));
+    let mut literal = |value: f32| e.push(Term::Literal(value));
     match node.op.as_str() {
-        // Truth is a number already; of one with a point, the point goes.
+        // Booleans are stored as 0 and 1. A cast from float to integer truncates.
         "Cast" => {
-            let is_float = matches!(node.int("to", 1), 1 | 10 | 11 | 16);
+            let is_float = is_float_type(node.int("to", 1));
             let is_bool = node.int("to", 1) == 9;
             if is_bool {
-                let zero = number(0.0);
+                let zero = literal(0.0);
                 let is_zero = e.push(Term::Binary(Binary::Equal, a, zero));
                 e.push(Term::Unary(Unary::Not, is_zero));
             } else if !is_float {
-                // They are handed out; a device that computes with floats does not divide them as whole numbers are.
+                // Allowed for graph outputs only: values are floats on the device, so that integer arithmetic on them would be wrong.
                 let output = node.outputs.first().map_or("", String::as_str);
                 if planner.graph.nodes.iter().any(|reader| reader.inputs.iter().any(|input| input == output)) {
-                    return Err(node.unsupported("the GPU does not compute with whole numbers"));
+                    return Err(node.unsupported("the GPU backend does not support integer arithmetic"));
                 }
                 e.push(Term::Unary(Unary::Trunc, a));
             }
@@ -138,7 +137,7 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
             let limit = |name: &str, input: usize| -> Result<Option<f32>, Error> {
                 match planner.constant(node, input)? {
                     Some(constant) if constant.scalar().is_none() => {
-                        Err(node.unsupported("its limits are several numbers"))
+                        Err(node.unsupported("its limits are not scalars"))
                     }
                     Some(constant) => Ok(constant.scalar()),
                     None => Ok(node.attributes.contains_key(name).then(|| node.float(name, 0.0))),
@@ -148,7 +147,7 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
             let mut result = a;
             for (limit, function) in [(low, Binary::Max), (high, Binary::Min)] {
                 if let Some(limit) = limit {
-                    let limit = e.push(Term::Number(limit));
+                    let limit = e.push(Term::Literal(limit));
                     result = e.push(Term::Binary(function, result, limit));
                 }
             }
@@ -161,7 +160,7 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
             e.push(Term::Binary(Binary::Mul, a, gate));
         }
         "Swish" => {
-            let alpha = number(node.float("alpha", 1.0));
+            let alpha = literal(node.float("alpha", 1.0));
             let scaled = e.push(Term::Binary(Binary::Mul, a, alpha));
             let gate = e.push(Term::Unary(Unary::Sigmoid, scaled));
             e.push(Term::Binary(Binary::Mul, a, gate));
@@ -173,52 +172,52 @@ fn compose(planner: &Planner, node: &Node, e: &mut Expression, inputs: &[usize])
         }
         "Gelu" => gelu(e, a, node.text("approximate") == Some("tanh")),
         "LeakyRelu" => {
-            let slope = number(node.float("alpha", 0.01));
-            leaky(e, a, slope);
+            let slope = literal(node.float("alpha", 0.01));
+            leaky_relu(e, a, slope);
         }
-        "PRelu" => leaky(e, a, b?),
+        "PRelu" => leaky_relu(e, a, b?),
         "Elu" => {
-            let (alpha, one) = (number(node.float("alpha", 1.0)), e.push(Term::Number(1.0)));
+            let (alpha, one) = (literal(node.float("alpha", 1.0)), e.push(Term::Literal(1.0)));
             let grown = e.push(Term::Unary(Unary::Exp, a));
             let less = e.push(Term::Binary(Binary::Sub, grown, one));
             let below = e.push(Term::Binary(Binary::Mul, less, alpha));
-            above_zero(e, a, below);
+            select_positive(e, a, below);
         }
         "Where" => {
             let no = inputs.get(2).copied().ok_or_else(|| missing(2))?;
             e.push(Term::Select(a, b?, no));
         }
-        _ => return Err(node.unsupported("the GPU does not run it")),
+        _ => return Err(node.unsupported("the GPU backend does not support it")),
     }
     Ok(())
 }
 
-/// `x` where it is above 0, else `below`.
-fn above_zero(e: &mut Expression, x: usize, below: usize) {
-    let zero = e.push(Term::Number(0.0));
+/// `x` where it is positive, else `below`.
+fn select_positive(e: &mut Expression, x: usize, below: usize) {
+    let zero = e.push(Term::Literal(0.0));
     let is_above = e.push(Term::Binary(Binary::Greater, x, zero));
     e.push(Term::Select(is_above, x, below));
 }
 
-fn leaky(e: &mut Expression, x: usize, slope: usize) {
+fn leaky_relu(e: &mut Expression, x: usize, slope: usize) {
     let below = e.push(Term::Binary(Binary::Mul, x, slope));
-    above_zero(e, x, below);
+    select_positive(e, x, below);
 }
 
 fn hard_sigmoid(e: &mut Expression, x: usize, alpha: f32, beta: f32) -> usize {
-    let (alpha, beta) = (e.push(Term::Number(alpha)), e.push(Term::Number(beta)));
+    let (alpha, beta) = (e.push(Term::Literal(alpha)), e.push(Term::Literal(beta)));
     let scaled = e.push(Term::Binary(Binary::Mul, x, alpha));
-    let moved = e.push(Term::Binary(Binary::Add, scaled, beta));
-    let (zero, one) = (e.push(Term::Number(0.0)), e.push(Term::Number(1.0)));
-    let low = e.push(Term::Binary(Binary::Max, moved, zero));
+    let shifted = e.push(Term::Binary(Binary::Add, scaled, beta));
+    let (zero, one) = (e.push(Term::Literal(0.0)), e.push(Term::Literal(1.0)));
+    let low = e.push(Term::Binary(Binary::Max, shifted, zero));
     e.push(Term::Binary(Binary::Min, low, one))
 }
 
-/// Hendrycks and Gimpel, Gaussian Error Linear Units, 2016: exact, or with their tanh.
+/// Gaussian error linear unit (Hendrycks and Gimpel 2016): exact, or its tanh approximation.
 fn gelu(e: &mut Expression, x: usize, with_tanh: bool) {
     let inner = if with_tanh {
         let (cubed, root) =
-            (e.push(Term::Number(0.044_715)), e.push(Term::Number((2.0 / std::f32::consts::PI).sqrt())));
+            (e.push(Term::Literal(0.044_715)), e.push(Term::Literal((2.0 / std::f32::consts::PI).sqrt())));
         let square = e.push(Term::Binary(Binary::Mul, x, x));
         let cube = e.push(Term::Binary(Binary::Mul, square, x));
         let part = e.push(Term::Binary(Binary::Mul, cube, cubed));
@@ -226,11 +225,11 @@ fn gelu(e: &mut Expression, x: usize, with_tanh: bool) {
         let scaled = e.push(Term::Binary(Binary::Mul, sum, root));
         e.push(Term::Unary(Unary::Tanh, scaled))
     } else {
-        let root = e.push(Term::Number(std::f32::consts::FRAC_1_SQRT_2));
+        let root = e.push(Term::Literal(std::f32::consts::FRAC_1_SQRT_2));
         let scaled = e.push(Term::Binary(Binary::Mul, x, root));
         e.push(Term::Unary(Unary::Erf, scaled))
     };
-    let (one, half) = (e.push(Term::Number(1.0)), e.push(Term::Number(0.5)));
+    let (one, half) = (e.push(Term::Literal(1.0)), e.push(Term::Literal(0.5)));
     let gate = e.push(Term::Binary(Binary::Add, inner, one));
     let halved = e.push(Term::Binary(Binary::Mul, x, half));
     e.push(Term::Binary(Binary::Mul, halved, gate));

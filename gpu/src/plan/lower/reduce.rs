@@ -1,20 +1,20 @@
-//! Sums, means and extremes over axes.
+//! Reductions over axes.
 
-use super::Lowered;
+use super::axis::axis_index;
 use crate::graph::Node;
-use crate::kernel::{Combine, Kernel, Places, Reduce};
-use crate::plan::planner::{Planner, Value};
+use crate::kernel::{Kernel, Reduce, ReduceOp, StridedLayout};
+use crate::plan::planner::{Lowered, Planner, Value};
 use crate::plan::tensor::Tensor;
 
-/// Over all axes behind the channels.
-pub(super) fn global(planner: &mut Planner, node: &Node) -> Lowered {
+/// Over all spatial axes.
+pub(super) fn global_pool(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
-    let combine = if node.op == "GlobalMaxPool" { Combine::Max } else { Combine::Mean };
+    let op = if node.op == "GlobalMaxPool" { ReduceOp::Max } else { ReduceOp::Mean };
     let axes: Vec<usize> = (2..x.shape.len()).collect();
-    Ok(vec![Value::Tensor(over(planner, &x, &axes, true, combine))])
+    Ok(vec![Value::Tensor(reduce_axes(planner, &x, &axes, true, op))])
 }
 
-/// Axes are an attribute, or since opset 13 and 18 an input.
+/// The axes are an attribute, or since opset 13 (ReduceSum) and 18 an input.
 pub(super) fn reduce(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
     let axes = match (node.ints("axes"), planner.constant(node, 1)?) {
@@ -25,42 +25,39 @@ pub(super) fn reduce(planner: &mut Planner, node: &Node) -> Lowered {
     if axes.is_empty() && node.int("noop_with_empty_axes", 0) != 0 {
         return Ok(vec![Value::Tensor(x)]);
     }
-    let rank = x.shape.len() as i64;
-    let axes = axes.iter().map(|&axis| usize::try_from(if axis < 0 { axis + rank } else { axis }).ok());
-    let axes: Option<Vec<usize>> = axes.collect();
-    let Some(mut axes) = axes.filter(|axes| axes.iter().all(|&axis| axis < x.shape.len())) else {
-        return Err(node.unsupported("it names an axis that is not there"));
+    let axes: Option<Vec<usize>> = axes.iter().map(|&axis| axis_index(axis, x.shape.len())).collect();
+    let Some(mut axes) = axes else {
+        return Err(node.unsupported("its axis is out of range"));
     };
     if axes.is_empty() {
         axes = (0..x.shape.len()).collect();
     }
-    let combine = match node.op.as_str() {
-        "ReduceMean" => Combine::Mean,
-        "ReduceSum" => Combine::Sum,
-        "ReduceMax" => Combine::Max,
-        _ => Combine::Min,
+    let op = match node.op.as_str() {
+        "ReduceMean" => ReduceOp::Mean,
+        "ReduceSum" => ReduceOp::Sum,
+        "ReduceMax" => ReduceOp::Max,
+        _ => ReduceOp::Min,
     };
-    Ok(vec![Value::Tensor(over(planner, &x, &axes, node.int("keepdims", 1) != 0, combine))])
+    Ok(vec![Value::Tensor(reduce_axes(planner, &x, &axes, node.int("keepdims", 1) != 0, op))])
 }
 
-fn over(planner: &mut Planner, x: &Tensor, axes: &[usize], keeps_axes: bool, combine: Combine) -> Tensor {
+fn reduce_axes(planner: &mut Planner, x: &Tensor, axes: &[usize], keeps_axes: bool, op: ReduceOp) -> Tensor {
     let strides = x.strides();
-    let places = |axes: Vec<usize>| Places {
+    let layout = |axes: Vec<usize>| StridedLayout {
         dims: axes.iter().map(|&axis| x.shape[axis]).collect(),
         strides: axes.iter().map(|&axis| strides[axis]).collect(),
         offset: 0,
     };
     let (reduced, kept): (Vec<usize>, Vec<usize>) = x.order.iter().partition(|axis| axes.contains(axis));
     let length = reduced.iter().map(|&axis| x.shape[axis]).product();
-    let kernel =
-        Kernel::Reduce(Reduce { kept: places(kept.clone()), reduced: places(reduced.clone()), length, combine });
+    let kernel = Kernel::Reduce(Reduce { outer: layout(kept.clone()), inner: layout(reduced.clone()), length, op });
     if keeps_axes {
         let shape = x.shape.iter().enumerate().map(|(axis, &dim)| if axes.contains(&axis) { 1 } else { dim }).collect();
         let order = kept.into_iter().chain(reduced).collect();
-        return planner.emit(kernel, vec![x.storage], shape, order);
+        return planner.emit(kernel, vec![x.buffer], shape, order);
     }
-    let left: Vec<usize> = (0..x.shape.len()).filter(|axis| !axes.contains(axis)).collect();
-    let shape = left.iter().map(|&axis| x.shape[axis]).collect();
-    let order = kept.iter().map(|axis| left.iter().position(|left| left == axis).unwrap_or(0)).collect();
-    planner.emit(kernel, vec![x.storage], shape, order)
+    let remaining: Vec<usize> = (0..x.shape.len()).filter(|axis| !axes.contains(axis)).collect();
+    let shape = remaining.iter().map(|&axis| x.shape[axis]).collect();
+    let order = kept.iter().map(|axis| remaining.iter().position(|other| other == axis).unwrap_or(0)).collect();
+    planner.emit(kernel, vec![x.buffer], shape, order)
 }

@@ -1,23 +1,22 @@
-//! Other shapes of the same numbers.
+//! Operators that change the shape and no element.
 
-use super::Lowered;
 use crate::error::Error;
 use crate::graph::Node;
-use crate::plan::planner::{Planner, Value};
-use crate::plan::tensor::saturated;
+use crate::plan::planner::{Lowered, Planner, Value};
+use crate::plan::tensor::num_elements_saturating;
 
 pub(super) fn reshape(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
     let Some(shape) = new_shape(planner, node, &x.shape)? else {
         return Err(node.unsupported("its new shape is not constant"));
     };
-    if saturated(&shape) != x.len() {
-        return Err(node.unsupported(format!("{:?} has other numbers than {shape:?}", x.shape)));
+    if num_elements_saturating(&shape) != x.len() {
+        return Err(node.unsupported(format!("shapes {:?} and {shape:?} have different element counts", x.shape)));
     }
     Ok(vec![Value::Tensor(planner.reshaped(&x, shape))])
 }
 
-/// The numbers as they are. A dropout drops nothing when a model is used.
+/// Dropout is the identity at inference.
 pub(super) fn identity(planner: &mut Planner, node: &Node) -> Lowered {
     Ok(vec![planner.value(node, 0)?])
 }
@@ -26,10 +25,10 @@ pub(super) fn transpose(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
     let reversed: Vec<usize> = (0..x.shape.len()).rev().collect();
     let permutation = permutation(node, x.shape.len())?.unwrap_or(reversed);
-    Ok(vec![Value::Tensor(x.transposed(&permutation))])
+    Ok(vec![Value::Tensor(x.permuted(&permutation))])
 }
 
-/// What `perm` says.
+/// The attribute `perm`.
 pub(in crate::plan) fn permutation(node: &Node, rank: usize) -> Result<Option<Vec<usize>>, Error> {
     let Some(given) = node.ints("perm") else { return Ok(None) };
     let axes: Vec<usize> = given.iter().filter_map(|&axis| usize::try_from(axis).ok()).collect();
@@ -37,28 +36,28 @@ pub(in crate::plan) fn permutation(node: &Node, rank: usize) -> Result<Option<Ve
     sorted.sort_unstable();
     match sorted == (0..rank).collect::<Vec<_>>() {
         true => Ok(Some(axes)),
-        false => Err(node.unsupported(format!("{given:?} is no order of {rank} axes"))),
+        false => Err(node.unsupported(format!("{given:?} is not a permutation of {rank} axes"))),
     }
 }
 
-/// The shape that a node gives to numbers of the shape `old`; `None` when that is not known.
+/// The output shape of a node for an input of shape `old`; `None` if it is not known at plan time.
 pub(in crate::plan) fn new_shape(planner: &Planner, node: &Node, old: &[usize]) -> Result<Option<Vec<usize>>, Error> {
     let rank = old.len() as i64;
-    let listed = |number: usize, attribute: &str| -> Result<Option<Vec<i64>>, Error> {
-        match (node.ints(attribute), planner.optional(node, number)) {
+    let listed = |input: usize, attribute: &str| -> Result<Option<Vec<i64>>, Error> {
+        match (node.ints(attribute), planner.optional(node, input)) {
             (Some(values), _) => Ok(Some(values.to_vec())),
             (None, Some(Value::Constant(constant))) => Ok(Some(constant.to_ints().to_vec())),
             (None, Some(Value::Tensor(_))) => Err(node.unsupported("its new shape is not constant")),
             (None, None) => Ok(None),
         }
     };
-    let out_of_range = || node.unsupported("it names an axis that is not there");
+    let out_of_range = || node.unsupported("its axis is out of range");
     Ok(Some(match node.op.as_str() {
         "Flatten" => {
             let axis = node.int("axis", 1);
             let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).map_err(|_| out_of_range())?;
             let (outer, inner) = old.split_at_checked(axis).ok_or_else(out_of_range)?;
-            vec![saturated(outer), saturated(inner)]
+            vec![num_elements_saturating(outer), num_elements_saturating(inner)]
         }
         "Squeeze" => {
             let axes = listed(1, "axes")?;
@@ -79,16 +78,16 @@ pub(in crate::plan) fn new_shape(planner: &Planner, node: &Node, old: &[usize]) 
                 .ok_or_else(out_of_range)?
         }
         _ => {
-            let Some(wanted) = listed(1, "shape")? else { return Ok(None) };
+            let Some(target) = listed(1, "shape")? else { return Ok(None) };
             let keeps_zeros = node.int("allowzero", 0) != 0;
-            let dims = wanted.iter().enumerate().map(|(axis, &dim)| match dim {
+            let dims = target.iter().enumerate().map(|(axis, &dim)| match dim {
                 0 if !keeps_zeros => old.get(axis).copied().map(Some),
                 -1 => Some(None),
                 dim => usize::try_from(dim).ok().map(Some),
             });
             let dims: Vec<Option<usize>> = dims.collect::<Option<_>>().ok_or_else(out_of_range)?;
             let known = dims.iter().flatten().fold(1, |known: usize, &dim| known.saturating_mul(dim));
-            let rest = saturated(old).checked_div(known).unwrap_or(0);
+            let rest = num_elements_saturating(old).checked_div(known).unwrap_or(0);
             dims.into_iter().map(|dim| dim.unwrap_or(rest)).collect()
         }
     }))
