@@ -17,7 +17,7 @@
 //!
 //! - [`Ocelli`] is a session. Its [`sql`](Ocelli::sql) gives a DataFusion `DataFrame`.
 //! - [`functions`] are the same functions for DataFrames.
-//! - [`SparseMatMul`] multiplies DataFrames as sparse matrices; in SQL, a join and its SUM do.
+//! - [`DataFrameSparseExt`] multiplies DataFrames as sparse matrices; in SQL, a join and its SUM do.
 //! - [`extend`] adds functions, options, rules and operators to a session that an application has already.
 //! - [`explain`] makes one sentence of any error.
 //! - [`OcelliOptions`] are what `SET ocelli.… = …` sets.
@@ -46,4 +46,4 @@ pub use infer::functions;
 pub use ocelli_udf::image::ImageError;
 pub use options::{BackendChoice, DeviceChoice, OcelliOptions, OnError, PrecisionChoice};
 pub use session::{Ocelli, OcelliBuilder, Progress, Statement, extend};
-pub use sparse::{Semiring, SparseMatMul, TABLE_FUNCTIONS, TableFunction};
+pub use sparse::{DataFrameSparseExt, Semiring, TABLE_FUNCTIONS, TableFunction};

@@ -6,7 +6,7 @@ use datafusion::optimizer::OptimizerRule;
 
 use crate::infer::{DeferInfer, LiftInfer, PruneInfer, ShareInfer};
 use crate::model::Models;
-use crate::sparse::SparseMatMulRule;
+use crate::sparse::FuseSparseMatMul;
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 
@@ -30,7 +30,7 @@ pub(crate) fn add_to(rules: &mut Rules, models: Arc<Models>) {
     // When limits have become part of sorts.
     rules.push(Arc::new(DeferInfer));
     // When filters are where they belong and projections are merged; what it leaves is for nobody to rewrite.
-    rules.push(Arc::new(SparseMatMulRule));
+    rules.push(Arc::new(FuseSparseMatMul));
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 
 use super::progress::{OnProgress, ProgressExec};
 use crate::infer::{Engine, InferPlanner, limit_batch_size};
-use crate::sparse::{SparseMatMulPlanner, explain_refusals};
+use crate::sparse::{SparseMatMulExtensionPlanner, annotate_explain};
 
 /// DataFusion's planner, and ours for the nodes that it does not know.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl OcelliPlanner {
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
         vec![
             Arc::new(InferPlanner { engine: self.engine.clone() }),
-            Arc::new(SparseMatMulPlanner { workers: Arc::clone(&self.engine.workers) }),
+            Arc::new(SparseMatMulExtensionPlanner { workers: Arc::clone(&self.engine.workers) }),
         ]
     }
 }
@@ -34,7 +34,7 @@ impl OcelliPlanner {
 #[async_trait]
 impl QueryPlanner for OcelliPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let explained = explain_refusals(plan)?;
+        let explained = annotate_explain(plan)?;
         let plan = explained.as_ref().unwrap_or(plan);
         let planner = DefaultPhysicalPlanner::with_extension_planners(self.extension_planners());
         let physical = limit_batch_size::limit(planner.create_physical_plan(plan, session).await?)?;
