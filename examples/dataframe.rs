@@ -7,7 +7,7 @@ use ocelli::functions::{image_format, try_classify};
 
 #[tokio::main]
 async fn main() -> datafusion::error::Result<()> {
-    let ocelli = Ocelli::builder().threads(2).memory_limit(256 << 20).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(256 << 20).build()?;
     let mixed = ocelli.context().read_parquet("examples/data/mixed.parquet", ParquetReadOptions::default()).await?;
 
     // One of these is truncated, one is a text file, one is NULL: `try_classify` returns NULL for them.

@@ -20,7 +20,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::DataFusionError;
 use libtest_mimic::{Arguments, Failed, Trial};
-use ocelli::{Ocelli, explain};
+use ocelli::{Ocelli, user_message};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner, strict_column_validator};
 
 fn main() {
@@ -87,7 +87,7 @@ struct Sentence(DataFusionError);
 
 impl std::fmt::Display for Sentence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&explain(&self.0))
+        f.write_str(&user_message(&self.0))
     }
 }
 
@@ -102,7 +102,7 @@ impl From<DataFusionError> for Sentence {
 impl Session {
     async fn new(root: &str) -> Result<Self, Sentence> {
         // Two, so that what depends on the number of partitions shows on every machine; and the backend that is on each of them.
-        let ocelli = Ocelli::builder().threads(2).build()?;
+        let ocelli = Ocelli::builder().with_threads(2).build()?;
         ocelli.sql("SET ocelli.backend = 'rten'").await?;
         Ok(Self { ocelli, root: root.trim_start_matches('/').to_owned() })
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Float32Type};
 use datafusion::error::Result;
-use ocelli::{Ocelli, explain, gpus, onnx_runtime};
+use ocelli::{Ocelli, gpus, onnx_runtime, user_message};
 
 /// Runs the built-in model on synthetic images.
 const CHECK: &str = "SELECT predict('resnet20-cifar10', image) AS scores FROM __doctor";
@@ -63,7 +63,7 @@ pub(crate) async fn run_health_check(ocelli: &Ocelli) -> Result<(String, bool)> 
         let (scores, took) = match check(ocelli, backend_check).await {
             Ok(checked) => checked,
             Err(error) => {
-                line(&what, &explain(&error));
+                line(&what, &user_message(&error));
                 // A GPU is optional, unless it is the selected backend.
                 is_healthy &= is_gpu && !selected.starts_with("gpu");
                 has_gpu &= !is_gpu;

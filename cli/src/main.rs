@@ -15,7 +15,7 @@ use std::time::Instant;
 use clap::Parser;
 use datafusion::error::DataFusionError;
 use futures::StreamExt;
-use ocelli::{Ocelli, Statement, explain};
+use ocelli::{Ocelli, Statement, user_message};
 
 use crate::args::{Args, Source};
 use crate::output::printable;
@@ -55,8 +55,8 @@ impl std::fmt::Display for CliError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Usage(text) => f.write_str(text),
-            Self::Query(error) => f.write_str(&explain(error)),
-            Self::Statement(index, error) => write!(f, "statement {index}: {}", explain(error)),
+            Self::Query(error) => f.write_str(&user_message(error)),
+            Self::Statement(index, error) => write!(f, "statement {index}: {}", user_message(error)),
             Self::Output(error) => write!(f, "cannot write the rows: {error}"),
         }
     }
@@ -69,11 +69,11 @@ fn execute(args: &Args) -> Result<(), CliError> {
     let mut builder = Ocelli::builder();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = args.threads {
-        builder = builder.threads(threads.into());
+        builder = builder.with_threads(threads.into());
         runtime.worker_threads(threads.into());
     }
     if let Some(bytes) = args.memory_limit {
-        builder = builder.memory_limit(bytes);
+        builder = builder.with_memory_limit(bytes);
     }
     let ocelli = builder.build().map_err(CliError::Query)?;
     runtime
@@ -107,7 +107,7 @@ async fn run(ocelli: &Ocelli, text: &str, args: &Args) -> Result<(), CliError> {
         io::stdout().write_all(report.as_bytes())?;
         return if is_healthy { Ok(()) } else { Err(CliError::Usage("a backend does not work".to_owned())) };
     }
-    let statements = ocelli.parse(text).map_err(CliError::Query)?;
+    let statements = ocelli.parse_statements(text).map_err(CliError::Query)?;
     let several = statements.len() > 1;
     for (index, statement) in (1..).zip(statements) {
         run_one(ocelli, statement, args).await.map_err(|error| match error {
@@ -121,7 +121,7 @@ async fn run(ocelli: &Ocelli, text: &str, args: &Args) -> Result<(), CliError> {
 /// Runs one statement and streams its rows to standard output.
 async fn run_one(ocelli: &Ocelli, statement: Statement, args: &Args) -> Result<(), CliError> {
     let start = Instant::now();
-    let rows = ocelli.run(statement).await.map_err(CliError::Query)?;
+    let rows = ocelli.execute_statement(statement).await.map_err(CliError::Query)?;
     let mut rows = rows.execute_stream().await.map_err(CliError::Query)?;
     let schema = rows.schema();
     if schema.fields().is_empty() {

@@ -150,7 +150,7 @@ fn statements_share_a_session_and_stop_at_the_first_failure() {
     let output = run(&["-q", "--format", "csv", script]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(stdout(&output), "n\n5\n");
-    assert_eq!(stderr(&output), "error: statement 4: column 'nope' does not exist: there is no table here\n");
+    assert_eq!(stderr(&output), "error: statement 4: column 'nope' does not exist: the query has no table\n");
 }
 
 #[test]
@@ -170,17 +170,17 @@ fn invalid_input_gives_one_sentence() {
         ),
         (
             "SELECT classify(width) FROM 'examples/data/photos.parquet'",
-            "error: classify takes an encoded image (Binary, LargeBinary or BinaryView) or the URI of one (text), got Int32\n",
+            "error: classify takes an encoded image (Binary, LargeBinary or BinaryView) or its URI (string), got Int32\n",
         ),
         (
             "SELECT uri, classify(image) FROM 'examples/data/mixed.parquet'",
-            "error: bad image 'photos/truncated.jpg': the JPEG file is truncated; try_classify, or \
-             SET ocelli.on_error = 'null', gives NULL for it\n",
+            "error: cannot decode image 'photos/truncated.jpg': the JPEG file is truncated; use try_classify or \
+             SET ocelli.on_error = 'null' to return NULL\n",
         ),
         (
             "SELECT classify(image) FROM 'examples/data/mixed.parquet' WHERE uri LIKE '%.txt'",
-            "error: bad image 'photos/notes.txt': it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with \
-             \"Notes about \"); try_classify, or SET ocelli.on_error = 'null', gives NULL for it\n",
+            "error: cannot decode image 'photos/notes.txt': it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with \
+             \"Notes about \"); use try_classify or SET ocelli.on_error = 'null' to return NULL\n",
         ),
     ];
     for (query, sentence) in cases {
@@ -279,7 +279,7 @@ fn json_rejects_duplicate_keys() {
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
     let said = error(&["SELECT classify(image) FROM (SELECT chr(27) || '[31m' AS uri, X'00' AS image)"], 1);
-    assert!(said.starts_with("error: bad image '\\u{1b}[31m': "), "{said}");
+    assert!(said.starts_with("error: cannot decode image '\\u{1b}[31m': "), "{said}");
 }
 
 #[test]

@@ -1,197 +1,200 @@
-//! [`Error`]: why the engine refused; [`explain`]: any DataFusion error as one sentence.
+//! [`Error`]: the errors of the engine; [`user_message`]: the message of any error of a query.
 
-mod explain;
+mod user_message;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 
-pub use explain::explain;
 use ocelli_udf::image::ImageError;
+pub use user_message::user_message;
 
-/// Why the engine refused. One variant for each thing that the caller can change.
+/// An error that the caller can correct; one variant per kind of mistake.
 ///
-/// It travels through DataFusion inside [`DataFusionError::External`]; [`Error::find`] gets it back.
+/// DataFusion carries it inside [`DataFusionError::External`]; [`Error::find`] retrieves it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file that a query reads as a table is not there.
+    /// A file that a query reads as a table does not exist.
     #[error("file '{path}' does not exist{hint}")]
-    NoFile {
-        /// As the query has it.
+    FileNotFound {
+        /// As written in the query.
         path: String,
-        /// Where relative paths start, after a semicolon; empty for an absolute one.
+        /// The working directory, after a semicolon; empty for an absolute path.
         hint: String,
     },
 
-    /// A file is there but is no table.
+    /// A file exists but cannot be read as a table.
     #[error("file '{path}' cannot be read as a table: {reason}")]
-    NotATable {
-        /// As the query has it.
+    UnreadableTable {
+        /// As written in the query.
         path: String,
-        /// One sentence.
+        /// The cause.
         reason: String,
     },
 
     /// The model named in a call or by `ocelli.model` is not registered.
     #[error("model '{name}' does not exist; known models: {known}")]
-    UnknownModel {
-        /// As the query has it.
+    ModelNotFound {
+        /// As written in the query.
         name: String,
-        /// The registered names, for a sentence.
+        /// The registered names, separated by commas.
         known: String,
     },
 
     /// A model's files cannot be used.
     #[error("model '{model}' cannot be used: {reason}")]
     Model {
-        /// Its name.
+        /// The name of the model.
         model: String,
-        /// One sentence.
+        /// The cause.
         reason: String,
     },
 
-    /// A model cannot be made of what is at a location.
+    /// The files at a location cannot be loaded as a model.
     #[error("model '{model}' cannot be created from '{location}': {reason}")]
     CreateModel {
-        /// The name that it would have had.
+        /// The name in the statement.
         model: String,
-        /// As the statement has it.
+        /// As written in the statement.
         location: String,
-        /// One sentence.
+        /// The cause.
         reason: String,
     },
 
-    /// `CREATE MODEL` names one that there is.
-    #[error("model '{name}' exists already; CREATE OR REPLACE MODEL replaces it, CREATE MODEL IF NOT EXISTS leaves it")]
-    ModelExists {
-        /// As the statement has it.
+    /// `CREATE MODEL` names a model that exists.
+    #[error(
+        "model '{name}' already exists; use CREATE OR REPLACE MODEL to replace it, or CREATE MODEL IF NOT EXISTS to keep it"
+    )]
+    ModelAlreadyExists {
+        /// As written in the statement.
         name: String,
     },
 
-    /// `DROP MODEL` names the one that is compiled in.
-    #[error("model '{name}' is compiled in and stays")]
-    BundledModel {
+    /// `DROP MODEL` or `CREATE OR REPLACE MODEL` names the built-in model.
+    #[error("model '{name}' is built in and cannot be replaced or dropped")]
+    BuiltinModel {
         /// The name of the model.
         name: &'static str,
     },
 
-    /// The backend failed while it ran a model.
+    /// The backend failed while running a model.
     #[error("backend {backend} failed on model '{model}': {reason}")]
     Backend {
         /// `"rten"`.
         backend: &'static str,
-        /// The model's name.
+        /// The name of the model.
         model: String,
-        /// The backend's own words.
+        /// The message of the backend.
         reason: String,
     },
 
-    /// `classify` was called on something that holds no images.
-    #[error(
-        "{function} takes an encoded image (Binary, LargeBinary or BinaryView) or the URI of one (text), got {actual}"
-    )]
-    ImageType {
-        /// The function's name.
+    /// A function was called on a type that cannot hold images.
+    #[error("{function} takes an encoded image (Binary, LargeBinary or BinaryView) or its URI (string), got {actual}")]
+    UnsupportedImageType {
+        /// The name of the function.
         function: String,
-        /// The argument's type.
+        /// The type of the argument.
         actual: DataType,
     },
 
-    /// A function was called with other arguments than it has.
+    /// A function was called with invalid arguments.
     #[error("wrong arguments for {syntax}: {problem}")]
-    Arguments {
-        /// How the function is called.
+    InvalidArguments {
+        /// The syntax of the function.
         syntax: &'static str,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 
-    /// An expression that belongs to no session was computed on URIs.
-    #[error(
-        "{function} cannot read the images of URIs here: the expression is computed outside of a session of Ocelli"
-    )]
-    UrisWithoutSession {
-        /// The function's name.
+    /// An expression outside a session was evaluated on URIs.
+    #[error("{function} cannot read images by URI here: the expression is evaluated outside an Ocelli session")]
+    UriOutsideSession {
+        /// The name of the function.
         function: &'static str,
     },
 
-    /// `predict` was called with other columns than its model takes.
+    /// The columns given to `predict` do not match the inputs of the model.
     #[error("predict by model '{model}': {problem}")]
-    Prediction {
-        /// The model's name.
+    InvalidPredictInput {
+        /// The name of the model.
         model: String,
-        /// What does not fit.
+        /// The mismatch.
         problem: String,
     },
 
-    /// A call stands where it cannot be planned.
+    /// A call is in a position that cannot be planned.
     #[error("{function} cannot be used here: {reason}")]
-    Misplaced {
-        /// The function's name.
+    UnsupportedCallSite {
+        /// The name of the function.
         function: &'static str,
-        /// Where, and what would work.
+        /// The position, and an alternative.
         reason: &'static str,
     },
 
-    /// A sparse product has more of something than 32 bits can number.
-    #[error("a sparse product holds at most 4,294,967,294 {what}; SET ocelli.sparse_matmul = false runs the join")]
-    SparseTooLarge {
+    /// A sparse product exceeds the range of 32-bit ids.
+    #[error(
+        "a sparse product supports at most 4,294,967,294 {what}; use SET ocelli.sparse_matmul = false to run the join"
+    )]
+    SparseIndexOverflow {
         /// Keys, groups or rows.
         what: &'static str,
     },
 
-    /// A product was asked for over a semiring that there is not.
+    /// An unknown semiring.
     #[error(
-        "semiring '{name}' is not known; known: {{plus|min|max}}_{{times|plus|div|min|max|first|second|pair}} and \
+        "unknown semiring '{name}'; expected {{plus|min|max}}_{{times|plus|div|min|max|first|second|pair}} and \
          {{or|and}}_{{and|or|first|second}}, as in 'min_plus'"
     )]
     UnknownSemiring {
-        /// As the caller has it.
+        /// As given by the caller.
         name: String,
     },
 
     /// An image cannot be decoded.
-    #[error("bad image {place}: {source}{limit}; try_{function}, or SET ocelli.on_error = 'null', gives NULL for it", limit = limit(source))]
-    BadImage {
-        /// `'photos/cat.jpg'`, or `in row 3`.
-        place: String,
-        /// The function that wanted it.
+    #[error(
+        "cannot decode image {image}: {source}{hint}; use try_{function} or SET ocelli.on_error = 'null' to return NULL",
+        hint = option_hint(source)
+    )]
+    InvalidImage {
+        /// `'photos/cat.jpg'`, or `in row 3 …`.
+        image: String,
+        /// The name of the function that was called.
         function: &'static str,
-        /// The decoder's reason.
+        /// The reason of the decoder.
         source: ImageError,
     },
 
-    /// More images are bad than `ocelli.max_error_ratio` allows.
+    /// More images cannot be decoded than `ocelli.max_error_ratio` allows.
     #[error(
-        "{failed} of {images} images are bad, more than ocelli.max_error_ratio = {max_ratio} allows; the first are {first}"
+        "{failed} of {images} images cannot be decoded, more than ocelli.max_error_ratio = {max_ratio} allows; the first are {first}"
     )]
-    TooManyBad {
-        /// Bad images.
+    ErrorRatioExceeded {
+        /// Images that cannot be decoded.
         failed: usize,
-        /// All images that were looked at, or that there are.
+        /// Images that were read until then.
         images: usize,
         /// The limit.
         max_ratio: f64,
-        /// Which, and why, for a sentence.
+        /// The first of them with their reasons.
         first: String,
     },
 
-    /// One image alone needs more memory than there is.
+    /// A single image needs more memory than the limit leaves.
     #[error(
-        "not enough memory for image {place}: it needs {needed} to be decoded and prepared, and the memory limit{limit} leaves less; raise it (--memory-limit, Ocelli::builder().memory_limit)"
+        "not enough memory for image {image}: decoding and preprocessing it needs {needed}, and the memory limit{limit} leaves less; raise the limit (--memory-limit, OcelliBuilder::with_memory_limit)"
     )]
-    ImageMemory {
-        /// `'photos/cat.jpg'`, or `in row 3`.
-        place: String,
-        /// A number of bytes, for a sentence.
+    ImageExceedsMemoryLimit {
+        /// `'photos/cat.jpg'`, or `in row 3 …`.
+        image: String,
+        /// The size, with its unit.
         needed: String,
-        /// The limit, after ` of `; empty when it is not known.
+        /// The limit, after ` of `; empty if it is unknown.
         limit: String,
     },
 }
 
-/// Which option is in the way of a large image.
-fn limit(error: &ImageError) -> &'static str {
+/// The option that an image exceeds.
+fn option_hint(error: &ImageError) -> &'static str {
     match error {
         ImageError::TooLarge { .. } => " (ocelli.max_image_pixels)",
         _ => "",
@@ -205,7 +208,7 @@ impl From<Error> for DataFusionError {
 }
 
 impl Error {
-    /// The engine's error inside a DataFusion error, if there is one.
+    /// The engine error inside a DataFusion error, if there is one.
     pub fn find(error: &DataFusionError) -> Option<&Self> {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(error) = next {

@@ -41,7 +41,7 @@ mod sql;
 mod storage;
 
 pub use backend::{gpus, onnx_runtime};
-pub use error::{Error, explain};
+pub use error::{Error, user_message};
 pub use infer::functions;
 pub use ocelli_udf::image::ImageError;
 pub use options::{BackendChoice, DeviceChoice, OcelliOptions, OnError, PrecisionChoice};

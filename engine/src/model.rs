@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::backend::{BackendOptions, Bytes, Decided, GraphFile, IsWanted, Output, Queue};
 use crate::error::Error;
 use crate::onnx::Graph;
-use crate::options::SessionBackend;
-use crate::runtime::Workers;
+use crate::options::BackendPreferences;
+use crate::runtime::WorkerPool;
 
 pub(crate) use digest::ModelRef;
 use digest::{digest, weights_hash};
@@ -28,7 +28,7 @@ pub(crate) use loaded::Loaded;
 pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::Preprocess;
 pub(crate) use registry::Models;
-pub(crate) use system_table::{SYSTEM, SystemSchema};
+pub(crate) use system_table::{SYSTEM_SCHEMA, SystemSchemaProvider};
 pub(crate) use vision::{Embedding, Vision};
 
 /// Numbers in a tensor that are no mistake of a file: a gigabyte.
@@ -117,7 +117,7 @@ impl Model {
     ///
     /// # Errors
     /// When the backend that was named is not there.
-    pub(crate) fn backend(&self, session: SessionBackend) -> Result<Decided, Error> {
+    pub(crate) fn backend(&self, session: BackendPreferences) -> Result<Decided, Error> {
         match &self.decided {
             Some(decided) => Ok(decided.clone()),
             None => self.decide(session).map_err(|reason| self.refused(reason)),
@@ -125,7 +125,7 @@ impl Model {
     }
 
     /// The same for a model that says nothing itself. A GPU that nobody asked for has to load it first.
-    fn decide(&self, session: SessionBackend) -> Result<Decided, String> {
+    fn decide(&self, session: BackendPreferences) -> Result<Decided, String> {
         let options = BackendOptions::default();
         let decided = options.decide(session, false)?;
         match decided.gpu.as_ref().filter(|gpu| gpu.is_optional).and_then(|_| self.loaded(&decided).err()) {
@@ -178,7 +178,7 @@ impl Model {
         tensor: Vec<f32>,
         images: usize,
         wanted: Wanted,
-        workers: &Workers,
+        workers: &WorkerPool,
     ) -> Result<Tensors, Error> {
         if images == 0 {
             return Ok(Tensors::default());

@@ -1,4 +1,4 @@
-//! [`OcelliOptions`]: every knob that `SET ocelli.… = …` turns.
+//! [`OcelliOptions`]: the options `ocelli.…` of a session.
 
 mod backend_preferences;
 
@@ -10,7 +10,7 @@ use datafusion::common::config_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 
-pub(crate) use backend_preferences::SessionBackend;
+pub(crate) use backend_preferences::BackendPreferences;
 pub use backend_preferences::{BackendChoice, DeviceChoice, PrecisionChoice};
 
 /// The built-in model, which is the default of `ocelli.model`.
@@ -18,37 +18,37 @@ pub(crate) const DEFAULT_MODEL: &str = "resnet20-cifar10";
 
 /// Options of a session, read when a query is planned.
 ///
-/// DataFusion's own macro for such a struct lists the options without their prefix, so that `SHOW ocelli.model` finds none.
+/// Implemented by hand, because DataFusion's `extensions_options!` lists options without their prefix and `SHOW ocelli.model` would not
+/// find them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OcelliOptions {
-    /// What runs models that name no backend: `'auto'`, `'gpu'`, `'ort'` (ONNX Runtime) or `'rten'`. A model that is created
-    /// takes the one of that moment.
+    /// The backend of models that do not set one: `'auto'`, `'gpu'`, `'ort'` (ONNX Runtime) or `'rten'`. Read when a model is
+    /// created.
     pub backend: BackendChoice,
-    /// Whether a sort with a limit comes before the model (`defer_infer`).
+    /// Whether a sort with a limit (TopK) is evaluated before the model (`defer_infer`).
     pub defer_infer: bool,
-    /// Where models run that name no device: `'auto'` (a real GPU when there is one), `'cpu'` or `'gpu'`.
+    /// The device of models that do not set one: `'auto'` (a hardware GPU if present), `'cpu'` or `'gpu'`.
     pub device: DeviceChoice,
-    /// Images that one worker decodes and classifies at a time. More make the model a little faster and LIMIT a little
-    /// slower.
+    /// Images per micro-batch. Larger micro-batches make the model slightly faster and LIMIT slightly slower.
     pub infer_batch_rows: usize,
-    /// Whether calls are moved into operators (`lift_infer`); they are computed where they stand otherwise.
+    /// Whether model calls are lifted into operators (`lift_infer`); otherwise they are evaluated as scalar functions.
     pub lift_infer: bool,
-    /// The share of bad images, of all that a query looks at, above which it fails, from 0 to 1. Counts where bad images are
-    /// no errors by themselves.
+    /// The fraction of images that cannot be decoded, from 0 to 1, above which a query fails. Applies where such images are not
+    /// errors by themselves.
     pub max_error_ratio: f64,
-    /// The largest image, in pixels, that is decoded; a larger one is a bad image.
+    /// The largest image that is decoded, in pixels; a larger one counts as invalid.
     pub max_image_pixels: u64,
-    /// The model that `classify` uses when none is named.
+    /// The model of calls that do not name one.
     pub model: String,
-    /// What a bad image does.
+    /// The handling of images that cannot be decoded.
     pub on_error: OnError,
-    /// How models compute on a GPU that say nothing themselves: `'auto'` (as many bits as their weights have), `'f32'` or `'f16'`.
+    /// The precision on a GPU of models that do not set one: `'auto'` (that of their weights), `'f32'` or `'f16'`.
     pub precision: PrecisionChoice,
-    /// Whether results that nobody reads are left out (`prune_infer`).
+    /// Whether unread model outputs are removed (`prune_infer`).
     pub prune_infer: bool,
-    /// Whether one pass of a model serves all parts of a query (`share_infer`).
+    /// Whether equal model calls of a query are evaluated once (`share_infer`).
     pub share_infer: bool,
-    /// Whether joins that multiply matrices run as such (`sparse_matmul`).
+    /// Whether joins that multiply sparse matrices run as sparse products (`sparse_matmul`).
     pub sparse_matmul: bool,
 }
 
@@ -73,14 +73,14 @@ impl Default for OcelliOptions {
 }
 
 impl OcelliOptions {
-    /// The options of a session, the defaults when it has none.
-    pub fn of(config: &ConfigOptions) -> Self {
+    /// The options of a session, or the defaults if it has none.
+    pub fn from_config(config: &ConfigOptions) -> Self {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
     }
 
-    /// What they say about where models run.
-    pub(crate) fn session_backend(&self) -> SessionBackend {
-        SessionBackend { backend: self.backend, device: self.device, precision: self.precision }
+    /// The preferences for backend, device and precision.
+    pub(crate) fn backend_preferences(&self) -> BackendPreferences {
+        BackendPreferences { backend: self.backend, device: self.device, precision: self.precision }
     }
 }
 
@@ -105,15 +105,15 @@ impl ExtensionOptions for OcelliOptions {
         match key {
             "backend" => self.backend = backend(value)?,
             "device" => self.device = device(value)?,
-            "defer_infer" => self.defer_infer = truth(key, value)?,
-            "lift_infer" => self.lift_infer = truth(key, value)?,
-            "max_error_ratio" => self.max_error_ratio = share(key, value)?,
+            "defer_infer" => self.defer_infer = parse_bool(key, value)?,
+            "lift_infer" => self.lift_infer = parse_bool(key, value)?,
+            "max_error_ratio" => self.max_error_ratio = parse_ratio(key, value)?,
             "precision" => self.precision = precision(value)?,
-            "prune_infer" => self.prune_infer = truth(key, value)?,
-            "share_infer" => self.share_infer = truth(key, value)?,
-            "sparse_matmul" => self.sparse_matmul = truth(key, value)?,
-            "infer_batch_rows" => self.infer_batch_rows = whole_number(key, value)?,
-            "max_image_pixels" => self.max_image_pixels = whole_number(key, value)?,
+            "prune_infer" => self.prune_infer = parse_bool(key, value)?,
+            "share_infer" => self.share_infer = parse_bool(key, value)?,
+            "sparse_matmul" => self.sparse_matmul = parse_bool(key, value)?,
+            "infer_batch_rows" => self.infer_batch_rows = parse_integer(key, value)?,
+            "max_image_pixels" => self.max_image_pixels = parse_integer(key, value)?,
             "model" => value.clone_into(&mut self.model),
             "on_error" => self.on_error = on_error(value)?,
             _ => return config_err!("option 'ocelli.{key}' does not exist; SHOW ALL lists the options"),
@@ -128,42 +128,46 @@ impl ExtensionOptions for OcelliOptions {
             description,
         };
         vec![
-            entry("backend", self.backend.to_string(), "What runs models: 'auto', 'gpu', 'ort' or 'rten'."),
-            entry("defer_infer", self.defer_infer.to_string(), "Whether a sort with a limit comes before the model."),
-            entry("device", self.device.to_string(), "Where models run: 'auto', 'cpu' or 'gpu'."),
+            entry("backend", self.backend.to_string(), "The backend of models: 'auto', 'gpu', 'ort' or 'rten'."),
             entry(
-                "infer_batch_rows",
-                self.infer_batch_rows.to_string(),
-                "Images that one worker decodes and classifies at a time.",
+                "defer_infer",
+                self.defer_infer.to_string(),
+                "Whether a sort with a limit is evaluated before the model.",
             ),
+            entry("device", self.device.to_string(), "The device of models: 'auto', 'cpu' or 'gpu'."),
+            entry("infer_batch_rows", self.infer_batch_rows.to_string(), "Images per micro-batch."),
             entry(
                 "lift_infer",
                 self.lift_infer.to_string(),
-                "Whether calls are moved into operators; they are computed where they stand otherwise.",
+                "Whether model calls are lifted into operators; otherwise they are evaluated as scalar functions.",
             ),
             entry(
                 "max_error_ratio",
                 self.max_error_ratio.to_string(),
-                "The share of bad images above which a query fails, from 0 to 1.",
+                "The fraction of images that cannot be decoded above which a query fails, from 0 to 1.",
             ),
             entry(
                 "max_image_pixels",
                 self.max_image_pixels.to_string(),
-                "The largest image, in pixels, that is decoded; a larger one is a bad image.",
+                "The largest image that is decoded, in pixels; a larger one counts as invalid.",
             ),
-            entry("model", self.model.clone(), "The model that classify uses when none is named."),
-            entry("on_error", self.on_error.to_string(), "What a bad image does: 'raise' an error, or give 'null'."),
-            entry("precision", self.precision.to_string(), "How models compute on a GPU: 'auto', 'f32' or 'f16'."),
-            entry("prune_infer", self.prune_infer.to_string(), "Whether results that nobody reads are left out."),
+            entry("model", self.model.clone(), "The model of calls that do not name one."),
+            entry(
+                "on_error",
+                self.on_error.to_string(),
+                "The handling of images that cannot be decoded: 'raise' an error, or return 'null'.",
+            ),
+            entry("precision", self.precision.to_string(), "The precision of models on a GPU: 'auto', 'f32' or 'f16'."),
+            entry("prune_infer", self.prune_infer.to_string(), "Whether unread model outputs are removed."),
             entry(
                 "share_infer",
                 self.share_infer.to_string(),
-                "Whether one pass of a model serves all parts of a query.",
+                "Whether equal model calls of a query are evaluated once.",
             ),
             entry(
                 "sparse_matmul",
                 self.sparse_matmul.to_string(),
-                "Whether joins that multiply sparse matrices run as such products.",
+                "Whether joins that multiply sparse matrices run as sparse products.",
             ),
         ]
     }
@@ -181,14 +185,14 @@ fn precision(value: &str) -> Result<PrecisionChoice> {
     PrecisionChoice::parse(value.trim()).or_else(|reason| config_err!("ocelli.{reason}"))
 }
 
-fn whole_number<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
+fn parse_integer<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
     match value.trim().parse() {
         Ok(number) => Ok(number),
-        Err(_) => config_err!("ocelli.{key} must be a whole number, got '{value}'"),
+        Err(_) => config_err!("ocelli.{key} must be an integer, got '{value}'"),
     }
 }
 
-fn truth(key: &str, value: &str) -> Result<bool> {
+fn parse_bool(key: &str, value: &str) -> Result<bool> {
     match value.trim().to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -196,9 +200,9 @@ fn truth(key: &str, value: &str) -> Result<bool> {
     }
 }
 
-fn share(key: &str, value: &str) -> Result<f64> {
+fn parse_ratio(key: &str, value: &str) -> Result<f64> {
     match value.trim().parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
         _ => config_err!("ocelli.{key} must be a number from 0 to 1, got '{value}'"),
     }
 }
@@ -210,20 +214,20 @@ fn on_error(value: &str) -> Result<OnError> {
     }
 }
 
-/// What to do with an image that cannot be decoded.
+/// The handling of images that cannot be decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OnError {
     /// The query fails and names the image.
     #[default]
     Raise,
-    /// The image's result is NULL.
+    /// The result for the image is NULL.
     Null,
 }
 
 impl OnError {
-    /// `raise` or `null`, in any case.
+    /// Parses `raise` or `null`, in any case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Raise, Self::Null].into_iter().find(|known| known.to_string().eq_ignore_ascii_case(text))
+        [Self::Raise, Self::Null].into_iter().find(|variant| variant.to_string().eq_ignore_ascii_case(text))
     }
 }
 
@@ -251,26 +255,26 @@ mod tests {
         let mut config = session();
         config.set("ocelli.on_error", "NULL").unwrap();
         config.set("ocelli.max_image_pixels", "100").unwrap();
-        let options = OcelliOptions::of(&config);
+        let options = OcelliOptions::from_config(&config);
         assert_eq!((options.on_error, options.max_image_pixels), (OnError::Null, 100));
     }
 
     #[test]
-    fn every_entry_can_be_set_to_what_it_is() {
+    fn every_entry_can_be_set_to_its_value() {
         let (mut config, options) = (session(), OcelliOptions::default());
         for entry in options.entries() {
             config.set(&entry.key, &entry.value.unwrap()).unwrap();
         }
-        assert_eq!(OcelliOptions::of(&config), options);
+        assert_eq!(OcelliOptions::from_config(&config), options);
     }
 
     #[test]
-    fn a_wrong_value_names_the_right_ones() {
+    fn an_invalid_value_names_the_valid_ones() {
         for (key, value, sentence) in [
             ("ocelli.on_error", "ignore", "ocelli.on_error must be 'raise' or 'null', got 'ignore'"),
             ("ocelli.max_error_ratio", "5%", "ocelli.max_error_ratio must be a number from 0 to 1, got '5%'"),
             ("ocelli.lift_infer", "maybe", "ocelli.lift_infer must be true or false, got 'maybe'"),
-            ("ocelli.infer_batch_rows", "-1", "ocelli.infer_batch_rows must be a whole number, got '-1'"),
+            ("ocelli.infer_batch_rows", "-1", "ocelli.infer_batch_rows must be an integer, got '-1'"),
             ("ocelli.nope", "1", "option 'ocelli.nope' does not exist; SHOW ALL lists the options"),
         ] {
             let error = session().set(key, value).unwrap_err();

@@ -3,5 +3,5 @@
 mod join;
 mod worker_pool;
 
-pub(crate) use join::join;
-pub(crate) use worker_pool::{Slot, Workers};
+pub(crate) use join::join_task;
+pub(crate) use worker_pool::{WorkerPermit, WorkerPool};

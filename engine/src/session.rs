@@ -1,4 +1,4 @@
-//! [`Ocelli`]: a session, and the only place that puts one together.
+//! [`Ocelli`]: a session. The only place that assembles a `SessionState`.
 
 mod optimizer_rules;
 mod progress;
@@ -7,6 +7,7 @@ mod query_planner;
 pub(crate) mod rule_test;
 mod statement;
 
+use std::fmt;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -22,18 +23,18 @@ use datafusion::sql::sqlparser::dialect::dialect_from_str;
 
 use crate::infer::{Engine, functions};
 use crate::model::statements::ModelSession;
-use crate::model::{ModelOptions, SYSTEM, SystemSchema};
+use crate::model::{ModelOptions, SYSTEM_SCHEMA, SystemSchemaProvider};
 use crate::options::OcelliOptions;
-use crate::storage::Files;
+use crate::storage::FileTableFactory;
 
-use progress::OnProgress;
 pub use progress::Progress;
-use query_planner::OcelliPlanner;
+use progress::ProgressCallback;
+use query_planner::OcelliQueryPlanner;
 pub use statement::Statement;
 
-/// A session: SQL and DataFrames over files of images.
+/// A session: SQL and DataFrames with image inference and sparse matrix products.
 ///
-/// Cheap to clone; clones are the same session.
+/// Cheap to clone; clones share the session.
 #[derive(Clone)]
 pub struct Ocelli {
     context: SessionContext,
@@ -41,33 +42,33 @@ pub struct Ocelli {
 }
 
 impl Ocelli {
-    /// A session with other than the default limits.
+    /// Configures a session.
     pub fn builder() -> OcelliBuilder {
         OcelliBuilder::default()
     }
 
-    /// Plans one SQL statement. It runs when the rows of the [`DataFrame`] are asked for.
+    /// Plans one SQL statement. A query is executed when the [`DataFrame`] is collected or streamed; other statements take effect at once.
     ///
     /// # Errors
-    /// Whatever is wrong with the statement; [`explain`](crate::explain) makes a sentence of it.
+    /// When the statement cannot be parsed, planned or executed; [`user_message`](crate::user_message) gives the message for users.
     pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
-        match <[Statement; 1]>::try_from(self.parse(sql)?) {
-            Ok([statement]) => self.run(statement).await,
+        match <[Statement; 1]>::try_from(self.parse_statements(sql)?) {
+            Ok([statement]) => self.execute_statement(statement).await,
             Err(statements) => {
-                plan_err!("one statement is expected, got {}; Ocelli::parse takes several apart", statements.len())
+                plan_err!("expected one statement, got {}; split them with Ocelli::parse_statements", statements.len())
             }
         }
     }
 
-    /// Splits a text into its statements, so that they can be run one by one.
+    /// Parses a script into its statements, to be executed one by one.
     ///
     /// # Errors
-    /// The first syntax error, before anything has run.
-    pub fn parse(&self, text: &str) -> Result<Vec<Statement>> {
+    /// The first syntax error; nothing is executed then.
+    pub fn parse_statements(&self, text: &str) -> Result<Vec<Statement>> {
         let state = self.context.state();
         let options = &state.config_options().sql_parser;
         let Some(dialect) = dialect_from_str(options.dialect) else {
-            return plan_err!("datafusion.sql_parser.dialect is '{}', which is no dialect", options.dialect);
+            return plan_err!("datafusion.sql_parser.dialect is '{}'; expected an SQL dialect name", options.dialect);
         };
         let mut parser = DFParserBuilder::new(text)
             .with_dialect(dialect.as_ref())
@@ -76,102 +77,112 @@ impl Ocelli {
         Statement::parse_all(&mut parser)
     }
 
-    /// Plans a statement of [`parse`](Self::parse), like [`sql`](Self::sql).
+    /// Plans or executes a statement of [`parse_statements`](Self::parse_statements), like [`sql`](Self::sql).
     ///
     /// # Errors
-    /// Whatever is wrong with the statement.
-    pub async fn run(&self, statement: Statement) -> Result<DataFrame> {
-        statement.run(self).await
+    /// When the statement cannot be planned or executed.
+    pub async fn execute_statement(&self, statement: Statement) -> Result<DataFrame> {
+        statement.execute(self).await
     }
 
-    /// Loads a model and gives it a name, as `CREATE OR REPLACE MODEL name STORED AS ONNX LOCATION 'location'` does.
+    /// Loads and registers a model, as `CREATE OR REPLACE MODEL name STORED AS ONNX LOCATION 'location'` does.
     ///
     /// # Errors
-    /// [`Error::CreateModel`](crate::Error::CreateModel) when a file is missing or cannot be used; nothing is registered then.
+    /// [`Error::CreateModel`](crate::Error::CreateModel) when a file is missing or invalid; nothing is registered then.
     pub async fn register_model(&self, name: &str, location: &str) -> Result<()> {
         let model = self.models().create(name, location, ModelOptions::default()).await?;
         Ok(self.engine.models.register(model)?)
     }
 
+    /// What statements about models act on.
     pub(crate) fn models(&self) -> ModelSession<'_> {
         ModelSession { context: &self.context, models: &self.engine.models, workers: &self.engine.workers }
     }
 
-    /// The DataFusion session behind it, for everything else: registering tables, object stores and functions, DataFrames.
+    /// The underlying DataFusion session, for registering tables, object stores and functions, and for DataFrames.
     pub fn context(&self) -> &SessionContext {
         &self.context
     }
 }
 
-/// The limits of a session.
+impl fmt::Debug for Ocelli {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ocelli").field("session_id", &self.context.session_id()).finish_non_exhaustive()
+    }
+}
+
+/// Configuration of a session.
 #[derive(Debug, Default, Clone)]
 pub struct OcelliBuilder {
     memory_limit: Option<usize>,
     threads: Option<usize>,
-    on_progress: Option<OnProgress>,
+    progress_callback: Option<ProgressCallback>,
 }
 
 impl OcelliBuilder {
-    /// Bytes that operators may hold: sorts, aggregates and sparse products spill to disk then, others
-    /// fail. Unlimited when not given.
-    pub fn memory_limit(mut self, bytes: usize) -> Self {
+    /// The memory limit of query execution in bytes: sorts, aggregates and sparse products spill to disk when they reach it, other
+    /// operators fail. Unlimited by default.
+    pub fn with_memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = Some(bytes);
         self
     }
 
-    /// Cores to use, at least one. All of them when not given.
-    pub fn threads(mut self, threads: usize) -> Self {
+    /// The number of CPU threads, at least 1. All cores by default.
+    pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
         self
     }
 
-    /// Calls `report` some ten times a second while a query runs, and once when it has ended, on a thread of its own.
+    /// Calls `report` about ten times a second while a query runs, and once when it has ended, on a thread of its own.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> datafusion::error::Result<()> {
     /// let ocelli = ocelli::Ocelli::builder()
-    ///     .on_progress(|progress| eprintln!("{} rows, {:.0} a second", progress.rows, progress.rate()))
+    ///     .with_progress_callback(|progress| eprintln!("{} rows, {:.0} a second", progress.rows, progress.rows_per_second()))
     ///     .build()?;
     /// # ocelli.sql("SELECT 1").await?.collect().await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn on_progress(mut self, report: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
-        self.on_progress = Some(OnProgress::new(report));
+    pub fn with_progress_callback(mut self, report: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
+        self.progress_callback = Some(ProgressCallback::new(report));
         self
     }
 
-    /// Puts the session together.
+    /// Builds the session.
     ///
     /// # Errors
-    /// When the folder for spilled data cannot be made, or the bundled model's configuration cannot be read.
+    /// When the directory for spill files cannot be created, or the configuration of the built-in model cannot be read.
     pub fn build(self) -> Result<Ocelli> {
         let threads = self.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
         let mut runtime = RuntimeEnvBuilder::new();
         if let Some(bytes) = self.memory_limit {
-            // The operators that can spill share evenly, so that one greedy sort does not starve the next.
-            let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), CONSUMERS_NAMED);
+            // Operators that can spill get equal shares, so that one large sort does not starve the next.
+            let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), TOP_MEMORY_CONSUMERS);
             runtime = runtime.with_memory_pool(Arc::new(pool));
         }
         let mut config = SessionConfig::new()
             .with_target_partitions(threads)
             .with_information_schema(true)
-            // Rows dealt out to partitions come back in any order. The workers are shared, one partition is enough to keep them busy.
+            // Round-robin repartitioning loses the order of rows. The worker pool is shared, so one partition keeps it busy.
             .with_round_robin_repartition(false);
-        // `'photos/**/*.parquet'` is meant as it is written.
+        // `'photos/**/*.parquet'` includes subfolders.
         config.options_mut().execution.listing_table_ignore_subdirectory = false;
         let builder = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config)
             .with_runtime_env(runtime.build_arc()?);
-        let engine = Engine::bundled(threads)?;
-        let state = extend_with(builder, engine.clone(), self.on_progress).build();
+        let engine = Engine::with_builtin_model(threads)?;
+        let state = register_into(builder, engine.clone(), self.progress_callback).build();
         let defaults = &state.config_options().catalog;
         if let Some(catalog) = state.catalog_list().catalog(&defaults.default_catalog) {
-            catalog.register_schema(SYSTEM, Arc::new(SystemSchema { models: Arc::clone(&engine.models) }))?;
+            catalog.register_schema(
+                SYSTEM_SCHEMA,
+                Arc::new(SystemSchemaProvider { models: Arc::clone(&engine.models) }),
+            )?;
         }
-        let files = Arc::new(Files::default());
+        let files = Arc::new(FileTableFactory::default());
         let catalogs = DynamicFileCatalog::new(Arc::clone(state.catalog_list()), Arc::clone(&files) as _);
         let state = SessionStateBuilder::from(state).with_catalog_list(Arc::new(catalogs)).build();
         let context = SessionContext::new_with_state(state);
@@ -180,34 +191,35 @@ impl OcelliBuilder {
     }
 }
 
-/// How many operators an out-of-memory message names.
-const CONSUMERS_NAMED: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).unwrap();
+/// The number of memory consumers that an out-of-memory message lists.
+const TOP_MEMORY_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(3).unwrap();
 
-/// Adds functions, options, rules and operators to a session that an application builds, with the bundled model alone.
+/// Registers functions, options, optimizer rules and operators in an application's own session, with the built-in model only.
 ///
-/// The builder's query planner is replaced: DataFusion has one a session. File names as tables are left to the application
-/// (`SessionContext::enable_url_table`); statements about models and table functions (`mxm`) are [`Ocelli::sql`]'s alone.
+/// An extended session lacks what [`Ocelli::sql`] does before planning: statements about models, omitted named arguments, and table
+/// functions such as `mxm`. No other model can be registered. The builder's query planner is replaced, because a DataFusion session has
+/// only one. Files as tables are left to the application (`SessionContext::enable_url_table`).
 ///
 /// # Errors
-/// When the bundled model's configuration cannot be read.
+/// When the configuration of the built-in model cannot be read.
 pub fn extend(mut builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
     let config = builder.config().get_or_insert_default();
-    let engine = Engine::bundled(config.target_partitions())?;
-    Ok(extend_with(builder, engine, None))
+    let engine = Engine::with_builtin_model(config.target_partitions())?;
+    Ok(register_into(builder, engine, None))
 }
 
-fn extend_with(
+fn register_into(
     mut builder: SessionStateBuilder,
     mut engine: Engine,
-    on_progress: Option<OnProgress>,
+    progress_callback: Option<ProgressCallback>,
 ) -> SessionStateBuilder {
     engine.runtime = Some(Arc::clone(builder.runtime_env().get_or_insert_default()));
     let config = builder.config().get_or_insert_default();
     if config.options().extensions.get::<OcelliOptions>().is_none() {
         config.options_mut().extensions.insert(OcelliOptions::default());
     }
-    let model = OcelliOptions::of(config.options()).model;
+    let model = OcelliOptions::from_config(config.options()).model;
     builder.scalar_functions().get_or_insert_default().extend(functions::of(&engine, &model));
-    optimizer_rules::add_to(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&engine.models));
-    builder.with_query_planner(Arc::new(OcelliPlanner { engine, on_progress }))
+    optimizer_rules::insert_rules(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&engine.models));
+    builder.with_query_planner(Arc::new(OcelliQueryPlanner { engine, progress_callback }))
 }

@@ -1,4 +1,4 @@
-//! Parsing and rewriting of SQL before it is planned: tokens of our statements, named arguments.
+//! Parsing of our statements, and rewriting of SQL before it is planned.
 
 mod named_arguments;
 mod tokens;
@@ -9,21 +9,21 @@ use datafusion::sql::parser::CopyToSource;
 use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::parser::ParserError;
 
-pub(crate) use named_arguments::fill_gaps;
-pub(crate) use tokens::{Name, Tokens, quoted};
+pub(crate) use named_arguments::resolve_named_arguments;
+pub(crate) use tokens::{ModelName, TokenCursor, quote_literal};
 
-/// The SQL in a statement of DataFusion, to be visited.
-pub(crate) enum Sql<'a> {
+/// The SQL inside a DataFusion statement, for AST visitors.
+pub(crate) enum StatementAst<'a> {
     Statement(&'a mut ast::Statement),
     Query(&'a mut ast::Query),
 }
 
-impl<'a> Sql<'a> {
-    pub(crate) fn of(statement: &'a mut datafusion::sql::parser::Statement) -> Option<Self> {
+impl<'a> StatementAst<'a> {
+    pub(crate) fn from_statement(statement: &'a mut datafusion::sql::parser::Statement) -> Option<Self> {
         use datafusion::sql::parser::Statement;
         match statement {
             Statement::Statement(statement) => Some(Self::Statement(statement)),
-            Statement::Explain(explain) => Self::of(&mut explain.statement),
+            Statement::Explain(explain) => Self::from_statement(&mut explain.statement),
             Statement::CopyTo(copy) => match &mut copy.source {
                 CopyToSource::Query(query) => Some(Self::Query(query)),
                 CopyToSource::Relation(_) => None,
@@ -33,7 +33,7 @@ impl<'a> Sql<'a> {
     }
 }
 
-impl VisitMut for Sql<'_> {
+impl VisitMut for StatementAst<'_> {
     fn visit<V: VisitorMut>(&mut self, visitor: &mut V) -> ControlFlow<V::Break> {
         match self {
             Self::Statement(statement) => statement.visit(visitor),
@@ -42,5 +42,5 @@ impl VisitMut for Sql<'_> {
     }
 }
 
-/// What a parser of one statement gives.
-pub(crate) type Parsed<T> = Result<T, ParserError>;
+/// The result of parsing a statement.
+pub(crate) type ParseResult<T> = Result<T, ParserError>;

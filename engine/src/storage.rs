@@ -4,6 +4,6 @@ mod dynamic_tables;
 mod matrix_market;
 mod object_stores;
 
-pub(crate) use dynamic_tables::Files;
-pub(crate) use matrix_market::MatrixMarket;
-pub(crate) use object_stores::{Stores, reason};
+pub(crate) use dynamic_tables::FileTableFactory;
+pub(crate) use matrix_market::MatrixMarketTable;
+pub(crate) use object_stores::{ObjectStoreResolver, object_store_message};

@@ -116,7 +116,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 #[tokio::main]
 async fn agrees(case: Case, folder: &str, runs: Runs) -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let location = match Path::new(folder).join(case.name).is_dir() {
         true => format!("{folder}/{}", case.name),
         false => format!("{folder}/{}.onnx", case.name),

@@ -10,7 +10,7 @@ use std::fs;
 use datafusion::logical_expr::Documentation;
 use libtest_mimic::Trial;
 use ocelli::TABLE_FUNCTIONS;
-use ocelli::{Ocelli, explain};
+use ocelli::{Ocelli, user_message};
 
 use crate::trial;
 
@@ -68,7 +68,7 @@ async fn examples_run() -> Result<(), Box<dyn Error>> {
     for (name, example) in scalars.chain(tables) {
         let example = example.ok_or(format!("{name} has no example"))?;
         let rows = async { ocelli.sql(&example).await?.collect().await };
-        rows.await.map_err(|error| format!("the example of {name}: {}", explain(&error)))?;
+        rows.await.map_err(|error| format!("the example of {name}: {}", user_message(&error)))?;
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ const MIXED: &str = "'examples/data/mixed.parquet'";
 
 /// Images that went through the model, and images that were bad, anywhere in the plan.
 async fn counts(query: &str) -> Result<(usize, usize), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let plan = ocelli.sql(query).await?.create_physical_plan().await?;
     collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
     Ok((count(&plan, "images_run"), count(&plan, "images_failed")))
@@ -130,7 +130,7 @@ async fn limits_spare_the_model() -> Result<(), Box<dyn Error>> {
     ])
     .await?;
     // A filter on the label stops as soon as enough are found: the cat is the first of 12,000.
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     ocelli.sql("SET ocelli.infer_batch_rows = 4").await?.collect().await?;
     let many = format!("SELECT image FROM range(1000) CROSS JOIN (SELECT image FROM {PHOTOS})");
     ocelli.sql(&format!("CREATE TABLE many AS {many}")).await?.collect().await?;
@@ -173,7 +173,7 @@ async fn run(ocelli: &Ocelli, query: &str) -> Result<(usize, usize), Box<dyn Err
 
 #[tokio::main]
 async fn equal_images_run_once() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let query =
         format!("SELECT classify(image) FROM (SELECT image FROM {PHOTOS} LIMIT 3) AS three CROSS JOIN range(100)");
     let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
@@ -189,7 +189,7 @@ async fn equal_images_run_once() -> Result<(), Box<dyn Error>> {
 /// One batch of one partition is cut into a part for each worker.
 #[tokio::main]
 async fn one_file_keeps_all_workers_busy() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(4).build()?;
+    let ocelli = Ocelli::builder().with_threads(4).build()?;
     let plan = ocelli.sql(&format!("SELECT classify(image) FROM {PHOTOS}")).await?.create_physical_plan().await?;
     let batches = collect(plan, ocelli.context().task_ctx()).await?;
     assert_eq!(batches.iter().map(|batch| batch.num_rows()).collect::<Vec<_>>(), [3, 3, 3, 3]);
@@ -199,7 +199,7 @@ async fn one_file_keeps_all_workers_busy() -> Result<(), Box<dyn Error>> {
 /// The stream is dropped after its first rows; the images of one window at most have been run then, and none after.
 #[tokio::main]
 async fn a_dropped_stream_stops() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     ocelli.sql("SET ocelli.infer_batch_rows = 1").await?.collect().await?;
     let query = "SELECT classify(image) FROM 'examples/data/photos.parquet', range(1000)";
     let plan = ocelli.sql(query).await?.create_physical_plan().await?;
@@ -219,16 +219,16 @@ async fn a_dropped_stream_stops() -> Result<(), Box<dyn Error>> {
 /// Five partitions, of which the third has a bad image in its middle.
 #[tokio::main]
 async fn an_error_ends_the_query_where_it_stands() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(5).build()?;
+    let ocelli = Ocelli::builder().with_threads(5).build()?;
     let branch = |file: &str| format!("SELECT uri, classify(image) AS label FROM {file}");
     let good = branch(PHOTOS);
     let query = format!("{good} UNION ALL {good} UNION ALL {} UNION ALL {good} UNION ALL {good}", branch(MIXED));
     let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
     let rows = execute_stream(plan, ocelli.context().task_ctx())?;
     let failed = rows.filter_map(|batch| async move { batch.err() }).collect::<Vec<_>>().await;
-    let messages: Vec<String> = failed.iter().map(ocelli::explain).collect();
+    let messages: Vec<String> = failed.iter().map(ocelli::user_message).collect();
     assert_eq!(messages.len(), 1, "{messages:?}");
-    assert!(messages[0].starts_with("bad image 'photos/truncated.jpg': "), "{messages:?}");
+    assert!(messages[0].starts_with("cannot decode image 'photos/truncated.jpg': "), "{messages:?}");
     // The rows before it are there, when only its own partition is asked.
     ocelli.sql("SET ocelli.infer_batch_rows = 1").await?.collect().await?;
     let plan = ocelli.sql(&branch(MIXED)).await?.create_physical_plan().await?;
@@ -241,7 +241,7 @@ async fn an_error_ends_the_query_where_it_stands() -> Result<(), Box<dyn Error>>
 
 #[tokio::main]
 async fn nothing_in_nothing_out() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     for (query, expected) in [
         (format!("SELECT classify(image) FROM {PHOTOS} WHERE width < 0"), (0, 0)),
         (format!("SELECT classify(image) FROM {PHOTOS} LIMIT 0"), (0, 0)),
@@ -256,7 +256,7 @@ async fn nothing_in_nothing_out() -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn queries_share_a_model() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let query = format!("SELECT classify(image) FROM {PHOTOS}");
     let (one, two) = tokio::join!(run(&ocelli, &query), run(&ocelli, &query));
     assert_eq!((one?, two?), ((12, 12), (12, 12)));
@@ -266,7 +266,7 @@ async fn queries_share_a_model() -> Result<(), Box<dyn Error>> {
 /// The window shrinks to one image before anything fails.
 #[tokio::main]
 async fn a_little_memory_is_enough() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).memory_limit(1_500_000).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(1_500_000).build()?;
     let query = format!("SELECT classify(image) FROM {PHOTOS} WHERE uri NOT LIKE '%pagoda%'");
     let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
     let rows = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
@@ -280,7 +280,7 @@ async fn a_little_memory_is_enough() -> Result<(), Box<dyn Error>> {
 /// A hundred copies of one image, with memory for that one.
 #[tokio::main]
 async fn copies_need_no_more_memory() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).memory_limit(700_000).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(700_000).build()?;
     let photo = format!("SELECT image FROM {PHOTOS} WHERE uri = 'photos/cat.jpg'");
     let copies = vec!["SELECT image FROM one"; 100].join(" UNION ALL ");
     ocelli.sql(&format!("CREATE TABLE one AS {photo}")).await?.collect().await?;
@@ -295,7 +295,7 @@ async fn copies_need_no_more_memory() -> Result<(), Box<dyn Error>> {
 /// A thousand files, with memory for a few of them.
 #[tokio::main]
 async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).memory_limit(1_500_000).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(1_500_000).build()?;
     let files = format!("SELECT 'examples/data/' || uri AS file FROM {PHOTOS} WHERE uri NOT LIKE '%pagoda%'");
     let query = format!("SELECT classify(file) FROM ({files}) CROSS JOIN generate_series(1, 91)");
     let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
@@ -306,12 +306,12 @@ async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
     drop(plan);
     assert_eq!(ocelli.context().runtime_env().memory_pool.reserved(), 0, "all is given back");
     // Four partitions that read ahead, and leave each other what they need to run.
-    let ocelli = Ocelli::builder().threads(4).memory_limit(1_500_000).build()?;
+    let ocelli = Ocelli::builder().with_threads(4).with_memory_limit(1_500_000).build()?;
     let parts = vec![format!("SELECT classify(file) AS label FROM ({files}) CROSS JOIN generate_series(1, 20)"); 4];
     let labels = ocelli.sql(&parts.join(" UNION ALL ")).await?.collect().await?;
     assert_eq!(labels.iter().map(|batch| batch.num_rows()).sum::<usize>(), 880);
     // Where calls stand they read a batch at a time, however much it is: 20 MB here.
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     for set in ["ocelli.lift_infer = false", "ocelli.infer_batch_rows = 400"] {
         ocelli.sql(&format!("SET {set}")).await?;
     }
@@ -321,10 +321,10 @@ async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
     assert_eq!(labels.iter().map(|batch| batch.num_rows()).sum::<usize>(), 400);
     // Too little for the picture, and for the file.
     for limit in [100_000, 20_000] {
-        let ocelli = Ocelli::builder().threads(2).memory_limit(limit).build()?;
+        let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(limit).build()?;
         let query = "SELECT try_classify('examples/data/photos/cat.jpg')";
         let error = run(&ocelli, query).await.expect_err("too little memory");
-        let message = ocelli::explain(&*error.downcast::<datafusion::error::DataFusionError>()?);
+        let message = ocelli::user_message(&*error.downcast::<datafusion::error::DataFusionError>()?);
         assert!(message.starts_with("not enough memory for image 'examples/data/photos/cat.jpg': it"), "{message}");
     }
     Ok(())
@@ -333,7 +333,7 @@ async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
 /// As many bytes as the wanted pictures have: a filter and a guard keep the others from being read.
 #[tokio::main]
 async fn only_wanted_files_are_read() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let cat = std::fs::metadata("examples/data/photos/cat.jpg")?.len() as usize;
     let files = format!("(SELECT uri, 'examples/data/' || uri AS file FROM {PHOTOS})");
     for query in [
@@ -349,10 +349,10 @@ async fn only_wanted_files_are_read() -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn too_little_memory_names_the_image() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).memory_limit(100_000).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(100_000).build()?;
     let error = run(&ocelli, &format!("SELECT classify(image) FROM {PHOTOS}")).await.expect_err("too little memory");
     let error = error.downcast::<datafusion::error::DataFusionError>()?;
-    let message = ocelli::explain(&error);
+    let message = ocelli::user_message(&error);
     assert!(message.starts_with("not enough memory for image 'photos/cat.jpg': it needs "), "{message}");
     assert!(message.contains("the memory limit of 97.7 KB leaves less; raise it"), "{message}");
     Ok(())
@@ -360,14 +360,14 @@ async fn too_little_memory_names_the_image() -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn a_folder_is_a_model() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     ocelli.register_model("mine", "engine/src/models/resnet20-cifar10").await?;
     let same = format!("SELECT 1 FROM {PHOTOS} WHERE classify(image, model => 'mine') = classify(image)");
     assert_eq!(run(&ocelli, &same).await?, (12, 24));
     ocelli.sql("SET ocelli.model = 'mine'").await?.collect().await?;
     assert_eq!(run(&ocelli, &same).await?, (12, 12));
     let error = ocelli.register_model("none", "examples/data").await.expect_err("no model");
-    let message = ocelli::explain(&error);
+    let message = ocelli::user_message(&error);
     assert!(
         message.starts_with("model 'none' cannot be created from 'examples/data': the folder has no ONNX file"),
         "{message}"
@@ -380,8 +380,8 @@ async fn progress_is_reported() -> Result<(), Box<dyn Error>> {
     let reports = Arc::new(Mutex::new(Vec::<Progress>::new()));
     let sink = Arc::clone(&reports);
     let ocelli = Ocelli::builder()
-        .threads(2)
-        .on_progress(move |progress| sink.lock().expect("no panic").push(progress.clone()))
+        .with_threads(2)
+        .with_progress_callback(move |progress| sink.lock().expect("no panic").push(progress.clone()))
         .build()?;
     for (query, rows, total, bad) in [
         (format!("SELECT count(try_classify(image)) FROM {MIXED}"), 6, Some(6), 2),

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use libtest_mimic::Trial;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
-use ocelli::{Ocelli, explain};
+use ocelli::{Ocelli, user_message};
 use url::Url;
 
 use crate::trial;
@@ -30,7 +30,7 @@ const MODELS: &str = "tests/data/models";
 async fn create(ocelli: &Ocelli, location: &Path) -> Result<(), String> {
     let location = location.display();
     let create = format!("CREATE OR REPLACE MODEL m STORED AS ONNX LOCATION '{location}' OPTIONS ('backend' 'rten')");
-    ocelli.sql(&create).await.map(|_| ()).map_err(|error| explain(&error))
+    ocelli.sql(&create).await.map(|_| ()).map_err(|error| user_message(&error))
 }
 
 #[tokio::main]
@@ -90,7 +90,7 @@ async fn damaged_files_are_named() -> Result<(), Box<dyn Error>> {
 /// Files with some bytes changed, of which many are still models.
 #[tokio::main]
 async fn mutated_files_do_no_harm() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("model.onnx");
     let mut random = fastrand::Rng::with_seed(4);
@@ -120,13 +120,14 @@ fn any_text_is_parsed_or_refused() -> Result<(), Box<dyn Error>> {
     let mut parsed = 0;
     for _ in 0..20_000 {
         let words: Vec<&str> = (0..random.usize(..14)).map(|_| WORDS[random.usize(..WORDS.len())]).collect();
-        let Ok(statements) = ocelli.parse(&words.join(" ")) else { continue };
+        let Ok(statements) = ocelli.parse_statements(&words.join(" ")) else { continue };
         for shown in statements.iter().map(ToString::to_string).filter(|shown| shown.contains("MODEL")) {
             // DataFusion's own say things of their own.
             if shown.starts_with("SHOW") && shown != "SHOW MODELS" {
                 continue;
             }
-            let again = ocelli.parse(&shown).map_err(|error| format!("{shown}: {}", explain(&error)))?;
+            let again =
+                ocelli.parse_statements(&shown).map_err(|error| format!("{shown}: {}", user_message(&error)))?;
             assert_eq!(again.iter().map(ToString::to_string).collect::<Vec<_>>(), [shown]);
             parsed += 1;
         }
@@ -137,7 +138,7 @@ fn any_text_is_parsed_or_refused() -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn a_name_is_taken_once() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let create = format!("CREATE MODEL m STORED AS ONNX LOCATION '{MODELS}/newest.onnx'");
     let both = futures::future::join(ocelli.sql(&create), ocelli.sql(&create)).await;
     let errors: Vec<String> = [both.0.err(), both.1.err()].iter().flatten().map(explain).collect();
@@ -150,7 +151,7 @@ async fn a_name_is_taken_once() -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn models_and_images_are_in_object_stores() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let store = Arc::new(InMemory::new());
     ocelli.context().register_object_store(&Url::parse("memory://bucket")?, Arc::clone(&store) as _);
     for file in ["onnx/model.onnx", "onnx/model.onnx.data", "config.json", "preprocessor_config.json"] {
@@ -176,7 +177,7 @@ async fn models_and_images_are_in_object_stores() -> Result<(), Box<dyn Error>> 
 /// A model is replaced, and then dropped, between the first batch of a query and the rest.
 #[tokio::main]
 async fn running_queries_keep_their_model() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(1).build()?;
+    let ocelli = Ocelli::builder().with_threads(1).build()?;
     ocelli.sql("SET datafusion.execution.batch_size = 10").await?;
     let from = |name: &str| format!("CREATE OR REPLACE MODEL m STORED AS ONNX LOCATION '{MODELS}/{name}.onnx'");
     for query in [
@@ -197,7 +198,7 @@ async fn running_queries_keep_their_model() -> Result<(), Box<dyn Error>> {
         let joined = |batches: &[_]| datafusion::arrow::compute::concat_batches(&expected[0].schema(), batches);
         assert_eq!(joined(&batches)?, joined(&expected)?, "{query}");
         let error = ocelli.sql(query).await.expect_err("it is gone");
-        assert!(explain(&error).starts_with("model 'm' does not exist"), "{error}");
+        assert!(user_message(&error).starts_with("model 'm' does not exist"), "{error}");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::Result;
 use fastrand::Rng;
 use libtest_mimic::Trial;
-use ocelli::{Ocelli, explain};
+use ocelli::{Ocelli, user_message};
 
 use crate::trial;
 
@@ -26,7 +26,7 @@ async fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let (mut queries, mut products) = (0, 0);
     for seed in 0..TABLES {
         let mut random = Rng::with_seed(seed);
-        let ocelli = Ocelli::builder().threads(2).build()?;
+        let ocelli = Ocelli::builder().with_threads(2).build()?;
         let tables = Tables::random(&mut random);
         for sql in &tables.create {
             ocelli.sql(sql).await.map_err(|error| format!("{sql}: {error}"))?.collect().await?;
@@ -41,7 +41,7 @@ async fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
             ocelli.sql("SET ocelli.sparse_matmul = false").await?;
             let off = rows(&ocelli, &sql).await;
             ocelli.sql("SET ocelli.sparse_matmul = true").await?;
-            let with_message = |rows: Result<Vec<String>>| rows.map_err(|error| explain(&error));
+            let with_message = |rows: Result<Vec<String>>| rows.map_err(|error| user_message(&error));
             let (on, off) = (with_message(on), with_message(off));
             if on != off {
                 let create = tables.create.join(";\n");

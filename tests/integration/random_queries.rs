@@ -27,7 +27,7 @@ const SWITCHES: [&[&str]; 3] = [&[], &["share_infer", "defer_infer", "prune_infe
 async fn rules_keep_the_rows(seed: u64) -> Result<(), Box<dyn Error>> {
     let mut sessions = Vec::new();
     for switches in SWITCHES {
-        let ocelli = Ocelli::builder().threads(2).build()?;
+        let ocelli = Ocelli::builder().with_threads(2).build()?;
         let mixed = "SELECT uri, image, 100 AS width FROM 'examples/data/mixed.parquet'";
         let photos = "SELECT uri, image, width FROM 'examples/data/photos.parquet'";
         let rest = "WHERE uri NOT IN (SELECT uri FROM 'examples/data/mixed.parquet') LIMIT 4";

@@ -54,7 +54,7 @@ async fn compare(
     name: &str,
     example: impl AsyncFnOnce(&Ocelli) -> datafusion::error::Result<DataFrame>,
 ) -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let expected = ocelli.sql(&format!("SELECT * FROM 'tests/data/graphs/expected_{name}.csv'")).await?;
     let (rows, expected) = (cells(example(&ocelli).await?).await?, cells(expected).await?);
     assert_eq!(rows.len(), expected.len(), "{rows:?}");
@@ -88,7 +88,7 @@ async fn cells(rows: DataFrame) -> Result<Vec<Vec<String>>, Box<dyn Error>> {
 
 #[tokio::main]
 async fn examples_run_as_sparse_products() -> Result<(), Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     // Creates the table that `SQUARE` reads.
     shortest_paths(&ocelli).await?;
     let queries = [

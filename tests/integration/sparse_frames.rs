@@ -8,7 +8,7 @@ use datafusion::physical_plan::collect;
 use datafusion::prelude::{DataFrame, col};
 use futures::StreamExt;
 use libtest_mimic::Trial;
-use ocelli::{DataFrameSparseExt, Ocelli, explain};
+use ocelli::{DataFrameSparseExt, Ocelli, user_message};
 
 use crate::trial;
 
@@ -69,7 +69,7 @@ async fn invalid_frames_are_rejected() -> Outcome {
         ("SELECT 1 AS row, 2 AS col", "column 'b.value' does not exist; the columns are row, col, value"),
         (
             "SELECT 1 AS row, 2 AS col, 'x' AS value",
-            "Float64 * Utf8 cannot be computed; arithmetic takes numbers, which CAST(… AS DOUBLE) makes of texts",
+            "cannot evaluate Float64 * Utf8: arithmetic needs numeric operands; use CAST(… AS DOUBLE) on strings",
         ),
     ] {
         let other = ocelli.sql(other).await?;
@@ -78,7 +78,7 @@ async fn invalid_frames_are_rejected() -> Outcome {
             Ok(frame) => frame.collect().await.map(|_| ()),
             Err(error) => Err(error),
         };
-        assert_eq!(found.map_err(|error| explain(&error)), Err(message.to_owned()));
+        assert_eq!(found.map_err(|error| user_message(&error)), Err(message.to_owned()));
     }
     assert_eq!(
         "plus_minus".parse::<ocelli::Semiring>().map_err(|error| error.to_string()[..35].to_owned()),
@@ -90,7 +90,7 @@ async fn invalid_frames_are_rejected() -> Outcome {
 /// Some joins re-execute their inputs when memory is short.
 #[tokio::main]
 async fn a_plan_can_be_executed_again() -> Outcome {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let matrix = ocelli.sql(MATRIX).await?;
     let vector = format!(
         "SELECT m.row, SUM(m.value * m.value) FROM ({MATRIX}) m JOIN ({MATRIX}) n ON m.col = n.row GROUP BY m.row"
@@ -113,7 +113,7 @@ async fn a_plan_can_be_executed_again() -> Outcome {
 /// A product of 400 million rows, of which one batch per partition is read.
 #[tokio::main]
 async fn a_dropped_stream_stops_the_product() -> Outcome {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     let matrix = "SELECT i AS row, i % 2 AS col, 1.0 AS value FROM generate_series(1, 20000) AS s (i)";
     let sql = format!(
         "SELECT a.row, b.row, SUM(a.value * b.value) FROM ({matrix}) a JOIN ({matrix}) b ON a.col = b.col GROUP BY a.row, b.row"

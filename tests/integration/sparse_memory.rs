@@ -6,7 +6,7 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use libtest_mimic::Trial;
-use ocelli::{Ocelli, explain};
+use ocelli::{Ocelli, user_message};
 
 use crate::trial;
 
@@ -48,9 +48,9 @@ async fn joined(table: &str, sql: &str) -> Result<Vec<f64>, Box<dyn std::error::
 }
 
 fn session(limit: Option<usize>) -> datafusion::error::Result<Ocelli> {
-    let builder = Ocelli::builder().threads(2);
+    let builder = Ocelli::builder().with_threads(2);
     match limit {
-        Some(limit) => builder.memory_limit(limit).build(),
+        Some(limit) => builder.with_memory_limit(limit).build(),
         None => builder.build(),
     }
 }
@@ -139,10 +139,10 @@ async fn strings_are_spilled() -> Outcome {
 
 #[tokio::main]
 async fn too_little_memory_is_reported() -> Outcome {
-    let ocelli = Ocelli::builder().threads(2).memory_limit(200_000).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(200_000).build()?;
     ocelli.sql(&format!("CREATE VIEW m AS {MATRIX}")).await?;
     let error = ocelli.sql(SQUARE).await?.collect().await.map(|_| ()).expect_err("there is too little memory");
-    let message = explain(&error);
+    let message = user_message(&error);
     assert!(message.starts_with("not enough memory: Failed to allocate"), "{message}");
     assert!(message.contains("SparseMatMulExec[panels]") && !message.contains('\n'), "{message}");
     Ok(())

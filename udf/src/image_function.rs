@@ -124,7 +124,7 @@ impl ScalarUDFImpl for ImageFunction {
                 (_, Some(value)) if value.is_null() => {}
                 (ParameterKind::Whole, _) if actual.is_integer() => {}
                 (ParameterKind::Whole, _) => {
-                    return plan_err!("{}: {name} must be a whole number, got {actual}", self.name);
+                    return plan_err!("{}: {name} must be an integer, got {actual}", self.name);
                 }
                 (ParameterKind::OneOf(known), value) => {
                     let text = value.and_then(|value| value.try_as_str().flatten());

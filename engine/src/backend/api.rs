@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
 
-use crate::runtime::Workers;
+use crate::runtime::WorkerPool;
 
 /// Runs one loaded model, from any thread, any number of times at once.
 pub(crate) trait Backend: Send + Sync {
@@ -12,7 +12,7 @@ pub(crate) trait Backend: Send + Sync {
     ///
     /// # Errors
     /// The backend's own words.
-    fn run(&self, inputs: &[Input], outputs: &[Output], workers: &Workers) -> Result<Vec<Tensor>, String>;
+    fn run(&self, inputs: &[Input], outputs: &[Output], workers: &WorkerPool) -> Result<Vec<Tensor>, String>;
 
     /// Where pictures are handed in, when they are run elsewhere than on the workers.
     fn queue(&self) -> Option<&dyn Queue> {

@@ -10,7 +10,7 @@ use ocelli_gpu::{Adapter, BatchRequest, Device, DynamicBatcher, Error, Model, Pr
 use super::api::{Backend, Done, GraphFile, Input, IsWanted, Output, Queue, Tensor};
 use super::selection::GpuTarget;
 use crate::onnx::{Element, Graph, TensorInfo};
-use crate::runtime::Workers;
+use crate::runtime::WorkerPool;
 
 /// A graph on a GPU, and again on another one when that is lost.
 pub(crate) struct Gpu {
@@ -163,7 +163,7 @@ impl Running {
 }
 
 impl Backend for Gpu {
-    fn run(&self, inputs: &[Input], outputs: &[Output], _: &Workers) -> Result<Vec<Tensor>, String> {
+    fn run(&self, inputs: &[Input], outputs: &[Output], _: &WorkerPool) -> Result<Vec<Tensor>, String> {
         let names = self.names(outputs)?;
         let given = self.inputs.iter().map(|name| {
             let input =

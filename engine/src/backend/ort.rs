@@ -22,7 +22,7 @@ use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType,
 
 use super::api::{Backend, Bytes, GraphFile, Input, Output, Tensor};
 use crate::onnx::Graph;
-use crate::runtime::Workers;
+use crate::runtime::WorkerPool;
 
 pub(crate) use library::library;
 
@@ -84,7 +84,7 @@ fn with_outputs(mut file: Vec<u8>, extra: &[String]) -> Vec<u8> {
 }
 
 impl Backend for Ort {
-    fn run(&self, inputs: &[Input], outputs: &[Output], _: &Workers) -> Result<Vec<Tensor>, String> {
+    fn run(&self, inputs: &[Input], outputs: &[Output], _: &WorkerPool) -> Result<Vec<Tensor>, String> {
         let values = inputs.iter().map(|input| value(&input.tensor)).collect::<Result<Vec<_>, _>>()?;
         let names = inputs.iter().map(|input| CString::new(input.name.as_str()).map_err(|error| error.to_string()));
         let names = names.collect::<Result<Vec<_>, _>>()?;

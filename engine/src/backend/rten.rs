@@ -11,7 +11,7 @@ use rten_tensor::{Layout, Tensor as RtenTensor, TensorView};
 
 use super::api::{Backend, Bytes, GraphFile, Input, Output, Tensor};
 use crate::onnx::{Graph, omits_kernel_shape};
-use crate::runtime::Workers;
+use crate::runtime::WorkerPool;
 
 /// An ONNX graph, loaded by rten.
 pub(crate) struct Rten {
@@ -56,7 +56,7 @@ fn with_kernel_shapes(file: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 impl Backend for Rten {
-    fn run(&self, inputs: &[Input], outputs: &[Output], workers: &Workers) -> Result<Vec<Tensor>, String> {
+    fn run(&self, inputs: &[Input], outputs: &[Output], workers: &WorkerPool) -> Result<Vec<Tensor>, String> {
         let widened = inputs.iter().map(|input| widened(&input.tensor.values));
         let widened: Vec<ArrayRef> = widened.collect::<Result<_, _>>()?;
         let mut values = Vec::with_capacity(inputs.len());

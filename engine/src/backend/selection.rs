@@ -7,7 +7,7 @@ use super::ort;
 use super::ort::Ort;
 use super::rten::Rten;
 use crate::onnx::Graph;
-use crate::options::{BackendChoice, DeviceChoice, PrecisionChoice, SessionBackend};
+use crate::options::{BackendChoice, BackendPreferences, DeviceChoice, PrecisionChoice};
 
 /// Why there is no GPU in a build without it.
 #[cfg(not(feature = "gpu"))]
@@ -114,7 +114,7 @@ impl BackendOptions {
     ///
     /// # Errors
     /// Why what was asked for is not there.
-    pub(crate) fn decide(&self, session: SessionBackend, is_half: bool) -> Result<Decided, String> {
+    pub(crate) fn decide(&self, session: BackendPreferences, is_half: bool) -> Result<Decided, String> {
         let (backend, device) = self.over(session);
         let excluded = match backend {
             BackendChoice::Gpu => DeviceChoice::Cpu,
@@ -150,7 +150,7 @@ impl BackendOptions {
     ///
     /// # Errors
     /// Why the backend that was named is not there.
-    pub(crate) fn cpu(&self, session: SessionBackend, no_gpu: Option<&str>) -> Result<Decided, String> {
+    pub(crate) fn cpu(&self, session: BackendPreferences, no_gpu: Option<&str>) -> Result<Decided, String> {
         let (backend, _) = self.over(session);
         let decided = |kind, short: &str, why: &str| {
             let why = no_gpu.map_or_else(|| why.to_owned(), |reason| format!("{why}; not on a GPU: {reason}"));
@@ -168,7 +168,7 @@ impl BackendOptions {
     }
 
     /// The session's words where there are none of its own, and where those leave another choice.
-    fn over(&self, session: SessionBackend) -> (BackendChoice, DeviceChoice) {
+    fn over(&self, session: BackendPreferences) -> (BackendChoice, DeviceChoice) {
         let is_cpu = |backend: BackendChoice| matches!(backend, BackendChoice::Ort | BackendChoice::Rten);
         let backend = self.backend.unwrap_or(match self.device {
             Some(DeviceChoice::Gpu) if is_cpu(session.backend) => BackendChoice::Auto,
@@ -184,7 +184,7 @@ impl BackendOptions {
     }
 
     #[cfg(feature = "gpu")]
-    fn gpu(&self, session: SessionBackend, is_half: bool, is_optional: bool) -> Result<Decided, String> {
+    fn gpu(&self, session: BackendPreferences, is_half: bool, is_optional: bool) -> Result<Decided, String> {
         let adapter = super::gpu::find(self.adapter.as_deref(), is_optional)?;
         let precision = match self.precision.unwrap_or(session.precision) {
             PrecisionChoice::F16 if !adapter.has_f16 => {
@@ -204,7 +204,7 @@ impl BackendOptions {
     }
 
     #[cfg(not(feature = "gpu"))]
-    fn gpu(&self, _: SessionBackend, _: bool, _: bool) -> Result<Decided, String> {
+    fn gpu(&self, _: BackendPreferences, _: bool, _: bool) -> Result<Decided, String> {
         Err(NOT_BUILT.to_owned())
     }
 }
@@ -213,14 +213,14 @@ impl BackendOptions {
 mod tests {
     use super::*;
 
-    fn decided(options: BackendOptions, session: SessionBackend) -> String {
+    fn decided(options: BackendOptions, session: BackendPreferences) -> String {
         options.decide(session, false).map_or_else(|error| error, |decided| decided.kind.name().to_owned())
     }
 
     #[test]
     fn a_models_own_words_win() {
         use BackendChoice::{Auto, Gpu, Rten};
-        let session = |backend, device| SessionBackend { backend, device, ..SessionBackend::default() };
+        let session = |backend, device| BackendPreferences { backend, device, ..BackendPreferences::default() };
         let rten = BackendOptions { backend: Some(Rten), ..BackendOptions::default() };
         assert_eq!(decided(rten.clone(), session(Auto, DeviceChoice::Gpu)), "rten");
         let cpu = BackendOptions { device: Some(DeviceChoice::Cpu), ..BackendOptions::default() };
@@ -228,7 +228,7 @@ mod tests {
         assert_ne!(decided(cpu, session(Gpu, DeviceChoice::Auto)), "gpu");
         let both = BackendOptions { device: Some(DeviceChoice::Gpu), ..rten };
         let error = "backend 'rten' does not run on device 'gpu'; one of them is enough";
-        assert_eq!(decided(both, SessionBackend::default()), error);
+        assert_eq!(decided(both, BackendPreferences::default()), error);
         let error = "backend 'gpu' does not run on device 'cpu'; one of them is enough";
         assert_eq!(decided(BackendOptions::default(), session(Gpu, DeviceChoice::Cpu)), error);
     }
@@ -237,8 +237,8 @@ mod tests {
     fn what_is_for_a_gpu_is_not_for_the_cpu() {
         let cpu = BackendOptions { device: Some(DeviceChoice::Cpu), ..BackendOptions::default() };
         let half = BackendOptions { precision: Some(PrecisionChoice::F16), ..cpu.clone() };
-        assert_eq!(decided(half, SessionBackend::default()), "precision 'f16' is for device 'gpu'");
+        assert_eq!(decided(half, BackendPreferences::default()), "precision 'f16' is for device 'gpu'");
         let named = BackendOptions { adapter: Some("card".to_owned()), ..cpu };
-        assert_eq!(decided(named, SessionBackend::default()), "adapter 'card' is for device 'gpu'");
+        assert_eq!(decided(named, BackendPreferences::default()), "adapter 'card' is for device 'gpu'");
     }
 }

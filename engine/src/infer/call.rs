@@ -81,7 +81,7 @@ impl InferCall {
     /// # Errors
     /// One sentence for an argument that is missing, of another type, or too much.
     pub(crate) fn parse(function: InferFunction, arguments: &[Option<ScalarValue>]) -> Result<Self, Error> {
-        let refuse = |problem: String| Error::Arguments { syntax: function.syntax(), problem };
+        let refuse = |problem: String| Error::InvalidArguments { syntax: function.syntax(), problem };
         let names = &function.parameters()[1..];
         if arguments.len() > names.len() {
             return Err(refuse(format!("got {} arguments", arguments.len() + 1)));

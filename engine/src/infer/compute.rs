@@ -22,7 +22,7 @@ use crate::backend::{Decided, IsWanted};
 use crate::error::Error;
 use crate::model::{Model, Tensors, Vision, Wanted};
 use crate::options::OcelliOptions;
-use crate::runtime::{Slot, Workers};
+use crate::runtime::{WorkerPermit, WorkerPool};
 
 /// One model, and what is wanted of it.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub(crate) struct Compute {
     pub(crate) vision: Arc<Vision>,
     /// What runs it.
     pub(crate) backend: Decided,
-    pub(crate) workers: Arc<Workers>,
+    pub(crate) workers: Arc<WorkerPool>,
     pub(crate) wanted: Wanted,
     /// Larger images are bad ones.
     pub(crate) max_pixels: u64,
@@ -68,7 +68,7 @@ impl Compute {
         let wants_embedding = |output: &InferOutput| matches!(output.value.task, Task::Embed { .. });
         Ok(Self {
             vision: Arc::clone(model.vision()?),
-            backend: model.backend(options.session_backend())?,
+            backend: model.backend(options.backend_preferences())?,
             model,
             workers: Arc::clone(&engine.workers),
             wanted: Wanted {
@@ -101,8 +101,8 @@ impl Compute {
         images: &[Image],
         times: &ComputeTimes,
         is_wanted: IsWanted,
-        (mut slot, pixels): (Slot, Held),
-        done: impl FnOnce(Result<Findings>, Slot) + Send + 'static,
+        (mut slot, pixels): (WorkerPermit, Held),
+        done: impl FnOnce(Result<Findings>, WorkerPermit) + Send + 'static,
     ) {
         let prepared = self.guarded(|| self.prepare_all(images, times, &|| !is_wanted()));
         drop(pixels);
@@ -116,7 +116,7 @@ impl Compute {
             return done(findings, slot);
         }
         let Prepared { findings: images, tensor, good } = prepared;
-        slot.free();
+        slot.release();
         let (time, begin) = (times.queue.clone(), Instant::now());
         let done = move |tensors: std::result::Result<Tensors, Error>| {
             time.add_elapsed(begin);

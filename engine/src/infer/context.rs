@@ -6,13 +6,13 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 
 use crate::error::Error;
 use crate::model::Models;
-use crate::runtime::Workers;
+use crate::runtime::WorkerPool;
 
 /// A handle; clones share everything.
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
     pub(crate) models: Arc<Models>,
-    pub(crate) workers: Arc<Workers>,
+    pub(crate) workers: Arc<WorkerPool>,
     /// The object stores of the session, when there is one.
     pub(crate) runtime: Option<Arc<RuntimeEnv>>,
 }
@@ -22,7 +22,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the bundled model's configuration cannot be read.
-    pub(crate) fn bundled(threads: usize) -> Result<Self, Error> {
-        Ok(Self { models: Arc::new(Models::bundled()?), workers: Arc::new(Workers::new(threads)), runtime: None })
+    pub(crate) fn with_builtin_model(threads: usize) -> Result<Self, Error> {
+        Ok(Self { models: Arc::new(Models::bundled()?), workers: Arc::new(WorkerPool::new(threads)), runtime: None })
     }
 }

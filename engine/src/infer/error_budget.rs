@@ -76,7 +76,7 @@ impl ErrorBudget {
             return Ok(());
         }
         let first: Vec<&str> = counts.first.iter().map(|(_, bad)| bad.as_str()).collect();
-        Err(Error::TooManyBad { failed, images, max_ratio: self.max_ratio, first: first.join("; ") }.into())
+        Err(Error::ErrorRatioExceeded { failed, images, max_ratio: self.max_ratio, first: first.join("; ") }.into())
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
         budget.start();
         budget.count(0, 4, [9, 2, 7, 5].into_iter().flat_map(bad).collect());
         let error = budget.end().unwrap_err().to_string();
-        assert!(error.ends_with("4 of 4 images are bad, more than ocelli.max_error_ratio = 0.5 allows; the first are row 2; row 5; row 7"), "{error}");
+        assert!(error.ends_with("4 of 4 images cannot be decoded, more than ocelli.max_error_ratio = 0.5 allows; the first are row 2; row 5; row 7"), "{error}");
         budget.start();
         budget.count(0, 4, bad(0));
         assert!(budget.end().is_ok());

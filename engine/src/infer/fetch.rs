@@ -29,8 +29,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::reservation::{Held, Memory};
 use crate::error::Error;
-use crate::runtime::Workers;
-use crate::storage::{Stores, reason};
+use crate::runtime::WorkerPool;
+use crate::storage::{ObjectStoreResolver, object_store_message};
 
 /// Objects that are asked for at the same time, and that are read, over all partitions.
 const CONCURRENCY: usize = 64;
@@ -59,7 +59,7 @@ pub(super) struct Fetched {
 pub(super) struct Uris {
     pub(super) runtime: Arc<RuntimeEnv>,
     pub(super) memory: Arc<Memory>,
-    pub(super) workers: Arc<Workers>,
+    pub(super) workers: Arc<WorkerPool>,
     /// The number of the column of URIs.
     pub(super) column: usize,
     /// The number of the column that says which images are wanted.
@@ -129,11 +129,11 @@ impl Uris {
     fn read(self, rows: &RecordBatch) -> Result<impl Stream<Item = Result<Vec<Image>>> + Send + 'static> {
         let uris: StringArray = cast(rows.column(self.column), &DataType::Utf8)?.as_string::<i32>().clone();
         let wanted: Option<BooleanArray> = self.guard.map(|guard| rows.column(guard).as_boolean().clone());
-        let mut stores = Stores::new(Arc::clone(&self.runtime));
+        let mut stores = ObjectStoreResolver::new(Arc::clone(&self.runtime));
         let asked = stream::iter(0..rows.num_rows()).map(move |row| {
             let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.is_valid(row) && wanted.value(row));
             let uri = (is_wanted && uris.is_valid(row)).then(|| uris.value(row).to_owned());
-            let found = uri.as_deref().map(|uri| stores.find(uri));
+            let found = uri.as_deref().map(|uri| stores.resolve(uri));
             async move {
                 let object = match found? {
                     Ok((store, path)) => spawned(async move { store.get(&path).await }).await,
@@ -176,7 +176,9 @@ impl Uris {
             && bytes > limit
         {
             let (place, needed) = (format!("'{uri}'"), human_readable_size(bytes));
-            return Err(Error::ImageMemory { place, needed, limit: self.memory.shown_limit() }.into());
+            return Err(
+                Error::ImageExceedsMemoryLimit { image: place, needed, limit: self.memory.shown_limit() }.into()
+            );
         }
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(AHEAD_KIB);
         // The semaphore is never closed.
@@ -192,7 +194,7 @@ impl Uris {
                 // What this partition has under way gives some back.
                 self.memory.given_back().await;
             } else if self.workers.is_busy() {
-                self.workers.any_done().await;
+                self.workers.wait_for_completion().await;
             } else {
                 // Whoever runs it has the words for an image that is too large.
                 return Ok(Room { held: None, _ahead: ahead });
@@ -202,7 +204,11 @@ impl Uris {
 }
 
 /// The rows of one column of URIs with what was read, for a call that is computed in its expression: this thread waits.
-pub(super) fn fetch_now(rows: &RecordBatch, runtime: &Arc<RuntimeEnv>, workers: &Arc<Workers>) -> Result<RecordBatch> {
+pub(super) fn fetch_now(
+    rows: &RecordBatch,
+    runtime: &Arc<RuntimeEnv>,
+    workers: &Arc<WorkerPool>,
+) -> Result<RecordBatch> {
     let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
     let memory = Memory::new(MemoryConsumer::new("images of URIs").register(&pool), pool);
     let (runtime, workers) = (Arc::clone(runtime), Arc::clone(workers));
@@ -231,7 +237,7 @@ async fn spawned<T: Send + 'static>(
 ) -> std::result::Result<T, String> {
     match SpawnedTask::spawn(work).join().await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(reason(&error)),
+        Ok(Err(error)) => Err(object_store_message(&error)),
         Err(stopped) => Err(stopped.to_string()),
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn of(engine: &Engine, model: &str) -> Vec<Arc<ScalarUDF>> {
 /// Those that expressions are made of, before there is a session: a session takes its own models for them.
 static INFER: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     // The tests of the bundled model read the same files; a broken one would leave these functions out.
-    let Ok(engine) = Engine::bundled(1) else { return Vec::new() };
+    let Ok(engine) = Engine::with_builtin_model(1) else { return Vec::new() };
     let udf = |function| Arc::new(InferUdf::sessionless(function, engine.clone()).into());
     let predict = Arc::new(Predict::new(engine.clone()).into());
     InferFunction::ALL.into_iter().map(udf).chain([predict]).collect()

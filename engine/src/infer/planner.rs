@@ -50,7 +50,7 @@ impl ExtensionPlanner for InferPlanner {
         }
         let image = logical.schema().index_of_column(&node.image)?;
         let index = |column| logical.schema().index_of_column(column);
-        let options = OcelliOptions::of(session.config_options());
+        let options = OcelliOptions::from_config(session.config_options());
         let infer = Infer {
             compute: Compute::new(&self.engine, model, &options, &node.outputs)?,
             image,

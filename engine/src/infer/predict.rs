@@ -56,7 +56,7 @@ impl Predict {
         }
         let problem = "the model's name must be written as text, in quotes, and come first".to_owned();
         let name = name.and_then(|name| name.try_as_str().flatten());
-        self.engine.models.get(name.ok_or(Error::Arguments { syntax: SYNTAX, problem })?)
+        self.engine.models.get(name.ok_or(Error::InvalidArguments { syntax: SYNTAX, problem })?)
     }
 }
 
@@ -100,7 +100,7 @@ impl ScalarUDFImpl for Predict {
         let model = self.model(args.scalar_arguments.first().copied().flatten())?;
         let graph = model.graph()?;
         let types: Vec<&DataType> = args.arg_fields[1..].iter().map(|field| field.data_type()).collect();
-        let refuse = |problem| Error::Prediction { model: model.name().to_owned(), problem };
+        let refuse = |problem| Error::InvalidPredictInput { model: model.name().to_owned(), problem };
         place(graph, &types).map_err(refuse)?;
         Ok(Arc::new(Field::new(NAME, data_type(graph).map_err(refuse)?, true)))
     }
@@ -112,8 +112,8 @@ impl ScalarUDFImpl for Predict {
         let model = self.model(Some(name))?;
         let columns: Vec<ArrayRef> =
             columns.iter().map(|column| column.to_array(args.number_rows)).collect::<Result<_>>()?;
-        let backend = model.backend(OcelliOptions::of(&args.config_options).session_backend())?;
-        let refuse = |problem| Error::Prediction { model: model.name().to_owned(), problem };
+        let backend = model.backend(OcelliOptions::from_config(&args.config_options).backend_preferences())?;
+        let refuse = |problem| Error::InvalidPredictInput { model: model.name().to_owned(), problem };
         let loaded = model.load(&backend)?;
         // The backends are other people's code.
         let run = AssertUnwindSafe(|| predict(&self.engine, loaded, &columns, args.number_rows));

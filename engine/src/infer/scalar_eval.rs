@@ -49,7 +49,7 @@ pub(crate) fn evaluate(
                 let columns = Columns { image: 1, unreadable: Some(2), guard: None, tensor: 0 };
                 (fetch_now(&rows, runtime, &engine.workers)?, columns)
             }
-            (true, None) => return Err(Error::UrisWithoutSession { function: function.name() }.into()),
+            (true, None) => return Err(Error::UriOutsideSession { function: function.name() }.into()),
         };
         let images = columns.images(&rows)?;
         let present: Vec<Image> = (0..rows.num_rows()).filter_map(|row| images.get(row)).collect();
@@ -66,7 +66,9 @@ pub(crate) fn evaluate(
                     true => format!("'{}'", array_value_to_string(all.column(0), first + row)?),
                     false => format!("in row {} of its batch", first + row + 1),
                 };
-                return Err(Error::BadImage { place, function: value.task.name(), source: source.clone() }.into());
+                return Err(
+                    Error::InvalidImage { image: place, function: value.task.name(), source: source.clone() }.into()
+                );
             }
             found.push(Some(Row { findings: &findings, image: next }));
             next += 1;

@@ -157,7 +157,7 @@ impl Partition {
                     tokio::select! {
                         biased;
                         done = &mut first.done => return self.emit(done).map(Some),
-                        () = workers.any_slot(), if is_apart && started == Started::NoSlot => {}
+                        () = workers.wait_for_permit(), if is_apart && started == Started::NoSlot => {}
                     }
                 }
                 (None, true) => {
@@ -288,7 +288,7 @@ impl Infer {
             return Ok(());
         };
         let (place, function) = (self.place(job, offset, row)?, output.value.task.name());
-        Err(Error::BadImage { place, function, source: source.clone() }.into())
+        Err(Error::InvalidImage { image: place, function, source: source.clone() }.into())
     }
 
     /// `'photos/cat.jpg'`, or its row where nothing names the image.
@@ -299,6 +299,6 @@ impl Infer {
                 return Ok(format!("'{name}'"));
             }
         }
-        Ok(format!("in row {} of those that reach the model", offset + row + 1))
+        Ok(format!("in row {} of the model input", offset + row + 1))
     }
 }

@@ -102,11 +102,11 @@ impl ScalarUDFImpl for InferUdf {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let Some((image, _)) = args.arg_fields.split_first() else {
             let problem = "got 0 arguments".to_owned();
-            return Err(Error::Arguments { syntax: self.function.syntax(), problem }.into());
+            return Err(Error::InvalidArguments { syntax: self.function.syntax(), problem }.into());
         };
         if !is_image_type(image.data_type()) && !image.data_type().is_string() {
             let actual = image.data_type().clone();
-            return Err(Error::ImageType { function: self.name().to_owned(), actual }.into());
+            return Err(Error::UnsupportedImageType { function: self.name().to_owned(), actual }.into());
         }
         let constants: Vec<Option<ScalarValue>> =
             args.scalar_arguments[1..].iter().map(|value| value.cloned()).collect();
@@ -124,12 +124,12 @@ impl ScalarUDFImpl for InferUdf {
     }
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
-        let model = OcelliOptions::of(config).model;
+        let model = OcelliOptions::from_config(config).model;
         (model != self.model).then(|| Self::new(self.function, self.engine.clone(), &model).into())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let options = OcelliOptions::of(&args.config_options);
+        let options = OcelliOptions::from_config(&args.config_options);
         let Some((image, rest)) = args.args.split_first() else {
             return internal_err!("{} was planned without an image", self.name());
         };

@@ -9,9 +9,9 @@ use crate::backend::{Decided, GraphFile, Kind, Output};
 use crate::error::Error;
 use crate::onnx::Graph;
 use crate::onnx::TensorInfo;
-use crate::options::SessionBackend;
-use crate::runtime::Workers;
-use crate::storage::Stores;
+use crate::options::BackendPreferences;
+use crate::runtime::WorkerPool;
+use crate::storage::ObjectStoreResolver;
 
 impl Model {
     /// Reads, loads and tries the model at a location.
@@ -22,9 +22,9 @@ impl Model {
         name: &str,
         location: &str,
         options: ModelOptions,
-        session: SessionBackend,
-        mut stores: Stores,
-        workers: Arc<Workers>,
+        session: BackendPreferences,
+        mut stores: ObjectStoreResolver,
+        workers: Arc<WorkerPool>,
     ) -> Result<Self, Error> {
         let (name, location) = (name.to_owned(), location.to_owned());
         let refuse = |reason: String| Error::CreateModel { model: name.clone(), location: location.clone(), reason };
@@ -38,8 +38,8 @@ impl Model {
         (name, location): (String, String),
         folder: ModelFolder,
         options: &ModelOptions,
-        session: SessionBackend,
-        workers: &Workers,
+        session: BackendPreferences,
+        workers: &WorkerPool,
     ) -> Result<Self, String> {
         let decided = options.backend.decide(session, folder.graph.is_half)?;
         let vision = match looks_at_pictures(&folder.graph) {
@@ -91,8 +91,8 @@ impl Made {
         graph: Graph,
         vision: Result<Vision, String>,
         options: &ModelOptions,
-        session: SessionBackend,
-        workers: &Workers,
+        session: BackendPreferences,
+        workers: &WorkerPool,
     ) -> Result<Self, String> {
         let reason = match (&decided.gpu, &vision) {
             (Some(gpu), Err(_)) if gpu.is_optional => "it does not look at pictures".to_owned(),
@@ -122,7 +122,7 @@ impl Made {
         graph: Graph,
         mut vision: Result<Vision, String>,
         options: &ModelOptions,
-        workers: &Workers,
+        workers: &WorkerPool,
     ) -> Result<(Loaded, Result<Vision, String>), String> {
         let is_configured = vision.as_ref().is_ok_and(Vision::is_configured);
         let found = graph.features.clone().filter(|_| vision.is_ok());
@@ -163,7 +163,7 @@ fn load(file: GraphFile, graph: Graph, decided: &Decided, tensor: Option<&str>) 
 
 impl Loaded {
     /// Runs one black picture: what comes out says how many classes there are, and how long the embedding is.
-    fn try_out(&self, vision: &mut Vision, tensor: Option<String>, workers: &Workers) -> Result<(), String> {
+    fn try_out(&self, vision: &mut Vision, tensor: Option<String>, workers: &WorkerPool) -> Result<(), String> {
         let mut outputs = vec![Output::Number(0)];
         outputs.extend(tensor.as_deref().map(Output::Named));
         let black = vec![0.0; vision.preprocess.len()];
@@ -214,8 +214,8 @@ mod tests {
             preprocess_origin,
             labels_origin,
         };
-        let (options, session) = (ModelOptions::default(), SessionBackend::default());
-        Made::on_any(decided, file, graph, Ok(vision), &options, session, &Workers::new(1))
+        let (options, session) = (ModelOptions::default(), BackendPreferences::default());
+        Made::on_any(decided, file, graph, Ok(vision), &options, session, &WorkerPool::new(1))
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use super::{Model, Vision};
 use crate::error::Error;
 use crate::onnx::{Graph, TensorInfo};
-use crate::options::SessionBackend;
+use crate::options::BackendPreferences;
 
 impl Model {
     /// Pairs of a property and its value.
     ///
     /// # Errors
     /// When the graph cannot be read, or the backend that was asked for is not there.
-    pub(crate) fn description(&self, session: SessionBackend) -> Result<Vec<(&'static str, String)>, Error> {
+    pub(crate) fn description(&self, session: BackendPreferences) -> Result<Vec<(&'static str, String)>, Error> {
         let graph = self.graph()?;
         let decided = self.backend(session)?;
         let mut rows = vec![

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::preprocess::{PretrainedCfg, Recipe, hugging_face, timm};
 use crate::backend::{Bytes, GraphFile};
 use crate::onnx::Graph;
-use crate::storage::{Stores, reason};
+use crate::storage::{ObjectStoreResolver, object_store_message};
 
 /// What was read.
 pub(crate) struct ModelFolder {
@@ -59,8 +59,12 @@ impl ModelFolder {
     ///
     /// # Errors
     /// One sentence that names the file.
-    pub(crate) async fn read(location: &str, labels: Option<&str>, stores: &mut Stores) -> Result<Self, String> {
-        let (store, path) = stores.find(location)?;
+    pub(crate) async fn read(
+        location: &str,
+        labels: Option<&str>,
+        stores: &mut ObjectStoreResolver,
+    ) -> Result<Self, String> {
+        let (store, path) = stores.resolve(location)?;
         let graph_path = find_graph(&*store, location, &path).await?;
         let folder = parent(&graph_path);
         let graph_name = shown(location, &path, &graph_path);
@@ -145,13 +149,13 @@ async fn there(store: &dyn ObjectStore, path: &Path) -> Result<Option<ObjectMeta
     match store.head(path).await {
         Ok(found) => Ok(Some(found)),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(reason(&error)),
+        Err(error) => Err(object_store_message(&error)),
     }
 }
 
 async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Vec<u8>, String> {
     let bytes = async { store.get(path).await?.bytes().await };
-    bytes.await.map(Vec::from).map_err(|error| reason(&error))
+    bytes.await.map(Vec::from).map_err(|error| object_store_message(&error))
 }
 
 /// The ONNX file that a location means.
@@ -168,7 +172,7 @@ async fn find_graph(store: &dyn ObjectStore, location: &str, path: &Path) -> Res
     let mut several = Vec::new();
     let mut is_empty = true;
     for folder in [path.clone(), join(path, "onnx")] {
-        let listed = store.list_with_delimiter(Some(&folder)).await.map_err(|error| reason(&error))?;
+        let listed = store.list_with_delimiter(Some(&folder)).await.map_err(|error| object_store_message(&error))?;
         is_empty &= listed.objects.is_empty() && listed.common_prefixes.is_empty();
         several.extend(listed.objects.into_iter().map(|object| object.location).filter(is_onnx));
     }
@@ -189,14 +193,19 @@ fn is_onnx(path: &Path) -> bool {
 }
 
 /// The text of a file of labels: beside the model, or anywhere.
-async fn labels_of(named: &str, store: &dyn ObjectStore, folder: &Path, stores: &mut Stores) -> Result<String, String> {
+async fn labels_of(
+    named: &str,
+    store: &dyn ObjectStore,
+    folder: &Path,
+    stores: &mut ObjectStoreResolver,
+) -> Result<String, String> {
     let refuse = |reason: String| format!("labels '{named}': {reason}");
     let beside = join(folder, named);
     if let Some(found) = there(store, &beside).await.map_err(refuse)? {
         return text(store, &beside, found.size).await.map_err(refuse);
     }
-    let (store, path) = stores.find(named).map_err(refuse)?;
-    let found = store.head(&path).await.map_err(|error| refuse(reason(&error)))?;
+    let (store, path) = stores.resolve(named).map_err(refuse)?;
+    let found = store.head(&path).await.map_err(|error| refuse(object_store_message(&error)))?;
     text(&*store, &path, found.size).await.map_err(refuse)
 }
 

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Float32Type};
 use super::Vision;
 use crate::backend::{Backend, Input, Output, Tensor};
 use crate::onnx::Graph;
-use crate::runtime::Workers;
+use crate::runtime::WorkerPool;
 
 /// A graph in a backend.
 pub(crate) struct Loaded {
@@ -25,7 +25,7 @@ impl Loaded {
         tensor: Vec<f32>,
         images: usize,
         outputs: &[Output],
-        workers: &Workers,
+        workers: &WorkerPool,
     ) -> Result<Vec<Vec<f32>>, String> {
         let Some(input) = self.graph.inputs.first() else { return Err("it has no input".to_owned()) };
         let numbers: ArrayRef = Arc::new(Float32Array::from(tensor));

@@ -24,7 +24,7 @@ impl Models {
     /// When that is the bundled one.
     pub(crate) fn register(&self, model: Model) -> Result<(), Error> {
         if model.name().eq_ignore_ascii_case(DEFAULT_MODEL) {
-            return Err(Error::BundledModel { name: DEFAULT_MODEL });
+            return Err(Error::BuiltinModel { name: DEFAULT_MODEL });
         }
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| !known.name().eq_ignore_ascii_case(model.name()));
@@ -48,7 +48,7 @@ impl Models {
     /// When there is none of that name, or it is the bundled one, without which `ocelli.model` would name nothing.
     pub(crate) fn remove(&self, name: &str) -> Result<(), Error> {
         if name.eq_ignore_ascii_case(DEFAULT_MODEL) {
-            return Err(Error::BundledModel { name: DEFAULT_MODEL });
+            return Err(Error::BuiltinModel { name: DEFAULT_MODEL });
         }
         self.get(name)?;
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +69,7 @@ impl Models {
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
         all.iter().find(|model| model.name().eq_ignore_ascii_case(name)).cloned().ok_or_else(|| {
             let known: Vec<&str> = all.iter().map(|model| model.name()).collect();
-            Error::UnknownModel { name: name.to_owned(), known: known.join(", ") }
+            Error::ModelNotFound { name: name.to_owned(), known: known.join(", ") }
         })
     }
 }

@@ -12,9 +12,9 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use super::{Model, ModelOptions, Models};
 use crate::error::Error;
 use crate::options::OcelliOptions;
-use crate::runtime::Workers;
-use crate::sql::{Name, Parsed, Tokens};
-use crate::storage::Stores;
+use crate::runtime::WorkerPool;
+use crate::sql::{ModelName, ParseResult, TokenCursor};
+use crate::storage::ObjectStoreResolver;
 
 pub(crate) use create_model::CreateModel;
 
@@ -22,14 +22,14 @@ pub(crate) use create_model::CreateModel;
 pub(crate) struct ModelSession<'a> {
     pub(crate) context: &'a SessionContext,
     pub(crate) models: &'a Models,
-    pub(crate) workers: &'a Arc<Workers>,
+    pub(crate) workers: &'a Arc<WorkerPool>,
 }
 
 impl ModelSession<'_> {
     /// Loads a model with the session's backend, from the session's object stores, without registering it.
     pub(crate) async fn create(&self, name: &str, location: &str, options: ModelOptions) -> Result<Model> {
-        let session = OcelliOptions::of(self.context.state().config_options()).session_backend();
-        let (stores, workers) = (Stores::new(self.context.runtime_env()), Arc::clone(self.workers));
+        let session = OcelliOptions::from_config(self.context.state().config_options()).backend_preferences();
+        let (stores, workers) = (ObjectStoreResolver::new(self.context.runtime_env()), Arc::clone(self.workers));
         Ok(Model::create(name, location, options, session, stores, workers).await?)
     }
 }
@@ -37,26 +37,26 @@ impl ModelSession<'_> {
 /// `DROP MODEL [IF EXISTS] name`: forgets a model. Queries that run keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DropModel {
-    name: Name,
+    name: ModelName,
     if_exists: bool,
 }
 
 impl DropModel {
     /// `None` when the next tokens are another statement.
-    pub(crate) fn parse(tokens: &mut Tokens) -> Parsed<Option<Self>> {
-        if !tokens.take(&["DROP", "MODEL"]) {
+    pub(crate) fn parse(tokens: &mut TokenCursor) -> ParseResult<Option<Self>> {
+        if !tokens.consume_words(&["DROP", "MODEL"]) {
             return Ok(None);
         }
-        let if_exists = tokens.take(&["IF", "EXISTS"]);
-        if tokens.take(&["IF"]) {
-            return tokens.refuse("EXISTS");
+        let if_exists = tokens.consume_words(&["IF", "EXISTS"]);
+        if tokens.consume_words(&["IF"]) {
+            return tokens.expected("EXISTS");
         }
         Ok(Some(Self { name: tokens.name("a name for the model")?, if_exists }))
     }
 
     pub(crate) fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
         match session.models.remove(&self.name.0) {
-            Err(Error::UnknownModel { .. }) if self.if_exists => {}
+            Err(Error::ModelNotFound { .. }) if self.if_exists => {}
             removed => removed?,
         }
         session.context.read_empty()
@@ -76,8 +76,8 @@ pub(crate) struct ShowModels;
 
 impl ShowModels {
     /// `None` when the next tokens are another statement.
-    pub(crate) fn parse(tokens: &mut Tokens) -> Option<Self> {
-        tokens.take(&["SHOW", "MODELS"]).then_some(Self)
+    pub(crate) fn parse(tokens: &mut TokenCursor) -> Option<Self> {
+        tokens.consume_words(&["SHOW", "MODELS"]).then_some(Self)
     }
 
     pub(crate) async fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
@@ -94,13 +94,15 @@ impl fmt::Display for ShowModels {
 /// `DESCRIBE MODEL name`: what is known of a model, and where from: a row for each thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DescribeModel {
-    name: Name,
+    name: ModelName,
 }
 
 impl DescribeModel {
     /// `None` when the next tokens are another statement; a table may be called `model`.
-    pub(crate) fn parse(tokens: &mut Tokens) -> Parsed<Option<Self>> {
-        if !tokens.is_name(2) || !(tokens.take(&["DESCRIBE", "MODEL"]) || tokens.take(&["DESC", "MODEL"])) {
+    pub(crate) fn parse(tokens: &mut TokenCursor) -> ParseResult<Option<Self>> {
+        if !tokens.peek_is_identifier(2)
+            || !(tokens.consume_words(&["DESCRIBE", "MODEL"]) || tokens.consume_words(&["DESC", "MODEL"]))
+        {
             return Ok(None);
         }
         Ok(Some(Self { name: tokens.name("a name for the model")? }))
@@ -108,7 +110,7 @@ impl DescribeModel {
 
     pub(crate) fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
         let model = session.models.get(&self.name.0)?;
-        let preferences = OcelliOptions::of(session.context.state().config_options()).session_backend();
+        let preferences = OcelliOptions::from_config(session.context.state().config_options()).backend_preferences();
         let (properties, values): (Vec<&str>, Vec<String>) = model.description(preferences)?.into_iter().unzip();
         let column = |texts: StringArray| Arc::new(texts) as ArrayRef;
         let columns = [("property", column(properties.into())), ("value", column(values.into()))];

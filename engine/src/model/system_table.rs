@@ -1,4 +1,4 @@
-//! [`SystemSchema`]: the schema `system`, whose tables say what a session has.
+//! [`SystemSchemaProvider`]: the schema `system`, whose tables say what a session has.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use super::Models;
 use crate::options::OcelliOptions;
 
 /// Its name in SQL.
-pub(crate) const SYSTEM: &str = "system";
+pub(crate) const SYSTEM_SCHEMA: &str = "system";
 const MODELS: &str = "models";
 
 /// `system.models`
 #[derive(Debug)]
-pub(crate) struct SystemSchema {
+pub(crate) struct SystemSchemaProvider {
     pub(crate) models: Arc<Models>,
 }
 
 #[async_trait]
-impl SchemaProvider for SystemSchema {
+impl SchemaProvider for SystemSchemaProvider {
     fn table_names(&self) -> Vec<String> {
         vec![MODELS.to_owned()]
     }
@@ -73,7 +73,7 @@ impl TableProvider for ModelsTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let choice = OcelliOptions::of(session.config_options()).session_backend();
+        let choice = OcelliOptions::from_config(session.config_options()).backend_preferences();
         let models = self.models.all();
         let mut texts: [Vec<String>; 8] = Default::default();
         let mut labels = Vec::new();

@@ -1,4 +1,4 @@
-//! [`SessionBackend`]: where a session wants models to run.
+//! [`BackendPreferences`]: where a session wants models to run.
 
 use std::fmt;
 
@@ -102,7 +102,7 @@ impl fmt::Display for PrecisionChoice {
 
 /// What a session says, for models that say nothing themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct SessionBackend {
+pub(crate) struct BackendPreferences {
     pub(crate) backend: BackendChoice,
     pub(crate) device: DeviceChoice,
     pub(crate) precision: PrecisionChoice,

@@ -1,9 +1,9 @@
-//! [`join`]: the result of a task.
+//! [`join_task`]: awaits a spawned task.
 
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::{DataFusionError, Result};
 
-/// What a task gives; its panic is ours.
-pub(crate) async fn join<T: 'static>(task: SpawnedTask<T>) -> Result<T> {
+/// The result of a task; a panic of the task is resumed here.
+pub(crate) async fn join_task<T: 'static>(task: SpawnedTask<T>) -> Result<T> {
     task.join_unwind().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))
 }

@@ -1,4 +1,4 @@
-//! [`Workers`]: the threads that decode images and run models, one set for a whole session.
+//! [`WorkerPool`]: the threads that decode images, run models and multiply matrices, one pool per session.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -6,32 +6,31 @@ use std::sync::{Arc, OnceLock};
 use rten::ThreadPool;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// A pool of CPU threads, started when it is first used.
+/// A pool of CPU threads, started on first use.
 ///
-/// Decoding and models share it: a model splits its operators over the workers that have nothing else to do, so that one
-/// image uses all cores and many images use them without waiting for each other. The async runtime's threads never do
-/// such work.
+/// Decoding and models share it: a model splits its operators over idle workers, so that a single image uses all cores and many images
+/// use them without contention. CPU-bound work never runs on the threads of the async runtime.
 #[derive(Debug)]
-pub(crate) struct Workers {
+pub(crate) struct WorkerPool {
     threads: usize,
-    /// One for each job that a worker has or is to have next, over all queries.
-    slots: Arc<Semaphore>,
-    /// Jobs in the queue or at work.
-    jobs: Arc<AtomicUsize>,
-    /// Told of the end of each.
-    done: Arc<Notify>,
+    /// One permit per running or queued job, over all queries.
+    permits: Arc<Semaphore>,
+    /// The number of queued and running jobs.
+    in_flight: Arc<AtomicUsize>,
+    /// Notified when a job completes.
+    completed: Arc<Notify>,
     pool: OnceLock<Arc<ThreadPool>>,
 }
 
-impl Workers {
+impl WorkerPool {
     pub(crate) fn new(threads: usize) -> Self {
         let threads = threads.max(1);
-        // One that waits, so that no worker does.
+        // One more job than threads is queued, so that no worker is idle.
         Self {
             threads,
-            slots: Arc::new(Semaphore::new(threads + 1)),
-            jobs: Arc::default(),
-            done: Arc::default(),
+            permits: Arc::new(Semaphore::new(threads + 1)),
+            in_flight: Arc::default(),
+            completed: Arc::default(),
             pool: OnceLock::new(),
         }
     }
@@ -40,78 +39,82 @@ impl Workers {
         self.threads
     }
 
-    /// The pool itself, for a backend that splits its work over it.
+    /// The thread pool, for backends that parallelize over it.
     pub(crate) fn pool(&self) -> &Arc<ThreadPool> {
         self.pool.get_or_init(|| Arc::new(ThreadPool::with_num_threads(self.threads)))
     }
 
-    /// A place in the queue, when there is one.
-    pub(crate) fn slot(&self) -> Option<Slot> {
-        Arc::clone(&self.slots).try_acquire_owned().ok().map(|permit| Slot { permit: Some(permit), job: None })
+    /// A permit to queue a job, `None` if all are taken.
+    pub(crate) fn try_acquire(&self) -> Option<WorkerPermit> {
+        Arc::clone(&self.permits)
+            .try_acquire_owned()
+            .ok()
+            .map(|permit| WorkerPermit { permit: Some(permit), job: None })
     }
 
-    /// Whether some job is in the queue or at work.
+    /// Whether a job is queued or running.
     pub(crate) fn is_busy(&self) -> bool {
-        self.jobs.load(Ordering::Acquire) > 0
+        self.in_flight.load(Ordering::Acquire) > 0
     }
 
-    /// Waits until a place in the queue is free.
+    /// Waits until a permit is available (back-pressure).
     ///
-    /// Whoever waits takes none: a query that nobody reads from would keep it from others.
-    pub(crate) async fn any_slot(&self) {
-        let done = self.done.notified();
-        // Without a job, whoever has the slots gives them back at once.
-        if self.slots.available_permits() == 0 && self.is_busy() {
-            done.await;
+    /// Waiting does not acquire a permit: an idle query would otherwise starve the others.
+    pub(crate) async fn wait_for_permit(&self) {
+        let completion = self.completed.notified();
+        // Permits without a job are released at once.
+        if self.permits.available_permits() == 0 && self.is_busy() {
+            completion.await;
         }
     }
 
-    /// Waits until a job that is in the queue or at work is done, if there is one.
-    pub(crate) async fn any_done(&self) {
-        let done = self.done.notified();
+    /// Waits until a queued or running job completes, if there is one.
+    pub(crate) async fn wait_for_completion(&self) {
+        let completion = self.completed.notified();
         if self.is_busy() {
-            done.await;
+            completion.await;
         }
     }
 
-    /// Queues a job and returns at once. The job must not panic.
+    /// Queues a job and returns immediately. The job must not panic.
     ///
-    /// Entering the pool waits until a worker is free, so a thread that may wait does it.
+    /// Entering the pool blocks until a worker is free, so a blocking thread of Tokio does it.
     ///
     /// # Panics
-    /// Outside of a Tokio runtime.
-    pub(crate) fn spawn(self: &Arc<Self>, mut slot: Slot, job: impl FnOnce(Slot) + Send + 'static) {
-        self.jobs.fetch_add(1, Ordering::AcqRel);
-        slot.job = Some((Arc::clone(&self.jobs), Arc::clone(&self.done)));
+    /// Outside a Tokio runtime.
+    pub(crate) fn spawn(self: &Arc<Self>, mut permit: WorkerPermit, job: impl FnOnce(WorkerPermit) + Send + 'static) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        permit.job = Some((Arc::clone(&self.in_flight), Arc::clone(&self.completed)));
         let workers = Arc::clone(self);
-        tokio::task::spawn_blocking(move || workers.pool().run(|| job(slot)));
+        tokio::task::spawn_blocking(move || workers.pool().run(|| job(permit)));
     }
 }
 
-/// A place in the queue of the workers. Who has one gives it back by dropping it.
+/// A permit to queue a job, released when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct WorkerPermit {
     permit: Option<OwnedSemaphorePermit>,
-    /// Of a job that was queued: where it is counted, and who is told of its end.
+    /// Set once a job is queued: its counter, and the notification of its completion.
     job: Option<(Arc<AtomicUsize>, Arc<Notify>)>,
 }
 
-impl Slot {
-    /// Lets the next job in. This one still counts as at work until the slot is dropped: it may hold what others wait for.
-    pub(crate) fn free(&mut self) {
+impl WorkerPermit {
+    /// Releases the permit for the next job. This job still counts as running until the value is dropped, because it may hold memory
+    /// that others wait for.
+    pub(crate) fn release(&mut self) {
         drop(self.permit.take());
-        if let Some((_, done)) = &self.job {
-            done.notify_waiters();
+        if let Some((_, completed)) = &self.job {
+            completed.notify_waiters();
         }
     }
 }
 
-impl Drop for Slot {
+impl Drop for WorkerPermit {
     fn drop(&mut self) {
         drop(self.permit.take());
-        if let Some((jobs, done)) = &self.job {
-            jobs.fetch_sub(1, Ordering::AcqRel);
-            done.notify_waiters();
+        if let Some((in_flight, completed)) = &self.job {
+            in_flight.fetch_sub(1, Ordering::AcqRel);
+            completed.notify_waiters();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`Progress`]: how far a query is, and [`ProgressExec`], which reports it.
+//! [`Progress`]: the progress of a query, and [`ProgressExec`], the operator that reports it.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -21,40 +21,40 @@ use futures::{StreamExt, stream};
 
 use crate::infer::InferExec;
 
-/// How far a query is.
+/// The progress of a query.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Rows that are done: those that a model has looked at where there is one, and those that were read elsewhere.
+    /// Completed rows: those that a model has processed, or that were read elsewhere.
     pub rows: usize,
-    /// All rows that there are, when that is known before. A LIMIT may leave some of them out.
-    pub total: Option<usize>,
-    /// Rows with a bad image.
-    pub bad: usize,
-    /// Since the query started.
+    /// The total number of rows, if it is known in advance. A LIMIT may stop before.
+    pub total_rows: Option<usize>,
+    /// Rows whose image could not be decoded.
+    pub failed: usize,
+    /// Time since the start of the query.
     pub elapsed: Duration,
-    /// Whether this is the last report: the query has ended, or nobody wants its rows any more.
+    /// Whether this is the last report: the query has ended or was dropped.
     pub is_finished: bool,
 }
 
 impl Progress {
-    /// Rows a second, from the start.
-    pub fn rate(&self) -> f64 {
+    /// Average throughput since the start.
+    pub fn rows_per_second(&self) -> f64 {
         self.rows as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
 
-    /// From 0 to 1, when the total is known.
-    pub fn share(&self) -> Option<f64> {
-        let total = self.total?;
+    /// The completed fraction from 0 to 1, if the total is known.
+    pub fn fraction(&self) -> Option<f64> {
+        let total = self.total_rows?;
         Some(if total == 0 { 1.0 } else { (self.rows as f64 / total as f64).min(1.0) })
     }
 }
 
-/// Who is told.
+/// The callback that receives progress reports.
 #[derive(Clone)]
-pub(crate) struct OnProgress(Arc<dyn Fn(&Progress) + Send + Sync>);
+pub(crate) struct ProgressCallback(Arc<dyn Fn(&Progress) + Send + Sync>);
 
-impl OnProgress {
+impl ProgressCallback {
     pub(crate) fn new(report: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
         Self(Arc::new(report))
     }
@@ -64,27 +64,27 @@ impl OnProgress {
     }
 }
 
-impl fmt::Debug for OnProgress {
+impl fmt::Debug for ProgressCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnProgress")
+        f.write_str("ProgressCallback")
     }
 }
 
-/// How often somebody is told.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// Time between two reports.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Passes the rows of its input on, and reports how far it is, from the metrics of the plan.
+/// Forwards the rows of its input, and reports progress from the metrics of the plan.
 #[derive(Debug)]
 pub(super) struct ProgressExec {
     input: Arc<dyn ExecutionPlan>,
-    on_progress: OnProgress,
-    watch: Arc<Watch>,
+    callback: ProgressCallback,
+    partitions: Arc<PartitionTracker>,
 }
 
-/// Which partitions are through, for the thread that reports.
+/// The state that the partitions share with the reporting thread.
 #[derive(Debug)]
-struct Watch {
-    partitions: usize,
+struct PartitionTracker {
+    count: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -96,72 +96,73 @@ struct State {
 }
 
 impl ProgressExec {
-    pub(super) fn new(input: Arc<dyn ExecutionPlan>, on_progress: OnProgress) -> Self {
-        let partitions = input.output_partitioning().partition_count();
-        let watch = Watch { partitions, state: Mutex::default(), changed: Condvar::new() };
-        Self { input, on_progress, watch: Arc::new(watch) }
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>, callback: ProgressCallback) -> Self {
+        let count = input.output_partitioning().partition_count();
+        let partitions = PartitionTracker { count, state: Mutex::default(), changed: Condvar::new() };
+        Self { input, callback, partitions: Arc::new(partitions) }
     }
 
-    /// Starts the thread that reports, unless it is there.
+    /// Starts the reporting thread once.
     fn start(&self) -> Result<()> {
-        let mut state = self.watch.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.partitions.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.is_started {
             return Ok(());
         }
         state.is_started = true;
-        let (on_progress, watch) = (self.on_progress.clone(), Arc::downgrade(&self.watch));
+        let (callback, partitions) = (self.callback.clone(), Arc::downgrade(&self.partitions));
         let input = Arc::clone(&self.input);
         thread::Builder::new()
             .name("ocelli-progress".to_owned())
-            .spawn(move || report(&input, &on_progress, &watch))?;
+            .spawn(move || report(&input, &callback, &partitions))?;
         Ok(())
     }
 }
 
-/// Until every partition has ended, or the plan and all its streams are gone.
-fn report(plan: &Arc<dyn ExecutionPlan>, on_progress: &OnProgress, watch: &Weak<Watch>) {
+/// Reports until every partition has ended, or the plan and all its streams are dropped.
+fn report(plan: &Arc<dyn ExecutionPlan>, callback: &ProgressCallback, partitions: &Weak<PartitionTracker>) {
     let start = Instant::now();
-    let total = total(plan);
+    let total_rows = total_rows(plan);
     loop {
-        let is_finished = match watch.upgrade() {
+        let is_finished = match partitions.upgrade() {
             None => true,
-            Some(watch) => {
-                let state = watch.state.lock().unwrap_or_else(PoisonError::into_inner);
-                let waited = watch.changed.wait_timeout_while(state, INTERVAL, |state| state.ended < watch.partitions);
-                waited.unwrap_or_else(PoisonError::into_inner).0.ended >= watch.partitions
+            Some(partitions) => {
+                let state = partitions.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_running = |state: &mut State| state.ended < partitions.count;
+                let waited = partitions.changed.wait_timeout_while(state, REPORT_INTERVAL, is_running);
+                waited.unwrap_or_else(PoisonError::into_inner).0.ended >= partitions.count
             }
         };
-        let (rows, bad) = done(plan);
-        on_progress.report(&Progress { rows, total, bad, elapsed: start.elapsed(), is_finished });
+        let (rows, failed) = rows_and_failures(plan);
+        callback.report(&Progress { rows, total_rows, failed, elapsed: start.elapsed(), is_finished });
         if is_finished {
             return;
         }
     }
 }
 
-/// The nodes whose rows are counted: those that run models, and the leaves of what has none.
-fn counted(plan: &Arc<dyn ExecutionPlan>) -> Vec<&Arc<dyn ExecutionPlan>> {
+/// The nodes whose rows are counted: those that run models, and the leaves of subplans without one.
+fn progress_nodes(plan: &Arc<dyn ExecutionPlan>) -> Vec<&Arc<dyn ExecutionPlan>> {
     if plan.is::<InferExec>() || plan.children().is_empty() {
         return vec![plan];
     }
-    plan.children().into_iter().flat_map(counted).collect()
+    plan.children().into_iter().flat_map(progress_nodes).collect()
 }
 
-/// Rows that are done, and bad images among them.
-fn done(plan: &Arc<dyn ExecutionPlan>) -> (usize, usize) {
+/// The number of completed rows, and of images that could not be decoded.
+fn rows_and_failures(plan: &Arc<dyn ExecutionPlan>) -> (usize, usize) {
     let metric = |node: &Arc<dyn ExecutionPlan>, name: &str| {
         node.metrics().and_then(|metrics| metrics.sum_by_name(name)).map_or(0, |value| value.as_usize())
     };
-    let rows = counted(plan).into_iter().map(|node| {
+    let rows = progress_nodes(plan).into_iter().map(|node| {
         let rows = node.metrics().and_then(|metrics| metrics.output_rows()).unwrap_or(0);
         (rows, metric(node, "images_failed"))
     });
-    rows.fold((0, 0), |(rows, bad), (more, worse)| (rows + more, bad + worse))
+    rows.fold((0, 0), |(rows, failed), (more_rows, more_failed)| (rows + more_rows, failed + more_failed))
 }
 
-/// Rows that there will be, when the statistics say so exactly.
-fn total(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
-    let rows = counted(plan).into_iter().map(|node| {
+/// The total number of rows, if the statistics are exact.
+fn total_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+    let rows = progress_nodes(plan).into_iter().map(|node| {
         let statistics = StatisticsContext::new().compute(node.as_ref(), &StatisticsArgs::new()).ok()?;
         match statistics.num_rows {
             Precision::Exact(rows) => Some(rows),
@@ -171,10 +172,10 @@ fn total(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
     rows.sum()
 }
 
-/// One partition under way.
-struct Running(Arc<Watch>);
+/// Counts a partition as ended when it is dropped.
+struct PartitionGuard(Arc<PartitionTracker>);
 
-impl Drop for Running {
+impl Drop for PartitionGuard {
     fn drop(&mut self) {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).ended += 1;
         self.0.changed.notify_all();
@@ -215,7 +216,7 @@ impl ExecutionPlan for ProgressExec {
         let Ok([input]) = <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) else {
             return internal_err!("ProgressExec has one input");
         };
-        Ok(Arc::new(Self::new(input, self.on_progress.clone())))
+        Ok(Arc::new(Self::new(input, self.callback.clone())))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -224,13 +225,13 @@ impl ExecutionPlan for ProgressExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         self.start()?;
-        let running = Running(Arc::clone(&self.watch));
+        let guard = PartitionGuard(Arc::clone(&self.partitions));
         let schema: SchemaRef = self.input.schema();
         let rows = self.input.execute(partition, context)?;
-        // Ended with its last row, or dropped before.
-        let rows = stream::unfold((rows, running), |(mut rows, running)| async move {
+        // The guard is dropped with the stream, at its end or before.
+        let rows = stream::unfold((rows, guard), |(mut rows, guard)| async move {
             let batch: Result<RecordBatch> = rows.next().await?;
-            Some((batch, (rows, running)))
+            Some((batch, (rows, guard)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
     }
@@ -240,14 +241,14 @@ impl ExecutionPlan for ProgressExec {
 mod tests {
     use super::*;
 
-    fn progress(rows: usize, total: Option<usize>) -> Progress {
-        Progress { rows, total, bad: 0, elapsed: Duration::from_secs(2), is_finished: false }
+    fn progress(rows: usize, total_rows: Option<usize>) -> Progress {
+        Progress { rows, total_rows, failed: 0, elapsed: Duration::from_secs(2), is_finished: false }
     }
 
     #[test]
-    fn rates_and_shares() {
-        assert_eq!((progress(10, Some(40)).rate(), progress(10, Some(40)).share()), (5.0, Some(0.25)));
-        assert_eq!(progress(0, Some(0)).share(), Some(1.0));
-        assert_eq!(progress(5, None).share(), None);
+    fn throughput_and_fraction() {
+        assert_eq!((progress(10, Some(40)).rows_per_second(), progress(10, Some(40)).fraction()), (5.0, Some(0.25)));
+        assert_eq!(progress(0, Some(0)).fraction(), Some(1.0));
+        assert_eq!(progress(5, None).fraction(), None);
     }
 }

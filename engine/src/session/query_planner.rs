@@ -1,4 +1,4 @@
-//! [`OcelliPlanner`]: one planner for each operator that DataFusion does not have.
+//! [`OcelliQueryPlanner`]: one planner for each operator that DataFusion does not have.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
-use super::progress::{OnProgress, ProgressExec};
+use super::progress::{ProgressCallback, ProgressExec};
 use crate::infer::{Engine, InferPlanner, limit_batch_size};
 use crate::sparse::{SparseMatMulExtensionPlanner, annotate_explain};
 
-/// DataFusion's planner, and ours for the nodes that it does not know.
+/// DataFusion's physical planner, with an extension planner for each of our nodes.
 #[derive(Debug)]
-pub(crate) struct OcelliPlanner {
+pub(crate) struct OcelliQueryPlanner {
     pub(crate) engine: Engine,
-    pub(crate) on_progress: Option<OnProgress>,
+    pub(crate) progress_callback: Option<ProgressCallback>,
 }
 
-impl OcelliPlanner {
-    /// One planner a node.
+impl OcelliQueryPlanner {
+    /// One extension planner per node.
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
         vec![
             Arc::new(InferPlanner { engine: self.engine.clone() }),
@@ -32,16 +32,16 @@ impl OcelliPlanner {
 }
 
 #[async_trait]
-impl QueryPlanner for OcelliPlanner {
+impl QueryPlanner for OcelliQueryPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let explained = annotate_explain(plan)?;
         let plan = explained.as_ref().unwrap_or(plan);
         let planner = DefaultPhysicalPlanner::with_extension_planners(self.extension_planners());
         let physical = limit_batch_size::limit(planner.create_physical_plan(plan, session).await?)?;
-        Ok(match &self.on_progress {
-            // What EXPLAIN shows is the query's own plan.
-            Some(on_progress) if !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) => {
-                Arc::new(ProgressExec::new(physical, on_progress.clone()))
+        Ok(match &self.progress_callback {
+            // EXPLAIN shows the plan without progress reporting.
+            Some(progress_callback) if !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) => {
+                Arc::new(ProgressExec::new(physical, progress_callback.clone()))
             }
             _ => physical,
         })

@@ -1,4 +1,4 @@
-//! [`rewrite`] shows what one rule makes of a query.
+//! [`rewrite`]: the plan of a query after one rule.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use datafusion::prelude::SessionContext;
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
-/// Plans `sql` over the tables `t` and `u`, both of `uri, image, year`, applies the rule, and gives the plan.
+/// Plans `sql` over the tables `t` and `u`, both with the columns `uri, image, year`, applies the rule, and returns the plan.
 ///
 /// # Panics
-/// When the rule changes the schema, or changes its own result again.
+/// When the rule changes the schema, or is not idempotent.
 pub(crate) async fn rewrite(rule: Rule, sql: &str) -> Result<String> {
     rewrite_after(Vec::new(), rule, sql).await
 }
 
-/// [`rewrite`] of what other rules have made of the query.
+/// [`rewrite`] after other rules.
 pub(crate) async fn rewrite_after(before: Vec<Rule>, rule: Rule, sql: &str) -> Result<String> {
     let state = crate::extend(SessionStateBuilder::new().with_default_features())?.build();
     let context = SessionContext::new_with_state(state);
@@ -36,8 +36,8 @@ pub(crate) async fn rewrite_after(before: Vec<Rule>, rule: Rule, sql: &str) -> R
         Optimizer::with_rules(before).optimize(context.state().create_logical_plan(sql).await?, &config, |_, _| {})?;
     let optimizer = Optimizer::with_rules(vec![rule]);
     let after = optimizer.optimize(before.clone(), &config, |_, _| {})?;
-    assert_eq!(before.schema(), after.schema(), "a rule keeps the schema");
+    assert_eq!(before.schema(), after.schema(), "a rule preserves the schema");
     let again = optimizer.optimize(after.clone(), &config, |_, _| {})?;
-    assert_eq!(after.to_string(), again.to_string(), "a rule has nothing to do after itself");
+    assert_eq!(after.to_string(), again.to_string(), "a rule is idempotent");
     Ok(after.to_string())
 }

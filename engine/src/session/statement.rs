@@ -1,4 +1,4 @@
-//! [`Statement`]: one SQL statement, of DataFusion or ours, and what is done to it before it is planned.
+//! [`Statement`]: one SQL statement, of DataFusion or ours, and its rewrites before planning.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -13,24 +13,24 @@ use super::Ocelli;
 use crate::infer::functions;
 use crate::model::statements::{CreateModel, DescribeModel, DropModel, ShowModels};
 use crate::sparse;
-use crate::sql::{Tokens, fill_gaps};
+use crate::sql::{TokenCursor, resolve_named_arguments};
 
-/// One SQL statement, parsed and not yet planned. It is shown as text that means the same.
+/// A parsed SQL statement. `Display` prints equivalent SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement(Kind);
+pub struct Statement(StatementKind);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
+enum StatementKind {
     CreateModel(CreateModel),
     DropModel(DropModel),
     ShowModels(ShowModels),
     DescribeModel(DescribeModel),
-    /// Everything else.
+    /// All other statements.
     DataFusion(Box<datafusion::sql::parser::Statement>),
 }
 
 impl Statement {
-    /// All statements of a text.
+    /// Parses a script.
     ///
     /// # Errors
     /// The first syntax error.
@@ -53,32 +53,32 @@ impl Statement {
     }
 
     fn parse(parser: &mut DFParser) -> Result<Self> {
-        let mut tokens = Tokens::new(&mut parser.parser);
+        let mut tokens = TokenCursor::new(&mut parser.parser);
         let kind = if let Some(statement) = CreateModel::parse(&mut tokens)? {
-            Kind::CreateModel(statement)
+            StatementKind::CreateModel(statement)
         } else if let Some(statement) = DropModel::parse(&mut tokens)? {
-            Kind::DropModel(statement)
+            StatementKind::DropModel(statement)
         } else if let Some(statement) = ShowModels::parse(&mut tokens) {
-            Kind::ShowModels(statement)
+            StatementKind::ShowModels(statement)
         } else if let Some(statement) = DescribeModel::parse(&mut tokens)? {
-            Kind::DescribeModel(statement)
+            StatementKind::DescribeModel(statement)
         } else {
             let mut statement = parser.parse_statement()?;
-            fill_gaps(&mut statement, parameters());
+            resolve_named_arguments(&mut statement, parameters());
             sparse::expand(&mut statement)?;
-            Kind::DataFusion(Box::new(statement))
+            StatementKind::DataFusion(Box::new(statement))
         };
         Ok(Self(kind))
     }
 
-    /// Does what it says, or plans it when it is a query.
-    pub(crate) async fn run(self, ocelli: &Ocelli) -> Result<DataFrame> {
+    /// Executes the statement, or plans it if it is a query.
+    pub(crate) async fn execute(self, ocelli: &Ocelli) -> Result<DataFrame> {
         match self.0 {
-            Kind::CreateModel(statement) => statement.run(&ocelli.models()).await,
-            Kind::DropModel(statement) => statement.run(&ocelli.models()),
-            Kind::ShowModels(statement) => statement.run(&ocelli.models()).await,
-            Kind::DescribeModel(statement) => statement.run(&ocelli.models()),
-            Kind::DataFusion(statement) => {
+            StatementKind::CreateModel(statement) => statement.run(&ocelli.models()).await,
+            StatementKind::DropModel(statement) => statement.run(&ocelli.models()),
+            StatementKind::ShowModels(statement) => statement.run(&ocelli.models()).await,
+            StatementKind::DescribeModel(statement) => statement.run(&ocelli.models()),
+            StatementKind::DataFusion(statement) => {
                 let plan = ocelli.context().state().statement_to_plan(*statement).await?;
                 ocelli.context().execute_logical_plan(plan).await
             }
@@ -86,7 +86,7 @@ impl Statement {
     }
 }
 
-/// The names of our functions' arguments, where they have names.
+/// The names of our functions and of their parameters, for functions with named parameters.
 fn parameters() -> &'static [(String, Vec<String>)] {
     static PARAMETERS: LazyLock<Vec<(String, Vec<String>)>> = LazyLock::new(|| {
         let named = |function: Arc<ScalarUDF>| {
@@ -100,11 +100,11 @@ fn parameters() -> &'static [(String, Vec<String>)] {
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::CreateModel(statement) => statement.fmt(f),
-            Kind::DropModel(statement) => statement.fmt(f),
-            Kind::ShowModels(statement) => statement.fmt(f),
-            Kind::DescribeModel(statement) => statement.fmt(f),
-            Kind::DataFusion(statement) => statement.fmt(f),
+            StatementKind::CreateModel(statement) => statement.fmt(f),
+            StatementKind::DropModel(statement) => statement.fmt(f),
+            StatementKind::ShowModels(statement) => statement.fmt(f),
+            StatementKind::DescribeModel(statement) => statement.fmt(f),
+            StatementKind::DataFusion(statement) => statement.fmt(f),
         }
     }
 }
@@ -116,12 +116,12 @@ mod tests {
 
     fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
         let mut parser = DFParserBuilder::new(text).build().unwrap();
-        let statements = Statement::parse_all(&mut parser).map_err(|error| crate::explain(&error))?;
+        let statements = Statement::parse_all(&mut parser).map_err(|error| crate::user_message(&error))?;
         Ok(statements.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn what_is_shown_parses_back() {
+    fn display_parses_back() {
         for text in [
             "CREATE MODEL pets STORED AS ONNX LOCATION 'models/pets/'",
             "CREATE OR REPLACE MODEL pets STORED AS ONNX LOCATION 'a''b'",
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_have_many_statements_comments_and_cases() {
+    fn scripts_have_several_statements_comments_and_any_case() {
         let text =
             "-- first\ncreate Model m stored As onnx location 'x' /* and */ options (Device auto, 'Backend' \"rten\");;
             show models; DESC model M; SELECT 1; drop model if exists m;";
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_may_be_called_model() {
+    fn tables_may_be_named_model() {
         for text in ["DESCRIBE model", "DROP TABLE model", "SELECT model FROM models"] {
             assert_eq!(parse(text), Ok(vec![text.to_owned()]));
         }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_wrong_token_says_what_was_expected() {
         for (text, problem) in [
-            ("CREATE MODEL", "expected a name for the model, found the end of the text"),
+            ("CREATE MODEL", "expected a name for the model, found the end of the input"),
             ("CREATE MODEL 'm'", "expected a name for the model, found 'm' at line 1, column 14"),
             ("CREATE MODEL m AS", "expected STORED AS ONNX, found AS at line 1, column 16"),
             ("CREATE MODEL m STORED ONNX", "expected AS, found ONNX at line 1, column 23"),
@@ -195,7 +195,7 @@ mod tests {
                 "CREATE MODEL m STORED AS ONNX LOCATION 'x' WITH",
                 "expected OPTIONS or the end of the statement, found WITH at line 1, column 44",
             ),
-            ("DROP MODEL", "expected a name for the model, found the end of the text"),
+            ("DROP MODEL", "expected a name for the model, found the end of the input"),
             ("DROP MODEL IF m", "expected EXISTS, found m at line 1, column 15"),
             ("DROP MODEL m n", "expected end of statement, found n at line 1, column 14"),
             ("DESCRIBE MODEL m n", "expected end of statement, found n at line 1, column 18"),

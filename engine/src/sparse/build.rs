@@ -17,8 +17,8 @@ use super::input::{CooInput, OperandCollector, OperandSource, batch_bytes};
 use super::spec::SparseMatMulSpec;
 use super::spgemm::SpGemmOperands;
 use super::spill::SpillPartitions;
-use crate::runtime::Workers;
-use crate::runtime::join;
+use crate::runtime::WorkerPool;
+use crate::runtime::join_task;
 
 /// Collects both inputs once and builds the operands that all output partitions share.
 ///
@@ -27,7 +27,7 @@ use crate::runtime::join;
 pub(super) struct BuildPhase {
     state: SharedFuture<BuildState>,
     spec: Arc<SparseMatMulSpec>,
-    workers: Arc<Workers>,
+    workers: Arc<WorkerPool>,
     context: Arc<TaskContext>,
     build_time: Time,
     /// The current pair of panels: its index and operands.
@@ -74,7 +74,7 @@ impl BuildPhase {
     pub(super) fn new(
         (left, right): (Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>),
         spec: &Arc<SparseMatMulSpec>,
-        workers: &Arc<Workers>,
+        workers: &Arc<WorkerPool>,
         context: &Arc<TaskContext>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Self {
@@ -168,7 +168,7 @@ async fn collect_inputs(
     left: Arc<OperandCollector>,
     right: Arc<OperandCollector>,
     spec: &Arc<SparseMatMulSpec>,
-    workers: &Arc<Workers>,
+    workers: &Arc<WorkerPool>,
     context: &Arc<TaskContext>,
     build_time: Time,
 ) -> Result<BuildState> {
@@ -202,7 +202,7 @@ async fn build_operands(
     left: CooInput,
     right: CooInput,
     spec: Arc<SparseMatMulSpec>,
-    workers: Arc<Workers>,
+    workers: Arc<WorkerPool>,
     reservation: MemoryReservation,
     build_time: Time,
 ) -> Result<BuiltOperands> {
@@ -210,7 +210,7 @@ async fn build_operands(
         let _timer = build_time.timer();
         workers.pool().run(|| SpGemmOperands::new(&spec, left, right))
     });
-    let operands = Arc::new(join(task).await??);
+    let operands = Arc::new(join_task(task).await??);
     reservation.try_resize(operands.memory_size())?;
     Ok(BuiltOperands { operands, _reservation: reservation })
 }

@@ -27,7 +27,7 @@ use super::kernels::StreamedSide;
 use super::spec::SparseMatMulSpec;
 use super::spgemm::SpGemmWorker;
 use super::spmv_stream::SpMvExecution;
-use crate::runtime::Workers;
+use crate::runtime::WorkerPool;
 
 /// The algorithm of a product, named as in EXPLAIN by its `Display`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(crate) struct SparseMatMulExec {
     right: Arc<dyn ExecutionPlan>,
     spec: Arc<SparseMatMulSpec>,
     algorithm: Algorithm,
-    workers: Arc<Workers>,
+    workers: Arc<WorkerPool>,
     execution: Mutex<Option<SharedExecution>>,
     metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
@@ -69,7 +69,7 @@ impl SparseMatMulExec {
         (left, right): (Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>),
         spec: Arc<SparseMatMulSpec>,
         algorithm: Algorithm,
-        workers: Arc<Workers>,
+        workers: Arc<WorkerPool>,
         schema: SchemaRef,
     ) -> Self {
         let partitions = match algorithm {

@@ -12,7 +12,7 @@ use crate::error::Error;
 pub(super) fn checked_id(count: usize, what: &'static str) -> Result<u32> {
     match u32::try_from(count) {
         Ok(id) if id < NULL_ID => Ok(id),
-        _ => Err(Error::SparseTooLarge { what }.into()),
+        _ => Err(Error::SparseIndexOverflow { what }.into()),
     }
 }
 
@@ -25,9 +25,8 @@ mod tests {
         assert_eq!(checked_id(4_294_967_294, "groups").unwrap(), u32::MAX - 1);
         for count in [4_294_967_295, 4_294_967_296, usize::MAX] {
             let error = checked_id(count, "groups").unwrap_err();
-            let message =
-                "a sparse product holds at most 4,294,967,294 groups; SET ocelli.sparse_matmul = false runs the join";
-            assert_eq!(crate::explain(&error), message);
+            let message = "a sparse product supports at most 4,294,967,294 groups; use SET ocelli.sparse_matmul = false to run the join";
+            assert_eq!(crate::user_message(&error), message);
         }
     }
 }

@@ -15,7 +15,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
 
 use super::spill::{SpillPartitions, SpillWriter};
-use crate::runtime::join;
+use crate::runtime::join_task;
 
 /// An operand in memory, in COO format. Its columns are keys, groups and values, in this order.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl OperandCollector {
         };
         let tasks: Vec<_> = (0..self.input.output_partitioning().partition_count()).map(task).collect();
         for task in tasks {
-            join(task).await??;
+            join_task(task).await??;
         }
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *state, CollectState::InMemory(Vec::new(), 0)) {

@@ -19,12 +19,12 @@ use super::join_fallback_exec::JoinFallbackExec;
 use super::kernels::StreamedSide;
 use super::node::SparseMatMulNode;
 use super::spec::SparseMatMulSpec;
-use crate::runtime::Workers;
+use crate::runtime::WorkerPool;
 
 /// Chooses between the product and its join, and the algorithm of the product.
 #[derive(Debug)]
 pub(crate) struct SparseMatMulExtensionPlanner {
-    pub(crate) workers: Arc<Workers>,
+    pub(crate) workers: Arc<WorkerPool>,
 }
 
 #[async_trait]

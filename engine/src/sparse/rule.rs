@@ -62,7 +62,7 @@ impl OptimizerRule for FuseSparseMatMul {
         let LogicalPlan::Aggregate(aggregate) = &plan else {
             return Ok(Transformed::no(plan));
         };
-        if !OcelliOptions::of(&config.options()).sparse_matmul {
+        if !OcelliOptions::from_config(&config.options()).sparse_matmul {
             return Ok(Transformed::no(plan));
         }
         match match_sparse_product(aggregate) {

@@ -205,7 +205,7 @@ mod tests {
         for name in ["", "plus", "plus_minus", "times_plus", "or_times", "plus_and"] {
             let problem = name.parse::<Semiring>().unwrap_err().to_string();
             assert!(
-                problem.starts_with(&format!("semiring '{name}' is not known; known: {{plus|min|max}}_")),
+                problem.starts_with(&format!("unknown semiring '{name}'; expected {{plus|min|max}}_")),
                 "{problem}"
             );
         }

@@ -19,8 +19,8 @@ use super::kernels::StreamedSide;
 use super::spec::SparseMatMulSpec;
 use super::spill::{SpillPartitions, SpillWriter};
 use super::spmv::{ResidentOperand, SpMvWorker};
-use crate::runtime::Workers;
-use crate::runtime::join;
+use crate::runtime::WorkerPool;
+use crate::runtime::join_task;
 
 /// Builds the resident operand, streams the other one past it, and emits the accumulators.
 ///
@@ -31,7 +31,7 @@ pub(super) struct SpMvExecution {
     pub(super) streamed: Arc<dyn ExecutionPlan>,
     pub(super) streamed_side: StreamedSide,
     pub(super) spec: Arc<SparseMatMulSpec>,
-    pub(super) workers: Arc<Workers>,
+    pub(super) workers: Arc<WorkerPool>,
     pub(super) schema: SchemaRef,
     pub(super) context: Arc<TaskContext>,
     pub(super) metrics: BaselineMetrics,
@@ -109,7 +109,7 @@ impl SpMvExecution {
         let (spec, workers) = (Arc::clone(&self.spec), Arc::clone(&self.workers));
         let build =
             SpawnedTask::spawn_blocking(move || workers.pool().run(|| ResidentOperand::new(&spec, streamed, &input)));
-        let resident = Arc::new(join(build).await??);
+        let resident = Arc::new(join_task(build).await??);
         reservation.try_resize(resident.memory_size())?;
         Ok(resident)
     }
@@ -128,7 +128,7 @@ impl SpMvExecution {
         let tasks: Vec<_> = (0..self.streamed.output_partitioning().partition_count()).map(task).collect();
         let mut workers = Vec::new();
         for task in tasks {
-            workers.push(join(task).await??);
+            workers.push(join_task(task).await??);
         }
         let mut spilled = spilled.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut merged: Option<(SpMvWorker, MemoryReservation)> = None;

@@ -24,15 +24,15 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::semiring::Semiring;
 use crate::error::Error;
-use crate::sql::Sql;
-use crate::storage::MatrixMarket;
+use crate::sql::StatementAst;
+use crate::storage::MatrixMarketTable;
 
 /// Replaces each call of a table function by the subquery that it expands to.
 ///
 /// # Errors
 /// When a call has invalid arguments.
 pub(crate) fn expand(statement: &mut Statement) -> Result<()> {
-    let Some(mut sql) = Sql::of(statement) else {
+    let Some(mut sql) = StatementAst::from_statement(statement) else {
         return Ok(());
     };
     match sql.visit(&mut Expand) {
@@ -160,7 +160,7 @@ pub const FUNCTIONS: [TableFunction; 5] = [
         num_tables: 1,
         options: &[],
         sql: |call| match call.tables[0].strip_prefix('\'').and_then(|name| name.strip_suffix('\'')) {
-            Some(name) if MatrixMarket::has_name(name) => Ok(format!("SELECT * FROM {}", call.tables[0])),
+            Some(name) if MatrixMarketTable::has_extension(name) => Ok(format!("SELECT * FROM {}", call.tables[0])),
             _ => Err(format!("{} is not a Matrix Market file; pass '….mtx' or '….mtx.gz' in quotes", call.tables[0])),
         },
     },
@@ -175,7 +175,7 @@ struct CallArguments {
 
 impl TableFunction {
     fn expand(&self, args: &[FunctionArg], alias: TableAlias, sample: Option<TableSampleKind>) -> Result<TableFactor> {
-        let invalid = |problem| Error::Arguments { syntax: self.syntax, problem };
+        let invalid = |problem| Error::InvalidArguments { syntax: self.syntax, problem };
         let call = self.parse_arguments(args).map_err(invalid)?;
         let sql = (self.sql)(&call).map_err(invalid)?;
         let query = Parser::new(&GenericDialect {}).try_with_sql(&sql)?.parse_query()?;
@@ -223,12 +223,12 @@ impl TableFunction {
     }
 }
 
-/// An argument as an SQL table factor: a name, a quoted name (of a file too), or a subquery in parentheses.
+/// An argument as an SQL table factor: a name, a quote_literal name (of a file too), or a subquery in parentheses.
 fn table_factor(arg: &Expr) -> Result<String, String> {
     match arg {
         Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => Ok(arg.to_string()),
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => Ok(arg.to_string()),
-        _ => Err(format!("{arg} is not a table; pass a name, a quoted name, or a subquery in parentheses")),
+        _ => Err(format!("{arg} is not a table; pass a name, a quote_literal name, or a subquery in parentheses")),
     }
 }
 
@@ -237,7 +237,7 @@ impl CallArguments {
         self.options.iter().find(|(option, _)| option == name).map(|(_, value)| value.as_str())
     }
 
-    /// The column name given by an option, as a quoted identifier. By default, columns are named like their option.
+    /// The column name given by an option, as a quote_literal identifier. By default, columns are named like their option.
     fn column(&self, name: &str) -> String {
         Ident::with_quote('"', self.option(name).unwrap_or(name)).to_string()
     }

@@ -1,19 +1,28 @@
-//! [`MatrixMarket`]: a file of a sparse matrix, `'graph.mtx'` or `'graph.mtx.gz'`, as a table of its entries.
+//! [`MatrixMarketTable`]: a Matrix Market file, `'graph.mtx'` or `'graph.mtx.gz'`, as a table of its entries.
 //!
 //! ```text
-//!             ranges             unpacked             a batch at a time
-//!   object ──────────▶ [`Text`] ──────────▶ [`Reader`] ──────────────────▶ row  col  value
-//!                                            with the parser in `parse`     0    2   -1.0
+//!           byte ranges                  decompressed                one batch at a time
+//!   object ─────────────▶ [`ByteStream`] ────────────▶ [`Reader`] ──────────────────────▶ row  col  value
+//!
+//! %%MatrixMarket matrix coordinate real symmetric      banner
+//! % comments                                           up to the size line
+//! 3 3 2                                                rows, columns, entry lines             row  col  value
+//! 1 1 2.5                                              one-based row and column, value  ──▶    0    0    2.5
+//! 3 1 -1                                                                                ──▶    2    0   -1.0
+//!                                                                                              0    2   -1.0
 //! ```
 //!
-//! Rows and columns count from 0, as in SciPy and GraphBLAS, though the file counts from 1. A matrix without values, a
-//! graph, has the value 1 everywhere. What a symmetric file leaves out is there: both directions of every edge.
+//! Rows and columns are zero-based, as in SciPy and GraphBLAS, although the file is one-based. The entries of a pattern matrix (a graph) have
+//! the value 1. The mirrored entries of symmetric files are returned as well.
 //!
-//! The file is read as it is needed, never as a whole.
+//! The file is streamed and never held as a whole. The format is described by NIST: <https://math.nist.gov/MatrixMarket/formats.html>. As in
+//! other readers, keywords are case-insensitive, comments and blank lines may appear anywhere, `double` means `real`, `unsigned-integer`
+//! means `integer`, and a pattern may be skew-symmetric.
 //!
-//! [`Text`]: text::Text
+//! [`ByteStream`]: byte_stream::ByteStream
 //! [`Reader`]: reader::Reader
 
+mod byte_stream;
 mod entries;
 #[cfg(test)]
 mod entries_test;
@@ -22,6 +31,5 @@ mod lines;
 mod reader;
 mod scan;
 mod table;
-mod text;
 
-pub(crate) use table::MatrixMarket;
+pub(crate) use table::MatrixMarketTable;

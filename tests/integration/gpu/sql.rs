@@ -53,7 +53,7 @@ async fn rows(ocelli: &Ocelli, query: &str) -> Result<Vec<String>, Box<dyn Error
 }
 
 async fn session(settings: &[&str]) -> Result<Ocelli, Box<dyn Error>> {
-    let ocelli = Ocelli::builder().threads(2).build()?;
+    let ocelli = Ocelli::builder().with_threads(2).build()?;
     for setting in settings {
         ocelli.sql(&format!("SET ocelli.{setting}")).await?;
     }
@@ -188,7 +188,7 @@ async fn integer_inputs_are_rejected() -> Result<(), Box<dyn Error>> {
 #[tokio::main]
 async fn a_memory_limit_holds() -> Result<(), Box<dyn Error>> {
     const LIMIT: usize = 1 << 20;
-    let small = Ocelli::builder().threads(2).memory_limit(LIMIT).build()?;
+    let small = Ocelli::builder().with_threads(2).with_memory_limit(LIMIT).build()?;
     small.sql("SET ocelli.device = 'gpu'").await?;
     let query = format!("SELECT uri, classify(image) FROM {PHOTOS}");
     assert_eq!(rows(&small, &query).await?, rows(&session(CPU).await?, &query).await?);
@@ -198,7 +198,7 @@ async fn a_memory_limit_holds() -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn a_dropped_query_releases_its_memory() -> Result<(), Box<dyn Error>> {
-    let gpu = Ocelli::builder().threads(2).memory_limit(64 << 20).build()?;
+    let gpu = Ocelli::builder().with_threads(2).with_memory_limit(64 << 20).build()?;
     gpu.sql("SET ocelli.device = 'gpu'").await?;
     gpu.sql("SET ocelli.infer_batch_rows = 1").await?;
     let query = format!("SELECT classify(image) FROM {PHOTOS}");

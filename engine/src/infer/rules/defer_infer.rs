@@ -48,7 +48,7 @@ impl OptimizerRule for DeferInfer {
             return Ok(Transformed::no(plan));
         };
         let fetch = sort.fetch.filter(|&fetch| fetch <= MOST_ROWS);
-        let (Some(fetch), true) = (fetch, OcelliOptions::of(&config.options()).defer_infer) else {
+        let (Some(fetch), true) = (fetch, OcelliOptions::from_config(&config.options()).defer_infer) else {
             return Ok(Transformed::no(plan));
         };
         Ok(match sorted_below(&sort.expr, fetch, &sort.input)? {
@@ -120,7 +120,7 @@ mod tests {
     async fn defer(sql: &str) -> String {
         let lift: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(LiftInfer::new(Arc::new(Models::bundled().unwrap())));
         let before = vec![lift, Arc::new(PushDownLimit::new())];
-        rewrite_after(before, Arc::new(DeferInfer), sql).await.unwrap_or_else(|error| crate::explain(&error))
+        rewrite_after(before, Arc::new(DeferInfer), sql).await.unwrap_or_else(|error| crate::user_message(&error))
     }
 
     /// Whether the model comes last.

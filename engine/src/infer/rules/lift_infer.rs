@@ -72,7 +72,7 @@ impl OptimizerRule for LiftInfer {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let options = OcelliOptions::of(&config.options());
+        let options = OcelliOptions::from_config(&config.options());
         if !options.lift_infer {
             return Ok(Transformed::no(plan));
         }
@@ -103,7 +103,7 @@ fn refuse_to_change_rows(statement: &DmlStatement) -> Result<()> {
     if runs_a_model {
         let function = InferFunction::Classify.name();
         let reason = "DELETE and UPDATE run no model; CREATE TABLE … AS SELECT can do the same";
-        return Err(Error::Misplaced { function, reason }.into());
+        return Err(Error::UnsupportedCallSite { function, reason }.into());
     }
     Ok(())
 }
@@ -246,7 +246,7 @@ impl Lift<'_> {
             } else {
                 let function = call.value.task.name();
                 let reason = "in an outer join's condition its image must come from one of the two tables";
-                return Err(Error::Misplaced { function, reason }.into());
+                return Err(Error::UnsupportedCallSite { function, reason }.into());
             };
             // A condition on the other table is not known on this side.
             for path in &mut call.paths {
@@ -286,7 +286,7 @@ impl Lift<'_> {
         join.filter = conjunction(cheap);
         let Some(predicate) = conjunction(calling) else {
             let reason = "a join on equal results needs an image of one table on each side";
-            return Err(Error::Misplaced { function: InferFunction::Classify.name(), reason }.into());
+            return Err(Error::UnsupportedCallSite { function: InferFunction::Classify.name(), reason }.into());
         };
         self.out_of_filter(Filter::try_new(predicate, Arc::new(LogicalPlan::Join(join)))?)
     }

@@ -35,7 +35,7 @@ impl OptimizerRule for PruneInfer {
         if !matches!(plan, LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_)) {
             return Ok(Transformed::no(plan));
         }
-        if !OcelliOptions::of(&config.options()).prune_infer {
+        if !OcelliOptions::from_config(&config.options()).prune_infer {
             return Ok(Transformed::no(plan));
         }
         let inputs = plan.inputs();

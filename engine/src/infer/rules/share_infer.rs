@@ -45,7 +45,7 @@ impl OptimizerRule for ShareInfer {
         let Some(above) = InferNode::from_plan(&plan) else {
             return Ok(Transformed::no(plan));
         };
-        if !OcelliOptions::of(&config.options()).share_infer {
+        if !OcelliOptions::from_config(&config.options()).share_infer {
             return Ok(Transformed::no(plan));
         }
         let wanted = Wanted {
@@ -232,7 +232,7 @@ mod tests {
 
     async fn share(sql: &str) -> String {
         let lift: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(LiftInfer::new(Arc::new(Models::bundled().unwrap())));
-        rewrite_after(vec![lift], Arc::new(ShareInfer), sql).await.unwrap_or_else(|error| crate::explain(&error))
+        rewrite_after(vec![lift], Arc::new(ShareInfer), sql).await.unwrap_or_else(|error| crate::user_message(&error))
     }
 
     /// How many nodes are left.

@@ -13,7 +13,7 @@ use crate::infer::image_rows::Image;
 use crate::infer::input::Input;
 use crate::infer::micro_batch::Job;
 use crate::infer::reservation::Held;
-use crate::runtime::Slot;
+use crate::runtime::WorkerPermit;
 
 /// Whether a worker got the next rows, or what there is none of now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Partition {
     pub(super) async fn start(&mut self) -> Result<Started> {
         Arc::clone(&self.infer).load().await?;
         let Some(batch) = &self.batch else { return Ok(Started::NoMemory) };
-        let Some(slot) = self.infer.compute.workers.slot() else { return Ok(Started::NoSlot) };
+        let Some(slot) = self.infer.compute.workers.try_acquire() else { return Ok(Started::NoSlot) };
         let columns = self.columns();
         let (job, sources) = columns.take(batch, self.share, &self.recent)?;
         let bytes = columns.bytes(&job.rows)?;
@@ -64,7 +64,7 @@ impl Partition {
     }
 
     /// Puts a job in the workers' queue.
-    fn spawn(&self, job: &Arc<Job>, slot: Slot, mut pixels: Held) -> oneshot::Receiver<Result<()>> {
+    fn spawn(&self, job: &Arc<Job>, slot: WorkerPermit, mut pixels: Held) -> oneshot::Receiver<Result<()>> {
         let (sender, receiver) = oneshot::channel();
         if job.images.is_empty() {
             // All its rows have their answers elsewhere.
@@ -83,7 +83,7 @@ impl Partition {
                 columns.map(|images| job.images.iter().filter_map(|&row| images.get(row)).collect::<Vec<Image>>());
             let sender = Arc::new(Mutex::new(Some(sender)));
             let (waiting, own, counts) = (Arc::clone(&sender), Arc::clone(&job), metrics.clone());
-            let done = move |findings: Result<Findings>, slot: Slot| {
+            let done = move |findings: Result<Findings>, slot: WorkerPermit| {
                 let done = findings.map(|findings| {
                     counts.images_run.add(findings.images.iter().filter(|image| image.is_ok()).count());
                     let _ = own.findings.set(findings);
@@ -115,12 +115,12 @@ impl Partition {
     /// job smaller, or gives up.
     pub(super) async fn make_room(&mut self) -> Result<()> {
         let workers = Arc::clone(&self.infer.compute.workers);
-        if workers.slot().is_none() {
-            workers.any_slot().await;
+        if workers.try_acquire().is_none() {
+            workers.wait_for_permit().await;
             return Ok(());
         }
         if workers.is_busy() {
-            workers.any_done().await;
+            workers.wait_for_completion().await;
             return Ok(());
         }
         if self.share.images > 1 {
@@ -143,6 +143,6 @@ impl Partition {
         let row = job.images.first().copied().unwrap_or(0);
         let place = self.infer.place(&job, self.offset, row)?;
         let (needed, limit) = (human_readable_size(needed), self.memory.shown_limit());
-        Err(Error::ImageMemory { place, needed, limit }.into())
+        Err(Error::ImageExceedsMemoryLimit { image: place, needed, limit }.into())
     }
 }

@@ -10,12 +10,12 @@ use super::ModelSession;
 use crate::error::Error;
 use crate::model::ModelOptions;
 use crate::options::DEFAULT_MODEL;
-use crate::sql::{Name, Parsed, Tokens, quoted};
+use crate::sql::{ModelName, ParseResult, TokenCursor, quote_literal};
 
 /// Gives a model a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CreateModel {
-    name: Name,
+    name: ModelName,
     or_replace: bool,
     if_not_exists: bool,
     location: String,
@@ -25,45 +25,45 @@ pub(crate) struct CreateModel {
 
 impl CreateModel {
     /// `None` when the next tokens are another statement.
-    pub(crate) fn parse(tokens: &mut Tokens) -> Parsed<Option<Self>> {
-        let or_replace = tokens.are(&["CREATE", "OR", "REPLACE", "MODEL"]);
-        if !tokens.take(&["CREATE", "OR", "REPLACE", "MODEL"]) && !tokens.take(&["CREATE", "MODEL"]) {
+    pub(crate) fn parse(tokens: &mut TokenCursor) -> ParseResult<Option<Self>> {
+        let or_replace = tokens.peek_words(&["CREATE", "OR", "REPLACE", "MODEL"]);
+        if !tokens.consume_words(&["CREATE", "OR", "REPLACE", "MODEL"]) && !tokens.consume_words(&["CREATE", "MODEL"]) {
             return Ok(None);
         }
-        if or_replace && tokens.are(&["IF", "NOT"]) {
-            return tokens.refuse("a name for the model (OR REPLACE and IF NOT EXISTS exclude each other)");
+        if or_replace && tokens.peek_words(&["IF", "NOT"]) {
+            return tokens.expected("a name for the model (OR REPLACE and IF NOT EXISTS exclude each other)");
         }
-        let if_not_exists = tokens.take(&["IF", "NOT", "EXISTS"]);
-        if tokens.take(&["IF"]) {
-            return tokens.refuse("NOT EXISTS");
+        let if_not_exists = tokens.consume_words(&["IF", "NOT", "EXISTS"]);
+        if tokens.consume_words(&["IF"]) {
+            return tokens.expected("NOT EXISTS");
         }
         let name = tokens.name("a name for the model")?;
         tokens.expect("STORED", "STORED AS ONNX")?;
         tokens.expect("AS", "AS")?;
         tokens.expect("ONNX", "ONNX")?;
         tokens.expect("LOCATION", "LOCATION")?;
-        let location = tokens.text("the location in quotes")?;
+        let location = tokens.string_literal("the location in quotes")?;
         let mut options = Vec::new();
-        if tokens.take(&["OPTIONS"]) {
-            options = pairs(tokens)?;
+        if tokens.consume_words(&["OPTIONS"]) {
+            options = parse_option_list(tokens)?;
         } else if !tokens.is_end() {
-            return tokens.refuse("OPTIONS or the end of the statement");
+            return tokens.expected("OPTIONS or the end of the statement");
         }
         Ok(Some(Self { name, or_replace, if_not_exists, location, options }))
     }
 
     pub(crate) async fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
         let (models, context) = (session.models, session.context);
-        let Name(name) = self.name;
+        let ModelName(name) = self.name;
         let is_there = models.get(&name).is_ok();
         if name.eq_ignore_ascii_case(DEFAULT_MODEL) && self.or_replace {
-            return Err(Error::BundledModel { name: DEFAULT_MODEL }.into());
+            return Err(Error::BuiltinModel { name: DEFAULT_MODEL }.into());
         }
         if is_there && self.if_not_exists {
             return context.read_empty();
         }
         if is_there && !self.or_replace {
-            return Err(Error::ModelExists { name }.into());
+            return Err(Error::ModelAlreadyExists { name }.into());
         }
         let refuse = |reason| Error::CreateModel { model: name.clone(), location: self.location.clone(), reason };
         let pairs = self.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -74,7 +74,7 @@ impl CreateModel {
             (true, _) => models.register(model)?,
             (false, if_not_exists) => {
                 if !models.register_new(model) && !if_not_exists {
-                    return Err(Error::ModelExists { name }.into());
+                    return Err(Error::ModelAlreadyExists { name }.into());
                 }
             }
         }
@@ -83,14 +83,14 @@ impl CreateModel {
 }
 
 /// `('key' 'value', …)`
-fn pairs(tokens: &mut Tokens) -> Parsed<Vec<(String, String)>> {
-    if !tokens.take_sign(&Token::LParen) {
-        return tokens.refuse("( and pairs of an option and its value");
+fn parse_option_list(tokens: &mut TokenCursor) -> ParseResult<Vec<(String, String)>> {
+    if !tokens.consume_token(&Token::LParen) {
+        return tokens.expected("( and pairs of an option and its value");
     }
     let mut pairs = Vec::new();
-    while !tokens.take_sign(&Token::RParen) {
-        if !pairs.is_empty() && !tokens.take_sign(&Token::Comma) {
-            return tokens.refuse(", or )");
+    while !tokens.consume_token(&Token::RParen) {
+        if !pairs.is_empty() && !tokens.consume_token(&Token::Comma) {
+            return tokens.expected(", or )");
         }
         let key = tokens.value("the name of an option")?;
         let value = tokens.value(&format!("a value for option '{key}'"))?;
@@ -105,9 +105,12 @@ impl fmt::Display for CreateModel {
         if self.if_not_exists {
             f.write_str("IF NOT EXISTS ")?;
         }
-        write!(f, "{} STORED AS ONNX LOCATION {}", self.name, quoted(&self.location))?;
-        let pairs: Vec<String> =
-            self.options.iter().map(|(key, value)| format!("{} {}", quoted(key), quoted(value))).collect();
+        write!(f, "{} STORED AS ONNX LOCATION {}", self.name, quote_literal(&self.location))?;
+        let pairs: Vec<String> = self
+            .options
+            .iter()
+            .map(|(key, value)| format!("{} {}", quote_literal(key), quote_literal(value)))
+            .collect();
         if pairs.is_empty() { Ok(()) } else { write!(f, " OPTIONS ({})", pairs.join(", ")) }
     }
 }

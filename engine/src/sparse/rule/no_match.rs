@@ -4,7 +4,7 @@ use std::fmt;
 
 use datafusion::error::DataFusionError;
 
-use crate::error::explain;
+use crate::error::user_message;
 
 /// Why an aggregation is not a sparse product.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) enum NoMatch {
 /// A product that fails to plan (for duplicate column names, for example) stays a join, which may well plan.
 impl From<DataFusionError> for NoMatch {
     fn from(error: DataFusionError) -> Self {
-        Self::Unsupported(format!("the product cannot be planned: {}", explain(&error)))
+        Self::Unsupported(format!("the product cannot be planned: {}", user_message(&error)))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Tests of [`Entries`](super::entries::Entries), whole files among them.
 
-use super::entries::Block;
-use super::header::HeaderLines;
+use super::entries::CooBatch;
+use super::header::HeaderParser;
 
 type Entry = (i64, i64, String);
 
-/// All entries of a text that comes in these pieces, in blocks of so many.
+/// All entries of a text, read from chunks in batches of `capacity`.
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, capacity: usize) -> Result<Vec<Entry>, String> {
-    let (mut header, mut entries, mut found) = (HeaderLines::default(), None, Vec::new());
-    let mut take = |block: Block| {
+    let (mut header, mut entries, mut found) = (HeaderParser::default(), None, Vec::new());
+    let mut take = |block: CooBatch| {
         assert!(block.len() <= capacity.max(2) + 2);
         let reals = block.reals.iter().map(ToString::to_string);
         let values = reals.chain(block.integers.iter().map(ToString::to_string));
@@ -22,14 +22,14 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, capacity: usize) -> Result<V
         while let Some(entries) = &mut entries
             && !piece.is_empty()
         {
-            let mut block = Block::new(entries.header(), capacity, [true; 3]);
+            let mut block = CooBatch::new(entries.header(), capacity, [true; 3]);
             entries.push(&mut piece, &mut block)?;
             assert!(block.is_full() || piece.is_empty());
             take(block);
         }
     }
     let mut entries = entries.map_or_else(|| header.finish(), Ok)?;
-    let mut block = Block::new(entries.header(), capacity, [true; 3]);
+    let mut block = CooBatch::new(entries.header(), capacity, [true; 3]);
     entries.finish(&mut block)?;
     take(block);
     Ok(found)
@@ -39,7 +39,7 @@ fn whole(text: &[u8]) -> Result<Vec<Entry>, String> {
     read(std::iter::once(text), 1000)
 }
 
-/// The same, slowly and without a word on what is wrong.
+/// The slow reference; `None` for any error.
 fn reference_read(text: &str) -> Option<Vec<Entry>> {
     let mut lines = text.split('\n');
     let banner = lines.next()?.to_lowercase();
@@ -123,7 +123,7 @@ fn entries(expected: &[(i64, i64, &str)]) -> Vec<Entry> {
     expected.iter().map(|(row, column, value)| (*row, *column, (*value).to_owned())).collect()
 }
 
-/// Each kind of matrix, with its entries.
+/// Every type of matrix, with its entries.
 fn matrices() -> Vec<(&'static str, Vec<Entry>)> {
     vec![
         (
@@ -157,7 +157,7 @@ fn matrices() -> Vec<(&'static str, Vec<Entry>)> {
     ]
 }
 
-/// What is wrong behind the header, with its reason.
+/// Errors after the header, with their messages.
 const MALFORMED: [(&str, &str); 17] = [
     ("coordinate real general\n4 4 1\n9 1 1\n", "line 3: expected a row from 1 to 4, found 9"),
     ("coordinate real general\n4 4 1\n1 0 1\n", "line 3: expected a column from 1 to 4, found 0"),
@@ -170,18 +170,18 @@ const MALFORMED: [(&str, &str); 17] = [
     ("coordinate real general\n4 4 1\n1 1 1.5D3\n", "line 3: expected a number such as -1.5e3, found '1.5D3'"),
     (
         "coordinate integer general\n4 4 1\n1 1 9223372036854775808\n",
-        "line 3: expected a whole number of 64 bits, found 9223372036854775808",
+        "line 3: expected a 64-bit integer, found 9223372036854775808",
     ),
     (
         "coordinate integer skew-symmetric\n4 4 1\n1 2 -9223372036854775808\n",
-        "line 3: expected a whole number that has a negative, found -9223372036854775808",
+        "line 3: expected an integer whose negative fits 64 bits, found -9223372036854775808",
     ),
     (
         "coordinate real skew-symmetric\n4 4 1\n2 2 1\n",
         "line 3: expected nothing on the diagonal of a skew-symmetric matrix, found '2 2 1'",
     ),
-    ("coordinate real general\n4 4 3\n1 1 1\n", "the header promises 3 entries, the file has 1"),
-    ("array real symmetric\n2 2\n1\n1", "the header promises 3 entries, the file has 2"),
+    ("coordinate real general\n4 4 3\n1 1 1\n", "the header announces 3 entries, the file has 1"),
+    ("array real symmetric\n2 2\n1\n1", "the header announces 3 entries, the file has 2"),
     (
         "coordinate real general\n4 4 1\n1 1 1\n\n2 2 2\n",
         "line 5: expected the end of the file after entry 1, found '2 2 2'",
@@ -198,7 +198,7 @@ fn with_banner(text: &str) -> String {
 }
 
 #[test]
-fn every_kind_of_matrix() {
+fn every_type_of_matrix_is_read() {
     for (text, entries) in matrices() {
         let text = with_banner(text);
         assert_eq!(reference_read(&text).as_ref(), Some(&entries), "{text}");
@@ -207,7 +207,7 @@ fn every_kind_of_matrix() {
 }
 
 #[test]
-fn every_mistake_has_its_sentence() {
+fn every_error_has_its_message() {
     for (text, reason) in MALFORMED {
         let text = with_banner(text);
         assert_eq!(reference_read(&text), None, "{text}");
@@ -218,7 +218,7 @@ fn every_mistake_has_its_sentence() {
 }
 
 #[test]
-fn it_does_not_matter_where_the_text_is_cut() {
+fn chunk_boundaries_do_not_matter() {
     let texts = matrices().into_iter().map(|(text, _)| text).chain(MALFORMED.map(|(text, _)| text));
     for text in texts.map(with_banner) {
         let (text, expected) = (text.as_bytes(), whole(text.as_bytes()));
@@ -233,7 +233,7 @@ fn it_does_not_matter_where_the_text_is_cut() {
     }
 }
 
-/// A generator of numbers that are random enough (Knuth's MMIX), so that a failure is the same on every machine.
+/// A deterministic generator (Knuth's MMIX), so that failures are reproducible.
 fn random(state: &mut u64, below: usize) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     usize::try_from(*state >> 33).unwrap() % below
@@ -266,7 +266,7 @@ fn random_texts_are_read_as_the_reference_does() {
         for _ in 0..lines {
             let words = if is_array { 1 } else { 3 - usize::from(kind.contains("pattern")) };
             for _ in 0..words {
-                // Rows and columns that fit more often than not.
+                // Mostly valid rows and columns.
                 let known = if random(&mut state, 12) == 0 { VALUES.len() } else { 6 };
                 text += VALUES[random(&mut state, known)];
                 text += [" ", "\t", "  "][random(&mut state, 3)];
@@ -281,7 +281,7 @@ fn random_texts_are_read_as_the_reference_does() {
 }
 
 #[test]
-fn no_bytes_make_it_panic() {
+fn arbitrary_bytes_do_not_panic() {
     const ALPHABET: &[u8] = b"0123456789 \n\r\t%+-.eEdinf\0\xff\xc3\xa9";
     let mut state = 11;
     for number in 0..20_000 {
@@ -304,11 +304,11 @@ fn no_bytes_make_it_panic() {
 }
 
 #[test]
-fn columns_that_nobody_wants_stay_empty() {
+fn columns_outside_the_projection_stay_empty() {
     let text = with_banner("coordinate real general\n2 2 2\n1 1 1\n2 2 2\n");
     let mut rest = text.as_bytes();
-    let mut entries = HeaderLines::default().push(&mut rest).unwrap().unwrap();
-    let mut block = Block::new(entries.header(), 10, [false, true, false]);
+    let mut entries = HeaderParser::default().push(&mut rest).unwrap().unwrap();
+    let mut block = CooBatch::new(entries.header(), 10, [false, true, false]);
     entries.push(&mut rest, &mut block).unwrap();
     assert_eq!((block.len(), block.rows.len(), block.columns, block.reals.len()), (2, 0, vec![0, 1], 0));
 }

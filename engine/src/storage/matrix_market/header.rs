@@ -1,37 +1,37 @@
-//! [`Header`]: what a Matrix Market file says of itself; [`HeaderLines`] reads it.
+//! [`Header`]: the header of a Matrix Market file; [`HeaderParser`] parses it.
 
 use super::entries::Entries;
-use super::lines::{Line, Lines, Malformed, integer};
+use super::lines::{Line, Lines, ParseError, integer};
 
-/// How the entries are written.
+/// The storage format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// A line for each entry that is not zero: its row, its column and its value.
+    /// One line per stored entry: row, column, value.
     Coordinate,
-    /// A line for each value, column by column.
+    /// One line per value, in column-major order.
     Array,
 }
 
-/// What the values are.
+/// The type of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
     Real,
     Integer,
-    /// There are none; each entry is 1.
+    /// No values: every entry is 1.
     Pattern,
 }
 
-/// Which entries follow from others, and are not in the file.
+/// The symmetry: which entries are implied and not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Symmetry {
     General,
-    /// The entry on the other side of the diagonal is the same.
+    /// The mirrored entry is equal.
     Symmetric,
-    /// It is the negative; the diagonal is zero.
-    Skew,
+    /// The mirrored entry is the negative; the diagonal is zero.
+    SkewSymmetric,
 }
 
-/// The banner and the size line.
+/// The contents of the banner and the size line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) format: Format,
@@ -39,43 +39,43 @@ pub(crate) struct Header {
     pub(crate) symmetry: Symmetry,
     pub(crate) rows: i64,
     pub(crate) columns: i64,
-    /// Lines of entries.
+    /// The number of entry lines.
     pub(crate) lines: i64,
 }
 
 impl Header {
-    /// How many entries there will be, those on the other side of the diagonal among them, and whether that is certain:
-    /// entries on the diagonal of a symmetric matrix have no other side.
+    /// The number of entries, including mirrored ones, and whether it is exact: diagonal entries of a symmetric matrix are not
+    /// mirrored.
     pub(crate) fn entries(&self) -> (i64, bool) {
         let both = self.lines.saturating_mul(2);
         match (self.symmetry, self.format) {
             (Symmetry::General, _) => (self.lines, true),
-            (Symmetry::Skew, _) => (both, true),
+            (Symmetry::SkewSymmetric, _) => (both, true),
             (Symmetry::Symmetric, Format::Array) => (both.saturating_sub(self.rows), true),
             (Symmetry::Symmetric, Format::Coordinate) => (both, false),
         }
     }
 }
 
-/// Reads the lines before the first entry.
+/// Parses the lines before the first entry.
 #[derive(Debug, Default)]
-pub(crate) struct HeaderLines {
+pub(crate) struct HeaderParser {
     lines: Lines,
     banner: Option<Banner>,
 }
 
-impl HeaderLines {
-    /// Takes what belongs to the header off these bytes. What is behind it is for the [`Entries`].
+impl HeaderParser {
+    /// Consumes the header from the bytes. The rest is for the returned [`Entries`].
     ///
     /// # Errors
-    /// Another kind of file, or of matrix.
-    pub(crate) fn push(&mut self, bytes: &mut &[u8]) -> Result<Option<Entries>, Malformed> {
+    /// When it is not a Matrix Market file, or an unsupported type of matrix.
+    pub(crate) fn push(&mut self, bytes: &mut &[u8]) -> Result<Option<Entries>, ParseError> {
         while let Some(line) = self.lines.next(bytes)? {
             let Some(banner) = self.banner else {
                 self.banner = Some(Banner::parse(&line)?);
                 continue;
             };
-            if !line.is_idle() {
+            if !line.is_blank_or_comment() {
                 let header = banner.sizes(&line)?;
                 return Ok(Some(Entries::new(header, std::mem::take(&mut self.lines))));
             }
@@ -83,16 +83,16 @@ impl HeaderLines {
         Ok(None)
     }
 
-    /// The file has ended, perhaps without a last line end.
+    /// Ends the file, possibly without a last line end.
     ///
     /// # Errors
-    /// When it has no size line.
-    pub(crate) fn finish(&mut self) -> Result<Entries, Malformed> {
+    /// When the size line is missing.
+    pub(crate) fn finish(&mut self) -> Result<Entries, ParseError> {
         if self.lines.is_empty() {
-            return Err(Malformed("the file is empty".to_owned()));
+            return Err(ParseError("the file is empty".to_owned()));
         }
         let entries = self.push(&mut &b"\n"[..])?;
-        entries.ok_or_else(|| Malformed("the file ends before the line with its size".to_owned()))
+        entries.ok_or_else(|| ParseError("the file ends before the line with its size".to_owned()))
     }
 }
 
@@ -107,9 +107,9 @@ struct Banner {
 const BANNER: &str = "'%%MatrixMarket matrix coordinate|array real|integer|pattern general|symmetric|skew-symmetric'";
 
 impl Banner {
-    fn parse(line: &Line<'_>) -> Result<Self, Malformed> {
+    fn parse(line: &Line<'_>) -> Result<Self, ParseError> {
         let other = || line.malformed(BANNER, line.text);
-        let words: Vec<Vec<u8>> = line.words().map(<[u8]>::to_ascii_lowercase).collect();
+        let words: Vec<Vec<u8>> = line.tokens().map(<[u8]>::to_ascii_lowercase).collect();
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let [b"%%matrixmarket", b"matrix", format, field, symmetry] = words.as_slice() else {
             return Err(other());
@@ -121,7 +121,7 @@ impl Banner {
         };
         let field = match *field {
             b"real" | b"double" => Field::Real,
-            // SciPy writes it; what is too large is refused.
+            // Written by SciPy; values that do not fit are rejected.
             b"integer" | b"unsigned-integer" => Field::Integer,
             b"pattern" if format == Format::Array => {
                 return Err(line.malformed("real or integer values in an array", b"pattern"));
@@ -129,33 +129,34 @@ impl Banner {
             b"pattern" => Field::Pattern,
             b"complex" => {
                 let instead = "write the real and the imaginary part as two files";
-                return Err(line.wrong(format_args!("complex matrices are not read; {instead}")));
+                return Err(line.wrong(format_args!("complex matrices are not supported; {instead}")));
             }
             _ => return Err(other()),
         };
         let symmetry = match *symmetry {
             b"general" => Symmetry::General,
             b"symmetric" => Symmetry::Symmetric,
-            b"skew-symmetric" => Symmetry::Skew,
+            b"skew-symmetric" => Symmetry::SkewSymmetric,
             b"hermitian" => {
-                return Err(line.wrong("hermitian matrices are not read; one of real numbers is symmetric"));
+                return Err(line.wrong("hermitian matrices are not supported; a real one is symmetric"));
             }
             _ => return Err(other()),
         };
         Ok(Self { format, field, symmetry })
     }
 
-    fn sizes(self, line: &Line<'_>) -> Result<Header, Malformed> {
+    fn sizes(self, line: &Line<'_>) -> Result<Header, ParseError> {
         let Self { format, field, symmetry } = self;
-        let numbers: Option<Vec<i64>> = line.words().map(|word| integer(word).filter(|size| *size >= 0)).collect();
-        let (rows, columns, lines) = match (format, numbers.as_deref()) {
+        let sizes_given: Option<Vec<i64>> =
+            line.tokens().map(|token| integer(token).filter(|size| *size >= 0)).collect();
+        let (rows, columns, lines) = match (format, sizes_given.as_deref()) {
             (Format::Coordinate, Some(&[rows, columns, lines])) => (rows, columns, Some(lines)),
             (Format::Array, Some(&[rows, columns])) => (rows, columns, values(rows, columns, symmetry)),
             (Format::Coordinate, _) => return Err(line.malformed(sizes("rows, columns and entries"), line.text)),
             (Format::Array, _) => return Err(line.malformed(sizes("rows and columns"), line.text)),
         };
         if symmetry != Symmetry::General && rows != columns {
-            return Err(line.malformed("as many rows as columns in a symmetric matrix", line.text));
+            return Err(line.malformed("a square size for a symmetric matrix", line.text));
         }
         let lines = lines.ok_or_else(|| line.malformed(format_args!("at most {} values", i64::MAX), line.text))?;
         Ok(Header { format, field, symmetry, rows, columns, lines })
@@ -163,16 +164,16 @@ impl Banner {
 }
 
 fn sizes(of: &str) -> String {
-    format!("the numbers of {of}, each from 0 to {}", i64::MAX)
+    format!("the number of {of}, each from 0 to {}", i64::MAX)
 }
 
-/// How many values an array has in its file.
+/// The number of values that an array file stores.
 fn values(rows: i64, columns: i64, symmetry: Symmetry) -> Option<i64> {
     let (rows, columns) = (i128::from(rows), i128::from(columns));
     let values = match symmetry {
         Symmetry::General => rows * columns,
         Symmetry::Symmetric => rows * (rows + 1) / 2,
-        Symmetry::Skew => rows * (rows - 1) / 2,
+        Symmetry::SkewSymmetric => rows * (rows - 1) / 2,
     };
     i64::try_from(values).ok()
 }
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Header, String> {
-        let (mut header, mut rest) = (HeaderLines::default(), text.as_bytes());
+        let (mut header, mut rest) = (HeaderParser::default(), text.as_bytes());
         let entries = match header.push(&mut rest)? {
             Some(entries) => entries,
             None => header.finish()?,
@@ -212,8 +213,8 @@ mod tests {
             ),
             ("%%MatrixMarket matrix array integer general\n3 4\n", Array, Integer, General, (3, 4, 12)),
             ("%%MatrixMarket matrix array real symmetric\n4 4\n", Array, Real, Symmetric, (4, 4, 10)),
-            ("%%MatrixMarket matrix array real skew-symmetric\n4 4\n", Array, Real, Skew, (4, 4, 6)),
-            ("%%MatrixMarket matrix array real skew-symmetric\n0 0\n", Array, Real, Skew, (0, 0, 0)),
+            ("%%MatrixMarket matrix array real skew-symmetric\n4 4\n", Array, Real, SkewSymmetric, (4, 4, 6)),
+            ("%%MatrixMarket matrix array real skew-symmetric\n0 0\n", Array, Real, SkewSymmetric, (0, 0, 0)),
         ] {
             let (rows, columns, lines) = sizes;
             assert_eq!(read(text), Ok(Header { format, field, symmetry, rows, columns, lines }), "{text}");
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_and_matrices_are_refused() {
+    fn other_files_and_matrices_are_rejected() {
         for (text, reason) in [
             ("", "the file is empty"),
             ("\n", "line 1: expected BANNER, found nothing"),
@@ -249,11 +250,11 @@ mod tests {
             ),
             (
                 "%%MatrixMarket matrix coordinate complex hermitian\n1 1 1\n",
-                "line 1: complex matrices are not read; write the real and the imaginary part as two files",
+                "line 1: complex matrices are not supported; write the real and the imaginary part as two files",
             ),
             (
                 "%%MatrixMarket matrix coordinate real hermitian\n1 1 1\n",
-                "line 1: hermitian matrices are not read; one of real numbers is symmetric",
+                "line 1: hermitian matrices are not supported; a real one is symmetric",
             ),
             (
                 "%%MatrixMarket matrix array pattern general\n1 1\n",
@@ -262,17 +263,17 @@ mod tests {
             ("%%MatrixMarket matrix array real general\n% only\n", "the file ends before the line with its size"),
             (
                 "%%MatrixMarket matrix coordinate real general\n%\n3 4\n",
-                "line 3: expected the numbers of rows, columns and entries, each from 0 to 9223372036854775807, \
+                "line 3: expected the number of rows, columns and entries, each from 0 to 9223372036854775807, \
                  found '3 4'",
             ),
             (
                 "%%MatrixMarket matrix coordinate real general\n3 4 9223372036854775808\n",
-                "line 2: expected the numbers of rows, columns and entries, each from 0 to 9223372036854775807, \
+                "line 2: expected the number of rows, columns and entries, each from 0 to 9223372036854775807, \
                  found '3 4 9223372036854775808'",
             ),
             (
                 "%%MatrixMarket matrix array real general\n3 -4\n",
-                "line 2: expected the numbers of rows and columns, each from 0 to 9223372036854775807, found '3 -4'",
+                "line 2: expected the number of rows and columns, each from 0 to 9223372036854775807, found '3 -4'",
             ),
             (
                 "%%MatrixMarket matrix array real general\n9223372036854775807 3\n",
@@ -280,7 +281,7 @@ mod tests {
             ),
             (
                 "%%MatrixMarket matrix coordinate real symmetric\n3 4 5\n",
-                "line 2: expected as many rows as columns in a symmetric matrix, found '3 4 5'",
+                "line 2: expected a square size for a symmetric matrix, found '3 4 5'",
             ),
         ] {
             assert_eq!(read(text), Err(reason.replace("BANNER", BANNER)), "{text}");
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_counted_before_they_are_read() {
+    fn entry_counts_follow_from_the_header() {
         for (text, entries) in [
             ("%%MatrixMarket matrix coordinate real general\n9 9 5\n", (5, true)),
             ("%%MatrixMarket matrix coordinate real symmetric\n9 9 5\n", (10, false)),

@@ -1,66 +1,66 @@
-//! [`Reader`]: the header of a matrix and then its entries, from a [`Text`] that comes when it comes.
+//! [`Reader`]: parses the header and then the entries of a matrix from a [`ByteStream`].
 
 use datafusion::physical_plan::metrics::Time;
 
-use super::entries::{Block, Entries};
-use super::header::{Header, HeaderLines};
-use super::text::Text;
+use super::byte_stream::ByteStream;
+use super::entries::{CooBatch, Entries};
+use super::header::{Header, HeaderParser};
 
-/// Reads a matrix, as far as somebody asks.
+/// Reads a matrix incrementally.
 pub(super) struct Reader {
-    text: Text,
-    /// The piece of the text that is being looked at.
-    piece: Vec<u8>,
-    /// Where in it the next entry starts.
-    at: usize,
+    bytes: ByteStream,
+    /// The current chunk.
+    chunk: Vec<u8>,
+    /// Offset of the next entry in the chunk.
+    offset: usize,
     entries: Entries,
-    is_over: bool,
-    /// What it took, without the time that was spent waiting.
+    is_finished: bool,
+    /// CPU time, without waiting for I/O.
     time: Time,
 }
 
 impl Reader {
-    /// Reads the header, and no more pieces than that takes.
+    /// Reads the header, and no chunks beyond it.
     ///
     /// # Errors
-    /// Half a sentence.
-    pub(super) async fn open(mut text: Text, time: Time) -> Result<Self, String> {
-        let mut header = HeaderLines::default();
-        while let Some(piece) = text.next(&time).await? {
-            let mut rest = piece.as_slice();
+    /// A message if the header cannot be read.
+    pub(super) async fn open(mut bytes: ByteStream, time: Time) -> Result<Self, String> {
+        let mut header = HeaderParser::default();
+        while let Some(chunk) = bytes.next(&time).await? {
+            let mut rest = chunk.as_slice();
             if let Some(entries) = header.push(&mut rest)? {
-                let at = piece.len() - rest.len();
-                return Ok(Self { text, piece, at, entries, is_over: false, time });
+                let offset = chunk.len() - rest.len();
+                return Ok(Self { bytes, chunk, offset, entries, is_finished: false, time });
             }
         }
         let entries = header.finish()?;
-        Ok(Self { text, piece: Vec::new(), at: 0, entries, is_over: false, time })
+        Ok(Self { bytes, chunk: Vec::new(), offset: 0, entries, is_finished: false, time })
     }
 
     pub(super) fn header(&self) -> &Header {
         self.entries.header()
     }
 
-    /// Fills a block, or puts into it what is left.
+    /// Fills a batch, or appends the remaining entries.
     ///
     /// # Errors
-    /// Half a sentence.
-    pub(super) async fn fill(&mut self, block: &mut Block) -> Result<(), String> {
-        while !self.is_over {
+    /// A message if the entries cannot be read.
+    pub(super) async fn fill(&mut self, batch: &mut CooBatch) -> Result<(), String> {
+        while !self.is_finished {
             {
                 let _timer = self.time.timer();
-                let mut rest = &self.piece[self.at..];
-                self.entries.push(&mut rest, block)?;
-                self.at = self.piece.len() - rest.len();
+                let mut rest = &self.chunk[self.offset..];
+                self.entries.push(&mut rest, batch)?;
+                self.offset = self.chunk.len() - rest.len();
             }
-            if block.is_full() {
+            if batch.is_full() {
                 return Ok(());
             }
-            match self.text.next(&self.time).await? {
-                Some(piece) => (self.piece, self.at) = (piece, 0),
+            match self.bytes.next(&self.time).await? {
+                Some(chunk) => (self.chunk, self.offset) = (chunk, 0),
                 None => {
-                    self.is_over = true;
-                    self.entries.finish(block)?;
+                    self.is_finished = true;
+                    self.entries.finish(batch)?;
                 }
             }
         }

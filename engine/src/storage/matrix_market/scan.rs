@@ -1,4 +1,4 @@
-//! [`Scan`]: what a query reads of a matrix.
+//! [`MatrixMarketSource`]: the data source that scans a matrix.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,51 +21,51 @@ use datafusion::physical_plan::projection::{all_alias_free_columns, new_projecti
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream;
 
-use super::entries::Block;
+use super::entries::CooBatch;
 use super::header::Field;
 use super::reader::Reader;
-use super::table::MatrixMarket;
+use super::table::MatrixMarketTable;
 
-/// Some columns of the entries, and no more than so many: the source of a `DataSourceExec`.
+/// A scan with projection and limit, the source of a `DataSourceExec`.
 ///
-/// One partition, in the order of the file. Lines behind the last entry that is wanted are not looked at.
+/// One partition, in the order of the file. Lines after the limit are not read.
 #[derive(Debug, Clone)]
-pub(super) struct Scan {
-    matrix: Arc<MatrixMarket>,
-    /// Numbers of columns.
+pub(super) struct MatrixMarketSource {
+    matrix: Arc<MatrixMarketTable>,
+    /// Indices of the projected columns.
     projection: Vec<usize>,
-    /// Of those columns.
+    /// The projected schema.
     schema: SchemaRef,
     fetch: Option<usize>,
     metrics: ExecutionPlanMetricsSet,
 }
 
-impl Scan {
-    pub(super) fn try_new(matrix: MatrixMarket, projection: Vec<usize>, fetch: Option<usize>) -> Result<Self> {
+impl MatrixMarketSource {
+    pub(super) fn try_new(matrix: MatrixMarketTable, projection: Vec<usize>, fetch: Option<usize>) -> Result<Self> {
         let schema = Arc::new(matrix.columns().project(&projection)?);
         Ok(Self { matrix: Arc::new(matrix), projection, schema, fetch, metrics: ExecutionPlanMetricsSet::new() })
     }
 
-    fn batch(&self, block: Block) -> Result<RecordBatch> {
-        let options = RecordBatchOptions::new().with_row_count(Some(block.len()));
+    fn record_batch(&self, batch: CooBatch) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.len()));
         let values: ArrayRef = match self.matrix.header().field {
-            Field::Real => Arc::new(Float64Array::from(block.reals)),
-            Field::Integer | Field::Pattern => Arc::new(Int64Array::from(block.integers)),
+            Field::Real => Arc::new(Float64Array::from(batch.reals)),
+            Field::Integer | Field::Pattern => Arc::new(Int64Array::from(batch.integers)),
         };
         let all: [ArrayRef; 3] =
-            [Arc::new(Int64Array::from(block.rows)), Arc::new(Int64Array::from(block.columns)), values];
+            [Arc::new(Int64Array::from(batch.rows)), Arc::new(Int64Array::from(batch.columns)), values];
         let columns = self.projection.iter().map(|column| Arc::clone(&all[*column])).collect();
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 }
 
-impl DataSource for Scan {
+impl DataSource for MatrixMarketSource {
     fn open(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = Batches {
-            scan: self.clone(),
+        let batches = BatchStream {
+            source: self.clone(),
             reader: None,
             batch_rows: context.session_config().batch_size(),
-            left: self.fetch.unwrap_or(usize::MAX),
+            remaining: self.fetch.unwrap_or(usize::MAX),
             metrics: BaselineMetrics::new(&self.metrics, partition),
         };
         let batches = stream::try_unfold(batches, |mut batches| async move {
@@ -101,7 +101,7 @@ impl DataSource for Scan {
     }
 
     fn partition_statistics(&self, _: Option<usize>) -> Result<Arc<Statistics>> {
-        Ok(Arc::new(self.matrix.statistics_of(&self.schema).with_fetch(self.fetch, 0, 1)?))
+        Ok(Arc::new(self.matrix.statistics_for(&self.schema).with_fetch(self.fetch, 0, 1)?))
     }
 
     fn with_fetch(&self, fetch: Option<usize>) -> Option<Arc<dyn DataSource>> {
@@ -116,13 +116,13 @@ impl DataSource for Scan {
         self.metrics.clone()
     }
 
-    /// Columns alone are left out or put in another order here; whatever computes or renames stays above.
+    /// Accepts projections that only select and reorder columns.
     fn try_swapping_with_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn DataSource>>> {
-        let wanted: Vec<_> = projection.iter().cloned().collect();
-        if !all_alias_free_columns(&wanted) {
+        let expressions: Vec<_> = projection.iter().cloned().collect();
+        if !all_alias_free_columns(&expressions) {
             return Ok(None);
         }
-        let projection = new_projections_for_columns(&wanted, &self.projection);
+        let projection = new_projections_for_columns(&expressions, &self.projection);
         let schema = Arc::new(self.matrix.columns().project(&projection)?);
         Ok(Some(Arc::new(Self { projection, schema, ..self.clone() })))
     }
@@ -135,47 +135,47 @@ impl DataSource for Scan {
     }
 }
 
-/// A scan that runs.
-struct Batches {
-    scan: Scan,
-    /// None until the first batch is asked for.
+/// The state of a running scan.
+struct BatchStream {
+    source: MatrixMarketSource,
+    /// `None` until the first batch is polled.
     reader: Option<Reader>,
     batch_rows: usize,
-    /// Rows that are still wanted.
-    left: usize,
+    /// Remaining rows of the limit.
+    remaining: usize,
     metrics: BaselineMetrics,
 }
 
-impl Batches {
+impl BatchStream {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return Ok(None);
         }
-        let matrix = &self.scan.matrix;
-        let refuse = |reason| matrix.refuse(reason);
+        let matrix = &self.source.matrix;
+        let invalid_file = |reason| matrix.invalid_file(reason);
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => {
                 let time = self.metrics.elapsed_compute().clone();
-                let reader = Reader::open(matrix.text(true), time).await.map_err(refuse)?;
-                // Where a store does not tell one version of an object from another.
+                let reader = Reader::open(matrix.bytes(true), time).await.map_err(invalid_file)?;
+                // Not every store has entity tags that tell versions of an object apart.
                 if reader.header() != matrix.header() {
-                    return Err(matrix.refuse("it has changed since the query was planned".to_owned()).into());
+                    return Err(matrix.invalid_file("it changed after the query was planned".to_owned()).into());
                 }
                 none.insert(reader)
             }
         };
-        let wanted = [0, 1, 2].map(|column| self.scan.projection.contains(&column));
-        let mut block = Block::new(reader.header(), self.batch_rows.min(self.left), wanted);
-        reader.fill(&mut block).await.map_err(refuse)?;
-        if block.len() == 0 {
-            self.left = 0;
+        let projection = [0, 1, 2].map(|column| self.source.projection.contains(&column));
+        let mut batch = CooBatch::new(reader.header(), self.batch_rows.min(self.remaining), projection);
+        reader.fill(&mut batch).await.map_err(invalid_file)?;
+        if batch.len() == 0 {
+            self.remaining = 0;
             return Ok(None);
         }
-        let batch = self.scan.batch(block)?;
-        // A line may give two rows where one is wanted.
-        let batch = batch.slice(0, batch.num_rows().min(self.left));
-        self.left -= batch.num_rows();
+        let batch = self.source.record_batch(batch)?;
+        // A line may yield two rows where the limit leaves one.
+        let batch = batch.slice(0, batch.num_rows().min(self.remaining));
+        self.remaining -= batch.num_rows();
         Ok(Some(batch.record_output(&self.metrics)))
     }
 }

@@ -1,4 +1,4 @@
-//! [`MatrixMarket`]: the table; [`Scan`] reads it.
+//! [`MatrixMarketTable`]: the table; [`MatrixMarketSource`] reads it.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use datafusion::physical_plan::metrics::Time;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::byte_stream::{ByteStream, max_uncompressed_bytes};
 use super::header::{Field, Header};
 use super::reader::Reader;
-use super::scan::Scan;
-use super::text::{Text, max_text};
+use super::scan::MatrixMarketSource;
 use crate::error::Error;
-use crate::storage::reason;
+use crate::storage::object_store_message;
 
-/// The entries of a Matrix Market file, a row each: `row` and `col` from 0, and `value`, an integer or a real number.
+/// The entries of a Matrix Market file, one per row: zero-based `row` and `col`, and `value`, an Int64 or Float64.
 #[derive(Debug)]
-pub(crate) struct MatrixMarket {
-    /// As the query has it.
+pub(crate) struct MatrixMarketTable {
+    /// As written in the query.
     uri: String,
     store: Arc<dyn ObjectStore>,
     object: ObjectMeta,
@@ -33,26 +33,31 @@ pub(crate) struct MatrixMarket {
     schema: SchemaRef,
 }
 
-impl MatrixMarket {
-    /// Whether a file of this name is meant to be one.
-    pub(crate) fn has_name(name: &str) -> bool {
+impl MatrixMarketTable {
+    /// Whether a file name has the extension `.mtx` or `.mtx.gz`.
+    pub(crate) fn has_extension(name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         name.ends_with(".mtx") || name.ends_with(".mtx.gz")
     }
 
-    /// Reads the header of the file; the query has it as `uri`.
+    /// Reads the header of the file that the query names as `uri`.
     ///
     /// # Errors
-    /// [`Error::NotATable`] when it cannot be read, is another kind of file, or of matrix.
+    /// [`Error::UnreadableTable`] when it cannot be read, is not a Matrix Market file, or is an unsupported type of matrix.
     pub(crate) async fn open(uri: &str, store: Arc<dyn ObjectStore>, path: &Path) -> Result<Self, Error> {
-        let refuse = |reason| Error::NotATable { path: uri.to_owned(), reason };
-        let object = store.head(path).await.map_err(|error| refuse(reason(&error)))?;
-        let reader = Reader::open(Text::new(Arc::clone(&store), &object, false), Time::new()).await.map_err(refuse)?;
+        let invalid_file = |reason| Error::UnreadableTable { path: uri.to_owned(), reason };
+        let object = store.head(path).await.map_err(|error| invalid_file(object_store_message(&error)))?;
+        let reader = Reader::open(ByteStream::new(Arc::clone(&store), &object, false), Time::new())
+            .await
+            .map_err(invalid_file)?;
         let header = *reader.header();
-        // Plans are made from it, so it is not believed blindly. An entry takes a byte at least, and its line end.
-        if header.lines.unsigned_abs() > max_text(&object) {
+        // The entry count enters plan statistics, so it is checked against the file size: an entry line has at least one byte and a
+        // line end.
+        if header.lines.unsigned_abs() > max_uncompressed_bytes(&object) {
             let (lines, size) = (header.lines, object.size);
-            return Err(refuse(format!("the header promises {lines} entries, more than fit into its {size} bytes")));
+            return Err(invalid_file(format!(
+                "the header announces {lines} entries, more than its {size} bytes can hold"
+            )));
         }
         let value = match header.field {
             Field::Real => DataType::Float64,
@@ -75,16 +80,16 @@ impl MatrixMarket {
         &self.object.location
     }
 
-    pub(super) fn text(&self, is_ahead: bool) -> Text {
-        Text::new(Arc::clone(&self.store), &self.object, is_ahead)
+    pub(super) fn bytes(&self, prefetch: bool) -> ByteStream {
+        ByteStream::new(Arc::clone(&self.store), &self.object, prefetch)
     }
 
-    pub(super) fn refuse(&self, reason: String) -> Error {
-        Error::NotATable { path: self.uri.clone(), reason }
+    pub(super) fn invalid_file(&self, reason: String) -> Error {
+        Error::UnreadableTable { path: self.uri.clone(), reason }
     }
 
-    /// What the header says of all rows, with those columns.
-    pub(super) fn statistics_of(&self, columns: &Schema) -> Statistics {
+    /// Statistics from the header, for a projection.
+    pub(super) fn statistics_for(&self, columns: &Schema) -> Statistics {
         let (entries, is_exact) = self.header.entries();
         let rows = match usize::try_from(entries) {
             Ok(rows) if is_exact => Precision::Exact(rows),
@@ -101,7 +106,7 @@ impl MatrixMarket {
 }
 
 #[async_trait]
-impl TableProvider for MatrixMarket {
+impl TableProvider for MatrixMarketTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -111,10 +116,10 @@ impl TableProvider for MatrixMarket {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(self.statistics_of(&self.schema))
+        Some(self.statistics_for(&self.schema))
     }
 
-    /// Looks at the file again: a view may be as old as it likes.
+    /// Reads the header again: the table may have been planned long before, for a view.
     async fn scan(
         &self,
         _: &dyn Session,
@@ -125,10 +130,12 @@ impl TableProvider for MatrixMarket {
         let now = Self::open(&self.uri, Arc::clone(&self.store), &self.object.location).await?;
         if now.schema != self.schema {
             let [was, is] = [self, &now].map(|matrix| matrix.columns().field(2).data_type().clone());
-            return Err(self.refuse(format!("its values were {was} when the query was made, and are {is} now")).into());
+            return Err(self
+                .invalid_file(format!("its values were {was} when the query was planned, and are {is} now"))
+                .into());
         }
         let projection = projection.cloned().unwrap_or_else(|| vec![0, 1, 2]);
-        Ok(DataSourceExec::from_data_source(Scan::try_new(now, projection, limit)?))
+        Ok(DataSourceExec::from_data_source(MatrixMarketSource::try_new(now, projection, limit)?))
     }
 }
 
@@ -144,7 +151,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::explain;
+    use crate::user_message;
 
     const GENERAL: &str = "%%MatrixMarket matrix coordinate real general\n3 3 4\n1 1 1\n2 2 2\n3 3 3\n1 3 4\n";
     const SYMMETRIC: &str = "%%MatrixMarket matrix coordinate real symmetric\n3 3 3\n2 1 1\n3 1 2\n3 2 3\n";
@@ -153,12 +160,12 @@ mod tests {
         store.put(&Path::from(name), bytes.to_vec().into()).await.unwrap();
     }
 
-    async fn open(store: &Arc<InMemory>, name: &str) -> Result<MatrixMarket, String> {
+    async fn open(store: &Arc<InMemory>, name: &str) -> Result<MatrixMarketTable, String> {
         let store: Arc<dyn ObjectStore> = Arc::clone(store) as _;
-        MatrixMarket::open(name, store, &Path::from(name)).await.map_err(|error| error.to_string())
+        MatrixMarketTable::open(name, store, &Path::from(name)).await.map_err(|error| error.to_string())
     }
 
-    /// A session with that text as the table `m`.
+    /// A session with the text as table `m`.
     async fn session(store: &Arc<InMemory>, text: &str, batch_rows: usize) -> SessionContext {
         put(store, "m.mtx", text.as_bytes()).await;
         let matrix = open(store, "m.mtx").await.unwrap();
@@ -167,9 +174,9 @@ mod tests {
         context
     }
 
-    /// The rows, a line each, and the sizes of the batches that they came in.
+    /// The rows as strings, and the sizes of their batches.
     async fn rows(context: &SessionContext, sql: &str) -> Result<(Vec<String>, Vec<usize>), String> {
-        let batches = async { context.sql(sql).await?.collect().await }.await.map_err(|error| explain(&error))?;
+        let batches = async { context.sql(sql).await?.collect().await }.await.map_err(|error| user_message(&error))?;
         let sizes = batches.iter().map(|batch| batch.num_rows()).collect();
         let Some(first) = batches.first() else { return Ok((Vec::new(), sizes)) };
         let all = concat_batches(&first.schema(), &batches).unwrap();
@@ -188,7 +195,7 @@ mod tests {
         let mut files = 0;
         for entry in fs::read_dir(folder).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            if !MatrixMarket::has_name(&name) {
+            if !MatrixMarketTable::has_extension(&name) {
                 continue;
             }
             files += 1;
@@ -197,16 +204,17 @@ mod tests {
             let context = SessionContext::new_with_config(SessionConfig::new().with_batch_size(3));
             context.register_table("m", Arc::new(open(&store, &name).await.unwrap())).unwrap();
             let (found, _) = rows(&context, "SELECT row, col, CAST(value AS DOUBLE) FROM m").await.unwrap();
-            let mut found: Vec<Vec<f64>> = found.iter().map(|row| numbers(row.split(' '))).collect();
+            let mut found: Vec<Vec<f64>> = found.iter().map(|row| parse_floats(row.split(' '))).collect();
             found.sort_by(|a, b| a.partial_cmp(b).unwrap());
             let expected = expected.lines().map(|line| line.split(',').collect::<Vec<_>>());
-            let expected = expected.filter(|cells| cells[0] == name).map(|cells| numbers(cells[1..].iter().copied()));
+            let expected =
+                expected.filter(|cells| cells[0] == name).map(|cells| parse_floats(cells[1..].iter().copied()));
             assert_eq!(found, expected.collect::<Vec<_>>(), "{name}");
         }
         assert_eq!(files, 13);
     }
 
-    fn numbers<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<f64> {
+    fn parse_floats<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<f64> {
         cells.map(|cell| cell.parse().unwrap()).collect()
     }
 
@@ -238,23 +246,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_may_change_between_queries_and_not_within_one() {
+    async fn a_file_may_change_between_queries_but_not_during_one() {
         let store = Arc::new(InMemory::new());
         let context = session(&store, GENERAL, 8192).await;
         let plan = context.sql("SELECT row FROM m").await.unwrap().create_physical_plan().await.unwrap();
         put(&store, "m.mtx", SYMMETRIC.as_bytes()).await;
         let error = collect(plan, context.task_ctx()).await.unwrap_err();
-        assert_eq!(explain(&error), "file 'm.mtx' cannot be read as a table: it has changed while it was read");
+        assert_eq!(user_message(&error), "file 'm.mtx' cannot be read as a table: it changed while it was read");
         assert_eq!(rows(&context, "SELECT count(*) FROM m").await.unwrap().0, ["6"]);
         put(&store, "m.mtx", SYMMETRIC.replace("real", "integer").as_bytes()).await;
         assert_eq!(
             rows(&context, "SELECT count(*) FROM m").await.unwrap_err(),
-            "file 'm.mtx' cannot be read as a table: its values were Float64 when the query was made, and are Int64 now"
+            "file 'm.mtx' cannot be read as a table: its values were Float64 when the query was planned, and are Int64 now"
         );
     }
 
     #[tokio::test]
-    async fn what_is_no_matrix_is_refused() {
+    async fn other_files_are_rejected() {
         let store = Arc::new(InMemory::new());
         assert_eq!(
             open(&store, "m.mtx").await.unwrap_err(),
@@ -262,11 +270,11 @@ mod tests {
         );
         for (name, bytes, reason) in [
             ("m.mtx", &b""[..], "the file is empty"),
-            ("m.mtx.GZ", b"%%MatrixMarket", "it cannot be unpacked: invalid gzip header"),
+            ("m.mtx.GZ", b"%%MatrixMarket", "it cannot be decompressed: invalid gzip header"),
             (
                 "m.mtx",
                 b"%%MatrixMarket matrix coordinate real general\n1 1 9000000000000000000\n1 1 1\n",
-                "the header promises 9000000000000000000 entries, more than fit into its 76 bytes",
+                "the header announces 9000000000000000000 entries, more than its 76 bytes can hold",
             ),
         ] {
             put(&store, name, bytes).await;
@@ -276,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn comments_may_be_longer_than_the_first_piece() {
+    async fn comments_may_be_longer_than_the_first_chunk() {
         let store = Arc::new(InMemory::new());
         let text = GENERAL.replacen('\n', &format!("\n{}", "% much to say\n".repeat(50_000)), 1);
         let context = session(&store, &text, 8192).await;

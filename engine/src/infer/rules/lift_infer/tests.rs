@@ -7,7 +7,7 @@ use crate::session::rule_test::rewrite;
 
 async fn lift(sql: &str) -> String {
     let rule = LiftInfer::new(Arc::new(Models::bundled().unwrap()));
-    rewrite(Arc::new(rule), sql).await.unwrap_or_else(|error| crate::explain(&error))
+    rewrite(Arc::new(rule), sql).await.unwrap_or_else(|error| crate::user_message(&error))
 }
 
 #[tokio::test]

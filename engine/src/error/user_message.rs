@@ -1,4 +1,4 @@
-//! [`explain`] turns what DataFusion says to programmers into what a person can act on.
+//! [`user_message`]: turns DataFusion errors, which are written for programmers, into messages for users.
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError};
@@ -7,43 +7,45 @@ use datafusion::sql::sqlparser::parser::ParserError;
 
 use super::Error;
 
-/// One sentence for any error of a query: what is wrong, where, and what would work.
+/// The message of any error of a query, in one sentence: subject, problem, remedy.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> datafusion::error::Result<()> {
 /// let ocelli = ocelli::Ocelli::builder().build()?;
 /// let error = ocelli.sql("SELEC 1").await.unwrap_err();
-/// assert!(ocelli::explain(&error).starts_with("SQL syntax: expected an SQL statement, found SELEC"));
+/// assert!(ocelli::user_message(&error).starts_with("SQL syntax: expected an SQL statement, found SELEC"));
 /// # Ok(())
 /// # }
 /// ```
-pub fn explain(error: &DataFusionError) -> String {
+pub fn user_message(error: &DataFusionError) -> String {
     if let Some(ours) = Error::find(error) {
         return ours.to_string();
     }
     match error {
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => explain(inner),
-        DataFusionError::Shared(inner) => explain(inner),
-        DataFusionError::Collection(all) => all.first().map_or_else(|| first_line(&error.to_string()), explain),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => user_message(inner),
+        DataFusionError::Shared(inner) => user_message(inner),
+        DataFusionError::Collection(all) => {
+            all.first().map_or_else(|| strip_prefixes(&error.to_string()), user_message)
+        }
         DataFusionError::External(inner) => match inner.downcast_ref::<DataFusionError>() {
-            Some(inner) => explain(inner),
-            None => first_line(&inner.to_string()),
+            Some(inner) => user_message(inner),
+            None => strip_prefixes(&inner.to_string()),
         },
         DataFusionError::ArrowError(inner, _) => arrow(inner),
-        DataFusionError::SQL(inner, _) => syntax(inner),
+        DataFusionError::SQL(inner, _) => syntax_message(inner),
         DataFusionError::SchemaError(inner, _) => schema(inner),
         DataFusionError::ResourcesExhausted(text) => {
-            // In front of it there is a list of everybody who holds some.
+            // A list of all memory consumers precedes it.
             let reason = text.rsplit("Error: ").next().unwrap_or(text);
-            format!("not enough memory: {}; a larger memory limit may help", first_line(reason))
+            format!("not enough memory: {}; a larger memory limit may help", strip_prefixes(reason))
         }
         DataFusionError::NotImplemented(text) => format!("not supported: {}", unsupported(text)),
-        DataFusionError::Internal(text) => format!("internal error, please report it: {}", first_line(text)),
+        DataFusionError::Internal(text) => format!("internal error, please report it: {}", strip_prefixes(text)),
         DataFusionError::Plan(text) | DataFusionError::Execution(text) | DataFusionError::Configuration(text) => {
-            plain(text)
+            rewrite_message(text)
         }
-        other => first_line(&other.to_string()),
+        other => strip_prefixes(&other.to_string()),
     }
 }
 
@@ -51,19 +53,19 @@ fn arrow(error: &ArrowError) -> String {
     if let ArrowError::ExternalError(inner) = error
         && let Some(inner) = inner.downcast_ref::<DataFusionError>()
     {
-        return explain(inner);
+        return user_message(inner);
     }
-    first_line(&error.to_string())
+    strip_prefixes(&error.to_string())
 }
 
 /// `Expected: an SQL statement, found: SELEC at Line: 1, Column: 1` without its capitals and colons.
-fn syntax(error: &ParserError) -> String {
+fn syntax_message(error: &ParserError) -> String {
     let text = match error {
-        ParserError::TokenizerError(text) | ParserError::ParserError(text) => first_line(text),
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => strip_prefixes(text),
         ParserError::RecursionLimitExceeded => return "SQL syntax: the statement is nested too deeply".to_owned(),
     };
     let text = match text.strip_suffix("found: EOF") {
-        Some(text) => format!("{text}found: the end of the text"),
+        Some(text) => format!("{text}found: the end of the input"),
         None => text,
     };
     let text = [
@@ -80,12 +82,12 @@ fn syntax(error: &ParserError) -> String {
 fn schema(error: &SchemaError) -> String {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } if valid_fields.is_empty() => {
-            format!("column '{}' does not exist: there is no table here", field.name)
+            format!("column '{}' does not exist: the query has no table", field.name)
         }
         SchemaError::FieldNotFound { field, valid_fields } => {
             let mut names: Vec<&str> = Vec::new();
             for field in valid_fields {
-                // Tables that are joined may have columns of one name.
+                // Joined tables may share column names.
                 if !names.contains(&field.name.as_str()) {
                     names.push(&field.name);
                 }
@@ -94,13 +96,13 @@ fn schema(error: &SchemaError) -> String {
             format!("column '{name}' does not exist{hint}; the columns are {}", names.join(", "))
         }
         SchemaError::AmbiguousReference { field } => {
-            format!("column '{}' is in more than one table; write it as table.{}", field.name, field.name)
+            format!("column '{}' is ambiguous; qualify it as table.{}", field.name, field.name)
         }
-        other => first_line(&other.to_string()),
+        other => strip_prefixes(&other.to_string()),
     }
 }
 
-/// Unquoted names are folded to lower case, the one surprise that every newcomer meets.
+/// Unquoted identifiers are folded to lower case.
 fn case_hint(field: &Column, names: &[&str]) -> String {
     match names.iter().find(|name| name.eq_ignore_ascii_case(&field.name) && **name != field.name) {
         Some(name) => format!(" (\"{name}\" does, in double quotes)"),
@@ -108,26 +110,26 @@ fn case_hint(field: &Column, names: &[&str]) -> String {
     }
 }
 
-/// What the planner cannot do, without the dump of its data structures.
+/// The message of an unsupported feature, without the debug output of plans.
 fn unsupported(text: &str) -> String {
     match text.split_once("Physical plan does not support logical expression ") {
         Some((_, dump)) if dump.contains("Subquery") || dump.starts_with("OuterReferenceColumn") => {
-            "a subquery that uses its outer query in this way; a join can say the same".to_owned()
+            "this kind of correlated subquery; rewrite it as a join".to_owned()
         }
         Some((_, dump)) => {
             let kind = dump.split(['(', ' ', '{']).next().unwrap_or(dump);
-            format!("an expression of the kind {kind} here")
+            format!("an expression of type {kind} here")
         }
-        None => first_line(text),
+        None => strip_prefixes(text),
     }
 }
 
-/// Sentences of DataFusion that can be said better, else the sentence itself.
-fn plain(text: &str) -> String {
+/// Rewrites known messages of DataFusion; others are returned as they are.
+fn rewrite_message(text: &str) -> String {
     if let Some(sentence) = no_such_signature(text) {
         return sentence;
     }
-    let text = first_line(text);
+    let text = strip_prefixes(text);
     if let Some(name) = between(&text, "table '", "' not found") {
         return missing_table(name);
     }
@@ -142,12 +144,12 @@ fn plain(text: &str) -> String {
     }
     if let Some(product) = between(&text, "Cannot coerce arithmetic expression ", " to valid types") {
         return format!(
-            "{product} cannot be computed; arithmetic takes numbers, which CAST(… AS DOUBLE) makes of texts"
+            "cannot evaluate {product}: arithmetic needs numeric operands; use CAST(… AS DOUBLE) on strings"
         );
     }
-    let of_truths = "Cannot infer common argument type for logical boolean operation ";
-    if let Some(operation) = text.strip_prefix(of_truths) {
-        return format!("{operation} cannot be computed; AND and OR take truths, which comparisons give");
+    let boolean_prefix = "Cannot infer common argument type for logical boolean operation ";
+    if let Some(operation) = text.strip_prefix(boolean_prefix) {
+        return format!("cannot apply {operation}: AND and OR take boolean operands, such as comparisons");
     }
     if let Some((name, _)) = text.strip_prefix("Config value \"").and_then(|rest| rest.split_once("\" not found on ")) {
         return format!("option '{name}' does not exist; SHOW ALL lists the options");
@@ -159,8 +161,8 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     text.strip_prefix(start)?.strip_suffix(end)
 }
 
-/// `No function matches the given name and argument types 'avg(Utf8)'. … Candidate functions: …`, which DataFusion puts
-/// behind an internal error.
+/// `No function matches the given name and argument types 'avg(Utf8)'. … Candidate functions: …`, which DataFusion
+/// appends to an internal error.
 fn no_such_signature(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("No function matches the given name and argument types '")?;
     let (call, rest) = rest.split_once("'.")?;
@@ -171,20 +173,20 @@ fn no_such_signature(text: &str) -> Option<String> {
         }
         None => Vec::new(),
     };
-    let known = if known.is_empty() { String::new() } else { format!("; it takes {}", known.join(", ")) };
-    Some(format!("no function fits the call {call}{known}"))
+    let known = if known.is_empty() { String::new() } else { format!("; candidates are {}", known.join(", ")) };
+    Some(format!("no function matches the call {call}{known}"))
 }
 
-/// A name without quotes is cut at its dots, so that `photos.parquet` is a table `parquet` of a schema `photos`.
+/// An unquoted name is split at its dots: `photos.parquet` is the table `parquet` of the schema `photos`.
 fn missing_table(name: &str) -> String {
     let name = name.strip_prefix("datafusion.").unwrap_or(name);
     let name = name.strip_prefix("public.").unwrap_or(name);
     let file = if name.ends_with(".parquet") { name.to_owned() } else { format!("{name}.parquet") };
-    format!("table '{name}' does not exist; a file is a table when its name is quoted: FROM '{file}'")
+    format!("table '{name}' does not exist; to read a file, quote its name: FROM '{file}'")
 }
 
-/// All in one line, without the kind of error in front, and a backtrace or a dump behind.
-fn first_line(text: &str) -> String {
+/// One line, without the prefixes of error types and without backtraces and debug output.
+fn strip_prefixes(text: &str) -> String {
     const KINDS: [&str; 15] = [
         "Csv error: ",
         "Json error: ",
@@ -210,13 +212,13 @@ fn first_line(text: &str) -> String {
     without_dump(&text).to_owned()
 }
 
-/// The text up to what `Debug` prints of a Rust value, `Name { field: …`.
+/// The text up to the debug output of a Rust value, `Name { field: …`.
 fn without_dump(text: &str) -> &str {
     let Some((before, _)) = text.split_once(" { ") else {
         return text;
     };
     match before.rsplit_once(' ') {
-        // Inside of quotes it is the user's own text.
+        // Inside quotes it is text of the user.
         Some((sentence, name)) if name.starts_with(char::is_uppercase) && before.matches('\'').count() % 2 == 0 => {
             sentence.trim_end_matches([':', ','])
         }
@@ -229,49 +231,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_and_layers_are_peeled_off() {
+    fn prefixes_and_wrappers_are_removed() {
         let inner = DataFusionError::Plan("Error during planning: no\nsuch thing".to_owned());
         let error = DataFusionError::Context("rule x".to_owned(), Box::new(DataFusionError::External(Box::new(inner))));
-        assert_eq!(explain(&error), "no such thing");
+        assert_eq!(user_message(&error), "no such thing");
     }
 
     #[test]
-    fn our_error_is_found_in_any_layer() {
-        let ours = Error::UnknownModel { name: "nope".to_owned(), known: "m".to_owned() };
+    fn engine_errors_are_found_in_any_wrapper() {
+        let ours = Error::ModelNotFound { name: "nope".to_owned(), known: "m".to_owned() };
         let error = ArrowError::ExternalError(Box::new(DataFusionError::from(ours).context("somewhere")));
         let error = DataFusionError::ArrowError(Box::new(error), None);
-        assert_eq!(explain(&error), "model 'nope' does not exist; known models: m");
+        assert_eq!(user_message(&error), "model 'nope' does not exist; known models: m");
     }
 
     #[test]
-    fn data_structures_are_not_dumped() {
+    fn plans_are_not_printed() {
         let text = "Physical plan does not support logical expression ScalarSubquery(Subquery { plan: .. })";
         let error = DataFusionError::NotImplemented(text.to_owned());
-        assert_eq!(
-            explain(&error),
-            "not supported: a subquery that uses its outer query in this way; a join can say the same"
-        );
+        assert_eq!(user_message(&error), "not supported: this kind of correlated subquery; rewrite it as a join");
     }
 
     #[test]
-    fn a_call_that_fits_no_function_lists_those_that_there_are() {
+    fn an_unmatched_call_lists_the_candidates() {
         let text = "Internal error: Function 'avg' failed to match any signature.\nThis issue was likely caused by a bug. \
                     No function matches the given name and argument types 'avg(Utf8)'. You might need to add explicit type \
                     casts.\n\tCandidate functions:\n\tavg(Decimal)\n\tavg(Float64)";
         let error = DataFusionError::Plan(text.to_owned());
-        assert_eq!(explain(&error), "no function fits the call avg(Utf8); it takes avg(Decimal), avg(Float64)");
+        assert_eq!(
+            user_message(&error),
+            "no function matches the call avg(Utf8); candidates are avg(Decimal), avg(Float64)"
+        );
     }
 
     #[test]
-    fn debug_prints_are_cut_off() {
+    fn debug_output_is_removed() {
         let error = DataFusionError::Plan("Substring is not valid Substring { expr: Value(1), from: None }".to_owned());
-        assert_eq!(explain(&error), "Substring is not valid");
+        assert_eq!(user_message(&error), "Substring is not valid");
         let error = DataFusionError::Plan("a brace { in a sentence".to_owned());
-        assert_eq!(explain(&error), "a brace { in a sentence");
+        assert_eq!(user_message(&error), "a brace { in a sentence");
     }
 
     #[test]
-    fn unknown_names_say_which() {
+    fn messages_are_rewritten() {
         for (text, sentence) in [
             (
                 "Unknown parameter name 'm'. Valid parameters are: [image, model]",
@@ -279,11 +281,11 @@ mod tests {
             ),
             (
                 "Cannot coerce arithmetic expression Utf8 * Float64 to valid types",
-                "Utf8 * Float64 cannot be computed; arithmetic takes numbers, which CAST(… AS DOUBLE) makes of texts",
+                "cannot evaluate Utf8 * Float64: arithmetic needs numeric operands; use CAST(… AS DOUBLE) on strings",
             ),
             (
                 "Cannot infer common argument type for logical boolean operation Float64 AND Float64",
-                "Float64 AND Float64 cannot be computed; AND and OR take truths, which comparisons give",
+                "cannot apply Float64 AND Float64: AND and OR take boolean operands, such as comparisons",
             ),
             (
                 "Config value \"nope\" not found on OcelliOptions",
@@ -294,16 +296,16 @@ mod tests {
                 "function 'clasify' does not exist; did you mean 'classify'?",
             ),
         ] {
-            assert_eq!(explain(&DataFusionError::Plan(text.to_owned())), sentence);
+            assert_eq!(user_message(&DataFusionError::Plan(text.to_owned())), sentence);
         }
     }
 
     #[test]
-    fn a_missing_table_is_told_about_files() {
+    fn a_missing_table_mentions_files() {
         let error = DataFusionError::Plan("table 'datafusion.public.photos' not found".to_owned());
         assert_eq!(
-            explain(&error),
-            "table 'photos' does not exist; a file is a table when its name is quoted: FROM 'photos.parquet'"
+            user_message(&error),
+            "table 'photos' does not exist; to read a file, quote its name: FROM 'photos.parquet'"
         );
     }
 }
