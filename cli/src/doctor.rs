@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::array::{ArrayRef, AsArray, FixedSizeListArray, Float32Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Float32Type};
 use datafusion::error::Result;
-use ocelli::{Ocelli, gpus, onnx_runtime, user_message};
+use ocelli::{Ocelli, gpu_adapters, onnx_runtime_library, user_message};
 
 /// Runs the built-in model on synthetic images.
 const CHECK: &str = "SELECT predict('resnet20-cifar10', image) AS scores FROM __doctor";
@@ -38,11 +38,11 @@ pub(crate) async fn run_health_check(ocelli: &Ocelli) -> Result<(String, bool)> 
     let mut line = |what: &str, value: &str| lines.push_str(&format!("{what:<24}{value}\n"));
     line("ocelli", env!("CARGO_PKG_VERSION"));
     line("cores", &available_parallelism().map_or_else(|error| error.to_string(), |cores| cores.to_string()));
-    match gpus() {
+    match gpu_adapters() {
         Ok(gpus) => gpus.iter().enumerate().for_each(|(index, gpu)| line(if index == 0 { "GPU" } else { "" }, gpu)),
         Err(reason) => line("GPU", &reason),
     }
-    let ort = onnx_runtime();
+    let ort = onnx_runtime_library();
     line("backend ort", ort.as_deref().unwrap_or_else(String::as_str));
     line("backend rten", "built in");
     // The settings of the session are restored below.
@@ -147,7 +147,7 @@ async fn settings(ocelli: &Ocelli) -> Result<[String; 3]> {
 
 /// The backend and device of the built-in model under the default options.
 async fn selected_backend(ocelli: &Ocelli) -> Result<String> {
-    let query = "SELECT concat(backend, ' on ', device) FROM system.models WHERE location = 'compiled in'";
+    let query = "SELECT concat(backend, ' on ', device) FROM system.models WHERE location = 'built in'";
     text(ocelli, query, 0).await
 }
 

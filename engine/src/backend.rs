@@ -1,4 +1,4 @@
-//! Backends: what runs a model. One file a backend, one trait for all of them ([`Backend`]).
+//! Backends: libraries that run ONNX models. One file per backend, and one trait for all of them ([`Backend`]).
 
 mod api;
 #[cfg(feature = "gpu")]
@@ -7,26 +7,26 @@ mod ort;
 mod rten;
 mod selection;
 
-pub(crate) use api::{Backend, Bytes, GraphFile, Input, IsWanted, Output, Queue, Tensor};
+pub(crate) use api::{Backend, Bytes, CancelCheck, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor};
 #[cfg(test)]
 pub(crate) use selection::GpuTarget;
-pub(crate) use selection::{BackendOptions, Decided, Kind};
+pub(crate) use selection::{BackendKind, BackendSelection, ModelBackendOptions};
 
-/// The library of ONNX Runtime that models run on: its version and where it is.
+/// The version and path of the ONNX Runtime library in use.
 ///
 /// # Errors
-/// Why there is none, for a sentence.
-pub fn onnx_runtime() -> Result<String, String> {
+/// The reason why there is none.
+pub fn onnx_runtime_library() -> Result<String, String> {
     ort::library().as_ref().map(ToString::to_string).map_err(Clone::clone)
 }
 
-/// The GPUs that models can run on, and what computes in their place: each in a line.
+/// The GPU adapters of this machine, including software adapters, one description each.
 ///
 /// # Errors
-/// Why there are none, for a sentence.
-pub fn gpus() -> Result<Vec<String>, String> {
+/// The reason why there are none.
+pub fn gpu_adapters() -> Result<Vec<String>, String> {
     #[cfg(feature = "gpu")]
-    return gpu::lines();
+    return gpu::adapter_descriptions();
     #[cfg(not(feature = "gpu"))]
-    Err(kind::NOT_BUILT.to_owned())
+    Err(selection::GPU_NOT_BUILT.to_owned())
 }

@@ -25,9 +25,9 @@ mod spec;
 mod stream;
 mod udf;
 
-pub(crate) use context::Engine;
+pub(crate) use context::InferContext;
 pub(crate) use exec::InferExec;
 pub(crate) use node::InferNode;
-pub(crate) use output::{InferOutput, InferValue};
-pub(crate) use planner::InferPlanner;
+pub(crate) use output::{InferOutput, OutputSpec};
+pub(crate) use planner::InferExtensionPlanner;
 pub(crate) use rules::{DeferInfer, LiftInfer, PruneInfer, ShareInfer, limit_batch_size};

@@ -40,7 +40,7 @@ mod sparse;
 mod sql;
 mod storage;
 
-pub use backend::{gpus, onnx_runtime};
+pub use backend::{gpu_adapters, onnx_runtime_library};
 pub use error::{Error, user_message};
 pub use infer::functions;
 pub use ocelli_udf::image::ImageError;

@@ -1,4 +1,4 @@
-//! [`Model`]: what a model is, from its files to the backend that runs it.
+//! [`Model`]: an ONNX model with its task, digest and the backend that runs it.
 
 pub(crate) mod builtin;
 mod create;
@@ -16,62 +16,59 @@ mod vision;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::backend::{BackendOptions, Bytes, Decided, GraphFile, IsWanted, Output, Queue};
+use crate::backend::{BackendSelection, Bytes, CancelCheck, DeviceQueue, ModelBackendOptions, ModelBytes, OutputRef};
 use crate::error::Error;
-use crate::onnx::Graph;
+use crate::onnx::GraphInfo;
 use crate::options::BackendPreferences;
 use crate::runtime::WorkerPool;
 
 pub(crate) use digest::ModelRef;
 use digest::{digest, weights_hash};
-pub(crate) use loaded::Loaded;
+pub(crate) use loaded::LoadedModel;
 pub(crate) use options::ModelOptions;
-pub(crate) use preprocess::Preprocess;
-pub(crate) use registry::Models;
+pub(crate) use preprocess::ImageProcessor;
+pub(crate) use registry::ModelRegistry;
 pub(crate) use system_table::{SYSTEM_SCHEMA, SystemSchemaProvider};
-pub(crate) use vision::{Embedding, Vision};
+pub(crate) use vision::{Embedding, ImageTask};
 
-/// Numbers in a tensor that are no mistake of a file: a gigabyte.
-pub(crate) const LARGEST_TENSOR: usize = 1 << 28;
-
-/// A graph, how it wants a picture prepared if it looks at pictures, and what its outputs are called.
+/// A model: a graph and, for image models, its preprocessing and labels.
 ///
-/// The bundled one is cheap until it is needed: the first query that runs it loads it, once for the whole session. Others are
-/// loaded when they are made, which is when mistakes are found.
+/// The built-in model is loaded by the first query that runs it, once per session. Other models are loaded and validated when they are
+/// created.
 pub(crate) struct Model {
     name: String,
-    /// Where its files are.
+    /// The location of its files.
     location: String,
-    /// An ONNX file that is compiled in; one that is not has been loaded already.
+    /// The built-in ONNX file; empty for other models, which are loaded on creation.
     file: &'static [u8],
-    /// Why it is not for pictures otherwise.
-    vision: Result<Arc<Vision>, String>,
+    /// The image task, or the reason why it has none.
+    vision: Result<Arc<ImageTask>, String>,
     digest: OnceLock<String>,
-    /// The backend that it has been loaded by, and why by that one; the session says when there is none.
-    decided: Option<Decided>,
-    loaded: [OnceLock<Loaded>; Decided::COUNT],
-    /// Held while it is loaded.
+    /// The backend it was created on; `None` for the built-in model, where the session decides.
+    selection: Option<BackendSelection>,
+    loaded: [OnceLock<LoadedModel>; BackendSelection::CACHE_SLOTS],
+    /// Serializes loading.
     loading: Mutex<()>,
-    /// Of a file that is compiled in, before it is loaded.
-    parsed: OnceLock<Result<Graph, String>>,
+    /// The parsed built-in graph, before it is loaded.
+    parsed: OnceLock<Result<GraphInfo, String>>,
 }
 
 impl Model {
-    /// What its outputs say of pictures.
+    /// The image task.
     ///
     /// # Errors
-    /// When it does not look at pictures.
-    pub(crate) fn vision(&self) -> Result<&Arc<Vision>, Error> {
-        self.vision.as_ref().map_err(|reason| self.refused(format!("it does not look at pictures: {reason}")))
+    /// When it is not an image model.
+    pub(crate) fn vision(&self) -> Result<&Arc<ImageTask>, Error> {
+        self.vision.as_ref().map_err(|reason| self.invalid(format!("it is not an image model: {reason}")))
     }
 
-    /// What `embed` gives.
+    /// The tensor that `embed` returns.
     ///
     /// # Errors
-    /// When no such tensor is known.
+    /// When it is unknown.
     pub(crate) fn embedding(&self) -> Result<&Embedding, Error> {
-        let reason = "it is not known which of its tensors is the embedding; OPTIONS ('embedding' 'tensor') says it";
-        self.vision()?.embedding.as_ref().ok_or_else(|| self.refused(reason.to_owned()))
+        let reason = "its embedding tensor is unknown; set OPTIONS ('embedding' 'tensor')";
+        self.vision()?.embedding.as_ref().ok_or_else(|| self.invalid(reason.to_owned()))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -82,196 +79,197 @@ impl Model {
         &self.location
     }
 
-    /// What the ONNX file says of itself.
+    /// The signature of the graph.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub(crate) fn graph(&self) -> Result<&Graph, Error> {
+    /// When the file cannot be parsed.
+    pub(crate) fn graph(&self) -> Result<&GraphInfo, Error> {
         if let Some(loaded) = self.loaded.iter().find_map(OnceLock::get) {
             return Ok(&loaded.graph);
         }
-        // Planning asks many times.
-        let parsed = self.parsed.get_or_init(|| Graph::parse(self.file));
-        parsed.as_ref().map_err(|reason| self.refused(reason.clone()))
+        // Cached, because planning calls this repeatedly.
+        let parsed = self.parsed.get_or_init(|| GraphInfo::parse(self.file));
+        parsed.as_ref().map_err(|reason| self.invalid(reason.clone()))
     }
 
-    fn refused(&self, reason: String) -> Error {
+    fn invalid(&self, reason: String) -> Error {
         Error::Model { model: self.name.clone(), reason }
     }
 
-    /// SHA-256 in hexadecimal of all that decides about its results, weights, preprocessing and labels: the same on every
-    /// machine.
+    /// SHA-256, in hexadecimal, of everything that determines the results: graph, weights, preprocessing and labels.
     pub(crate) fn digest(&self) -> &str {
         self.digest.get_or_init(|| {
-            let file = GraphFile { graph: Bytes::Static(self.file), external: Vec::new() };
+            let file = ModelBytes { graph: Bytes::Static(self.file), external: Vec::new() };
             digest(weights_hash(&file), self.vision.as_deref().ok())
         })
     }
 
-    /// What a plan says of the model.
+    /// The reference for plans.
     pub(crate) fn reference(&self) -> ModelRef {
         ModelRef { name: self.name.clone(), digest: self.digest().to_owned() }
     }
 
-    /// The backend that runs it, and why that one; `session` is what the session wants where the model says nothing.
+    /// The backend that runs it. `session` holds the preferences for models without their own.
     ///
     /// # Errors
-    /// When the backend that was named is not there.
-    pub(crate) fn backend(&self, session: BackendPreferences) -> Result<Decided, Error> {
-        match &self.decided {
-            Some(decided) => Ok(decided.clone()),
-            None => self.decide(session).map_err(|reason| self.refused(reason)),
+    /// When a requested backend is not available.
+    pub(crate) fn backend(&self, session: BackendPreferences) -> Result<BackendSelection, Error> {
+        match &self.selection {
+            Some(selection) => Ok(selection.clone()),
+            None => self.select_backend(session).map_err(|reason| self.invalid(reason)),
         }
     }
 
-    /// The same for a model that says nothing itself. A GPU that nobody asked for has to load it first.
-    fn decide(&self, session: BackendPreferences) -> Result<Decided, String> {
-        let options = BackendOptions::default();
-        let decided = options.decide(session, false)?;
-        match decided.gpu.as_ref().filter(|gpu| gpu.is_optional).and_then(|_| self.loaded(&decided).err()) {
-            Some(reason) => options.cpu(session, Some(&reason)),
-            None => Ok(decided),
+    /// Selects the backend of the built-in model. A GPU that is only preferred has to load it first.
+    fn select_backend(&self, session: BackendPreferences) -> Result<BackendSelection, String> {
+        let options = ModelBackendOptions::default();
+        let selection = options.select(session, false)?;
+        match selection.gpu.as_ref().filter(|gpu| gpu.is_optional).and_then(|_| self.loaded(&selection).err()) {
+            Some(reason) => options.select_cpu(session, Some(&reason)),
+            None => Ok(selection),
         }
     }
 
-    /// Whether the graph has been loaded.
-    pub(crate) fn is_loaded(&self, backend: &Decided) -> bool {
-        self.loaded[backend.number()].get().is_some()
+    /// Whether the model is loaded.
+    pub(crate) fn is_loaded(&self, backend: &BackendSelection) -> bool {
+        self.loaded[backend.cache_slot()].get().is_some()
     }
 
-    /// Loads the graph, unless that has been done.
+    /// Loads the model once.
     ///
-    /// The first call takes a while and is not for a worker: one that waits here would take up the next job meanwhile, which
-    /// would wait here too, for itself.
+    /// Must not be called on a pool thread for the first time: a blocked rayon thread may run another job, which would wait for the same
+    /// lock.
     ///
     /// # Errors
-    /// When it is no graph that the backend can run.
-    pub(crate) fn load(&self, backend: &Decided) -> Result<&Loaded, Error> {
-        self.loaded(backend).map_err(|reason| self.refused(reason))
+    /// When the backend cannot load the graph.
+    pub(crate) fn load(&self, backend: &BackendSelection) -> Result<&LoadedModel, Error> {
+        self.loaded(backend).map_err(|reason| self.invalid(reason))
     }
 
-    /// What fails is tried again the next time: a card that is full now may not be later.
-    fn loaded(&self, backend: &Decided) -> Result<&Loaded, String> {
-        let cell = &self.loaded[backend.number()];
+    /// Failures are retried by the next call: device memory may be free by then.
+    fn loaded(&self, backend: &BackendSelection) -> Result<&LoadedModel, String> {
+        let cell = &self.loaded[backend.cache_slot()];
         if let Some(loaded) = cell.get() {
             return Ok(loaded);
         }
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         if cell.get().is_none() {
-            let graph = Graph::parse(self.file)?;
+            let graph = GraphInfo::parse(self.file)?;
             let embedding = self.vision.as_ref().ok().and_then(|vision| vision.embedding.as_ref());
-            let extra = extra(&graph, embedding.map(|embedding| embedding.tensor.as_str()));
-            let file = GraphFile { graph: Bytes::Static(self.file), external: Vec::new() };
-            let loaded = Loaded { backend: backend.load(file, &graph, &extra)?, graph };
+            let extra = extra_outputs(&graph, embedding.map(|embedding| embedding.tensor.as_str()));
+            let file = ModelBytes { graph: Bytes::Static(self.file), external: Vec::new() };
+            let loaded = LoadedModel { backend: backend.load(file, &graph, &extra)?, graph };
             let _ = cell.set(loaded);
         }
         cell.get().ok_or_else(|| "it was not loaded".to_owned())
     }
 
-    /// What is wanted of prepared images in one pass; `tensor` holds the numbers of that many.
+    /// Runs preprocessed images; `tensor` has the shape `[images, …]`.
     ///
     /// # Errors
-    /// When the graph cannot be loaded or run, or gives other numbers than one for each label, and so many for an embedding.
+    /// When the model cannot be loaded or run, or the outputs do not match the number of labels or the length of the embedding.
     pub(crate) fn run(
         &self,
-        backend: &Decided,
+        backend: &BackendSelection,
         tensor: Vec<f32>,
         images: usize,
-        wanted: Wanted,
+        requested: RequestedOutputs,
         workers: &WorkerPool,
-    ) -> Result<Tensors, Error> {
+    ) -> Result<ModelOutputs, Error> {
         if images == 0 {
-            return Ok(Tensors::default());
+            return Ok(ModelOutputs::default());
         }
         let vision = self.vision()?;
-        let outputs = self.outputs(wanted)?;
+        let outputs = self.outputs(requested)?;
         let results = self.load(backend)?.run_images(vision, tensor, images, &outputs, workers);
-        self.tensors(backend, results, images, wanted)
+        self.check_outputs(backend, results, images, requested)
     }
 
-    /// The same on a device that has a queue for images: `done` is called when it has come to these.
-    pub(crate) fn start(
+    /// Runs preprocessed images on a device with a queue; `done` is called with the outputs.
+    pub(crate) fn run_async(
         self: &Arc<Self>,
-        backend: &Decided,
+        backend: &BackendSelection,
         tensor: Vec<f32>,
         images: usize,
-        wanted: Wanted,
-        is_wanted: IsWanted,
-        done: impl FnOnce(Result<Tensors, Error>) + Send + 'static,
+        requested: RequestedOutputs,
+        is_cancelled: CancelCheck,
+        done: impl FnOnce(Result<ModelOutputs, Error>) + Send + 'static,
     ) {
-        let ready = || Ok::<_, Error>((self.vision()?, self.outputs(wanted)?, self.queue(backend)?));
+        let ready = || Ok::<_, Error>((self.vision()?, self.outputs(requested)?, self.queue(backend)?));
         let (vision, outputs, queue) = match ready() {
             Ok((vision, outputs, Some(queue))) => (vision, outputs, queue),
-            Ok(_) => return done(Err(self.refused("its backend has no queue".to_owned()))),
+            Ok(_) => return done(Err(self.invalid("its backend has no device queue".to_owned()))),
             Err(error) => return done(Err(error)),
         };
-        let (model, decided) = (Arc::clone(self), backend.clone());
-        let done = move |results| done(model.tensors(&decided, results, images, wanted));
-        queue.push(tensor, &vision.preprocess.shape(images), &outputs, is_wanted, Box::new(done));
+        let (model, selection) = (Arc::clone(self), backend.clone());
+        let done = move |results| done(model.check_outputs(&selection, results, images, requested));
+        queue.push(tensor, &vision.processor.shape(images), &outputs, is_cancelled, Box::new(done));
     }
 
-    /// Where the backend takes images in, if it runs them elsewhere than on the workers.
+    /// The queue of the device, for backends that do not run on the worker pool.
     ///
     /// # Errors
-    /// When the graph cannot be loaded.
-    pub(crate) fn queue(&self, backend: &Decided) -> Result<Option<&dyn Queue>, Error> {
+    /// When the model cannot be loaded.
+    pub(crate) fn queue(&self, backend: &BackendSelection) -> Result<Option<&dyn DeviceQueue>, Error> {
         Ok(self.load(backend)?.backend.queue())
     }
 
-    fn outputs(&self, wanted: Wanted) -> Result<Vec<Output<'_>>, Error> {
+    fn outputs(&self, requested: RequestedOutputs) -> Result<Vec<OutputRef<'_>>, Error> {
         let mut outputs = Vec::new();
-        if wanted.scores {
-            outputs.push(Output::Number(0));
+        if requested.scores {
+            outputs.push(OutputRef::Index(0));
         }
-        if wanted.embedding {
-            outputs.push(Output::Named(&self.embedding()?.tensor));
+        if requested.embedding {
+            outputs.push(OutputRef::Name(&self.embedding()?.tensor));
         }
         Ok(outputs)
     }
 
-    /// What a backend gave for some images, when that is as much as it should be.
-    fn tensors(
+    /// Checks the sizes of the outputs.
+    fn check_outputs(
         &self,
-        backend: &Decided,
+        backend: &BackendSelection,
         results: Result<Vec<Vec<f32>>, String>,
         images: usize,
-        wanted: Wanted,
-    ) -> Result<Tensors, Error> {
+        requested: RequestedOutputs,
+    ) -> Result<ModelOutputs, Error> {
         let failed = |reason| Error::Backend { backend: backend.kind.name(), model: self.name.clone(), reason };
         let mut results = results.map_err(failed)?.into_iter();
-        let mut tensors = Tensors::default();
+        let mut tensors = ModelOutputs::default();
         let mut next = |length: usize, what: &str| {
             let result = results.next().unwrap_or_default();
             match result.len() == images * length {
                 true => Ok(result),
-                false => Err(failed(format!("it has {length} {what} and gave {} for {images} images", result.len()))),
+                false => {
+                    Err(failed(format!("expected {length} {what} per image, got {} for {images} images", result.len())))
+                }
             }
         };
-        if wanted.scores {
-            tensors.scores = next(self.vision()?.labels.len(), "labels")?;
+        if requested.scores {
+            tensors.scores = next(self.vision()?.labels.len(), "scores")?;
         }
-        if wanted.embedding {
-            tensors.embeddings = next(self.embedding()?.length, "numbers in an embedding")?;
+        if requested.embedding {
+            tensors.embeddings = next(self.embedding()?.length, "elements of the embedding")?;
         }
         Ok(tensors)
     }
 }
 
-/// A tensor that a backend is to keep for us, unless it is an output anyway.
-fn extra(graph: &Graph, tensor: Option<&str>) -> Vec<String> {
+/// The tensor to request in addition to the graph outputs, unless it is one of them.
+fn extra_outputs(graph: &GraphInfo, tensor: Option<&str>) -> Vec<String> {
     tensor.filter(|name| graph.output(name).is_none()).map(str::to_owned).into_iter().collect()
 }
 
-/// Which results of a pass are wanted.
+/// The requested outputs of a run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
+pub(crate) struct RequestedOutputs {
     pub(crate) scores: bool,
     pub(crate) embedding: bool,
 }
 
-/// The results of a pass, empty where they were not wanted.
+/// The outputs of a run, empty if not requested.
 #[derive(Debug, Default)]
-pub(crate) struct Tensors {
+pub(crate) struct ModelOutputs {
     /// `[images, labels]`
     pub(crate) scores: Vec<f32>,
     /// `[images, length]`

@@ -21,7 +21,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::dialect::dialect_from_str;
 
-use crate::infer::{Engine, functions};
+use crate::infer::{InferContext, functions};
 use crate::model::statements::ModelSession;
 use crate::model::{ModelOptions, SYSTEM_SCHEMA, SystemSchemaProvider};
 use crate::options::OcelliOptions;
@@ -38,7 +38,7 @@ pub use statement::Statement;
 #[derive(Clone)]
 pub struct Ocelli {
     context: SessionContext,
-    engine: Engine,
+    engine: InferContext,
 }
 
 impl Ocelli {
@@ -173,7 +173,7 @@ impl OcelliBuilder {
             .with_default_features()
             .with_config(config)
             .with_runtime_env(runtime.build_arc()?);
-        let engine = Engine::with_builtin_model(threads)?;
+        let engine = InferContext::with_builtin_model(threads)?;
         let state = register_into(builder, engine.clone(), self.progress_callback).build();
         let defaults = &state.config_options().catalog;
         if let Some(catalog) = state.catalog_list().catalog(&defaults.default_catalog) {
@@ -204,13 +204,13 @@ const TOP_MEMORY_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new
 /// When the configuration of the built-in model cannot be read.
 pub fn extend(mut builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
     let config = builder.config().get_or_insert_default();
-    let engine = Engine::with_builtin_model(config.target_partitions())?;
+    let engine = InferContext::with_builtin_model(config.target_partitions())?;
     Ok(register_into(builder, engine, None))
 }
 
 fn register_into(
     mut builder: SessionStateBuilder,
-    mut engine: Engine,
+    mut engine: InferContext,
     progress_callback: Option<ProgressCallback>,
 ) -> SessionStateBuilder {
     engine.runtime = Some(Arc::clone(builder.runtime_env().get_or_insert_default()));

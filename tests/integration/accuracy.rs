@@ -31,7 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         let (file, model) = (cifar.clone(), resnet56.clone());
         let run =
             trial(format!("accuracy::resnet56::{backend}"), move || top_1(&file, backend, model.as_deref(), 0.8320));
-        let no_ort = if backend == "ort" { ocelli::onnx_runtime().err() } else { None };
+        let no_ort = if backend == "ort" { ocelli::onnx_runtime_library().err() } else { None };
         trials.push(require("ort", no_ort, require("data", missing.clone().or(no_model.clone()), run)));
     }
     trials

@@ -93,7 +93,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for runs in RUNS {
         let missing = match runs.needs {
-            Some("ort") => ocelli::onnx_runtime().err(),
+            Some("ort") => ocelli::onnx_runtime_library().err(),
             Some(_) if runs.name == "gpu" => crate::gpu::missing(),
             Some(_) => crate::gpu::missing_half(),
             None => None,

@@ -31,7 +31,9 @@ pub(crate) fn missing() -> Option<String> {
 /// Why no GPU with 16-bit floats is available, if so.
 pub(crate) fn missing_half() -> Option<String> {
     match &*DEVICE {
-        Ok(device) if !device.adapter().has_f16 => Some(format!("{} has no 16-bit floats", device.adapter().name)),
+        Ok(device) if !device.adapter().has_f16 => {
+            Some(format!("{} does not support 16-bit floats", device.adapter().name))
+        }
         _ => missing(),
     }
 }

@@ -51,9 +51,9 @@ async fn damaged_files_are_named() -> Result<(), Box<dyn Error>> {
     let small = fs::read(format!("{MODELS}/newest.onnx"))?;
     for (bytes, problem) in [
         (&external[..], "its weights are in 'model.onnx.data' beside it: there is no such file"),
-        (&outside[..], "its weights are in '../../../secret', outside of its folder"),
-        (&small[..small.len() / 2], "it is not an ONNX file, or a damaged one (it ends too early)"),
-        (&[][..], "it is not an ONNX file, or a damaged one (there are no operators in it)"),
+        (&outside[..], "its weights are in '../../../secret', outside its folder"),
+        (&small[..small.len() / 2], "it is not an ONNX file, or it is corrupt (it is truncated)"),
+        (&[][..], "it is not an ONNX file, or it is corrupt (it contains no graph)"),
     ] {
         fs::write(&file, bytes)?;
         let error = create(&ocelli, folder.path()).await.expect_err(problem);
@@ -81,7 +81,7 @@ async fn damaged_files_are_named() -> Result<(), Box<dyn Error>> {
     }
     fs::write(folder.path().join("config.json"), [0xff, 0xfe])?;
     let error = create(&ocelli, folder.path()).await.expect_err("no text");
-    assert!(error.ends_with("config.json: it is no text in UTF-8"), "{error}");
+    assert!(error.ends_with("config.json: it is not UTF-8 text"), "{error}");
     let known = ocelli.sql("SELECT name FROM system.models").await?.count().await?;
     assert_eq!(known, 1, "nothing was registered");
     Ok(())

@@ -1,73 +1,83 @@
-//! [`Backend`]: the trait of everything that runs a model, and the tensors that go in and out.
+//! [`Backend`]: the trait of the backends, and the tensors they take and return.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::error::ArrowError;
 
 use crate::runtime::WorkerPool;
 
-/// Runs one loaded model, from any thread, any number of times at once.
+/// A loaded model. Runs concurrently from any number of threads.
 pub(crate) trait Backend: Send + Sync {
-    /// The values of each of the outputs, in row-major order, in one pass.
+    /// Runs the model once and returns the requested outputs in row-major order.
     ///
     /// # Errors
-    /// The backend's own words.
-    fn run(&self, inputs: &[Input], outputs: &[Output], workers: &WorkerPool) -> Result<Vec<Tensor>, String>;
+    /// The message of the backend.
+    fn run(&self, inputs: &[NamedTensor], outputs: &[OutputRef], workers: &WorkerPool) -> Result<Vec<Tensor>, String>;
 
-    /// Where pictures are handed in, when they are run elsewhere than on the workers.
-    fn queue(&self) -> Option<&dyn Queue> {
+    /// The asynchronous queue of a device, for backends that do not run on the worker pool.
+    fn queue(&self) -> Option<&dyn DeviceQueue> {
         None
     }
 }
 
-/// Pictures that a device runs, from many jobs at once, while the workers prepare the next ones.
-pub(crate) trait Queue {
-    /// Hands in the numbers of some pictures, `[pictures, …]`; `done` is called with those of each output for them, on a thread
-    /// of the device. Those that nobody waits for any more may be dropped, and `done` with them.
-    fn push(&self, numbers: Vec<f32>, shape: &[usize], outputs: &[Output], is_wanted: IsWanted, done: Done);
+/// Runs images of many micro-batches on a device, while the workers preprocess the next ones.
+pub(crate) trait DeviceQueue {
+    /// Enqueues image tensors of shape `[images, …]`. `done` is called with the requested outputs, on a thread of the device. Cancelled
+    /// requests may be dropped, and `done` with them.
+    fn push(
+        &self,
+        values: Vec<f32>,
+        shape: &[usize],
+        outputs: &[OutputRef],
+        is_cancelled: CancelCheck,
+        done: Completion,
+    );
 
-    /// Pictures that keep the device busy: those that it runs, and those it has next.
-    fn images(&self) -> usize;
+    /// The number of images that keeps the device busy: those it runs, and the next batch.
+    fn depth(&self) -> usize;
 }
 
-/// Whether somebody still waits.
-pub(crate) type IsWanted = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Whether the results are no longer needed.
+pub(crate) type CancelCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// What is called with results, or the backend's own words.
-pub(crate) type Done = Box<dyn FnOnce(Result<Vec<Vec<f32>>, String>) + Send>;
+/// Called with the results, or with the message of the backend.
+pub(crate) type Completion = Box<dyn FnOnce(Result<Vec<Vec<f32>>, String>) + Send>;
 
-/// A value for one of the graph's inputs, of the type that the graph wants.
+/// A tensor for an input of the graph, of the input's element type.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct NamedTensor {
     pub(crate) name: String,
     pub(crate) tensor: Tensor,
 }
 
-/// Numbers in row-major order. Clones share them.
+/// A row-major tensor. Clones share the values.
 #[derive(Debug, Clone)]
 pub(crate) struct Tensor {
     pub(crate) shape: Vec<usize>,
     pub(crate) values: ArrayRef,
 }
 
-/// A tensor of a graph.
+/// Selects a tensor of the graph.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Output<'a> {
-    /// The graph's output of that number.
-    Number(usize),
-    /// Any tensor by its name.
-    Named(&'a str),
+pub(crate) enum OutputRef<'a> {
+    /// The graph output with this index.
+    Index(usize),
+    /// Any tensor, by name.
+    Name(&'a str),
 }
 
-/// The files of a graph.
+/// The contents of an ONNX file and its external data.
 #[derive(Debug, Clone)]
-pub(crate) struct GraphFile {
+pub(crate) struct ModelBytes {
     pub(crate) graph: Bytes,
-    /// Weights in files beside it, by the names that the graph has for them.
+    /// External data files, by their names in the graph.
     pub(crate) external: Vec<(String, Vec<u8>)>,
 }
 
-/// A file that is compiled in, or was read.
+/// The contents of a file, built in or read at run time.
 #[derive(Debug, Clone)]
 pub(crate) enum Bytes {
     Static(&'static [u8]),
@@ -83,4 +93,9 @@ impl std::ops::Deref for Bytes {
             Self::Owned(bytes) => bytes,
         }
     }
+}
+
+/// A cast that fails on overflow, where Arrow's default returns NULL.
+pub(crate) fn cast_checked(values: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    cast_with_options(values, to, &CastOptions { safe: false, ..CastOptions::default() })
 }

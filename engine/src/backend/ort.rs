@@ -1,4 +1,4 @@
-//! [`Ort`]: ONNX Runtime, from the library that this machine has.
+//! [`Ort`]: the ONNX Runtime backend.
 
 #[cfg(feature = "dynamic-ort")]
 mod dynamic;
@@ -9,7 +9,7 @@ compile_error!("ocelli needs the feature dynamic-ort, which is a default, or bun
 
 use std::ffi::CString;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, StringArray};
 use datafusion::arrow::datatypes::{
@@ -20,35 +20,44 @@ use ort::AsPointer;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType, TensorRef, ValueType};
 
-use super::api::{Backend, Bytes, GraphFile, Input, Output, Tensor};
-use crate::onnx::Graph;
+use super::api::{Backend, Bytes, ModelBytes, NamedTensor, OutputRef, Tensor};
+use crate::onnx::GraphInfo;
 use crate::runtime::WorkerPool;
 
-pub(crate) use library::library;
+#[cfg(feature = "dynamic-ort")]
+use dynamic::find;
+use library::Library;
+#[cfg(not(feature = "dynamic-ort"))]
+use library::find;
 
-/// A graph, loaded once, that any number of workers run at the same time, each on its own thread.
+/// Finds and loads the library, once per process. The error is the reason why there is none.
+pub(crate) fn library() -> &'static Result<Library, String> {
+    static LIBRARY: OnceLock<Result<Library, String>> = OnceLock::new();
+    LIBRARY.get_or_init(find)
+}
+
+/// A session that any number of workers run concurrently, each on its own thread.
 ///
-/// ONNX Runtime starts no threads of its own: the workers are the parallelism, as for everything else. That is also what
-/// gives most images a second.
+/// ONNX Runtime starts no threads: the worker pool provides the parallelism, which also gives the highest throughput.
 pub(crate) struct Ort {
     session: Session,
-    /// The names of the outputs, behind those of the graph the tensors that were asked for.
+    /// The names of the graph outputs, followed by the extra outputs.
     outputs: Vec<CString>,
 }
 
 impl Ort {
-    pub(super) fn load(file: GraphFile, graph: &Graph, extra: &[String]) -> Result<Self, String> {
+    pub(super) fn load(file: ModelBytes, graph: &GraphInfo, extra: &[String]) -> Result<Self, String> {
         let library = library().as_ref().map_err(Clone::clone)?;
-        let words = |error: ort::Error| plain(&error);
-        let builder_words = |error: ort::Error<ort::session::builder::SessionBuilder>| plain(&error);
-        let builder = Session::builder(&library.environment).map_err(words)?;
-        let builder = builder.with_intra_threads(1).map_err(builder_words)?;
-        let builder = builder.with_inter_threads(1).map_err(builder_words)?;
-        // Differing batch sizes make plans that are not used again.
-        let mut builder = builder.with_memory_pattern(false).map_err(builder_words)?;
+        let to_message = |error: ort::Error| error_message(&error);
+        let to_builder_message = |error: ort::Error<ort::session::builder::SessionBuilder>| error_message(&error);
+        let builder = Session::builder(&library.environment).map_err(to_message)?;
+        let builder = builder.with_intra_threads(1).map_err(to_builder_message)?;
+        let builder = builder.with_inter_threads(1).map_err(to_builder_message)?;
+        // Memory plans depend on the batch size, which varies.
+        let mut builder = builder.with_memory_pattern(false).map_err(to_builder_message)?;
         for (name, bytes) in file.external {
             let bytes: Arc<[u8]> = bytes.into();
-            builder = builder.with_external_initializer_file_in_memory(name, bytes).map_err(builder_words)?;
+            builder = builder.with_external_initializer_file_in_memory(name, bytes).map_err(to_builder_message)?;
         }
         let session = match (extra, file.graph) {
             ([], bytes) => builder.commit_from_memory(&bytes),
@@ -57,13 +66,13 @@ impl Ort {
         };
         let names = graph.outputs.iter().map(|output| &output.name).chain(extra);
         let outputs = names.map(|name| CString::new(name.as_str()).map_err(|error| error.to_string()));
-        Ok(Self { session: session.map_err(words)?, outputs: outputs.collect::<Result<_, _>>()? })
+        Ok(Self { session: session.map_err(to_message)?, outputs: outputs.collect::<Result<_, _>>()? })
     }
 }
 
-/// The same graph with some of its inner tensors as outputs, too.
+/// Adds inner tensors to the outputs of a graph.
 ///
-/// Fields of a message that come again are merged (Protocol Buffers, "Last One Wins"), so they are written behind the file:
+/// Protocol Buffers merge repeated occurrences of a field, so the additional outputs are appended to the file:
 /// `ModelProto.graph = 7`, `GraphProto.output = 12`, `ValueInfoProto.name = 1`.
 fn with_outputs(mut file: Vec<u8>, extra: &[String]) -> Vec<u8> {
     fn field(number: u8, content: &[u8]) -> Vec<u8> {
@@ -84,13 +93,13 @@ fn with_outputs(mut file: Vec<u8>, extra: &[String]) -> Vec<u8> {
 }
 
 impl Backend for Ort {
-    fn run(&self, inputs: &[Input], outputs: &[Output], _: &WorkerPool) -> Result<Vec<Tensor>, String> {
+    fn run(&self, inputs: &[NamedTensor], outputs: &[OutputRef], _: &WorkerPool) -> Result<Vec<Tensor>, String> {
         let values = inputs.iter().map(|input| value(&input.tensor)).collect::<Result<Vec<_>, _>>()?;
         let names = inputs.iter().map(|input| CString::new(input.name.as_str()).map_err(|error| error.to_string()));
         let names = names.collect::<Result<Vec<_>, _>>()?;
         let wanted = outputs.iter().map(|output| match output {
-            Output::Number(number) => self.outputs.get(*number),
-            Output::Named(name) => self.outputs.iter().find(|output| output.as_bytes() == name.as_bytes()),
+            OutputRef::Index(index) => self.outputs.get(*index),
+            OutputRef::Name(name) => self.outputs.iter().find(|output| output.as_bytes() == name.as_bytes()),
         });
         let wanted = wanted.collect::<Option<Vec<_>>>().ok_or("it was loaded for other outputs")?;
         let results = run(&self.session, &names, &values, &wanted)?;
@@ -98,8 +107,8 @@ impl Backend for Ort {
     }
 }
 
-/// `OrtApi::Run`, which ONNX Runtime documents to be safe from several threads at once; `ort` offers it to one at a time, because
-/// some accelerators are not. These sessions have the CPU alone.
+/// `OrtApi::Run`, which is documented to be thread-safe. The crate `ort` requires exclusive access, because some execution providers are
+/// not thread-safe; these sessions use the CPU provider only.
 fn run(
     session: &Session,
     names: &[CString],
@@ -124,18 +133,18 @@ fn run(
         )
     };
     // SAFETY: the status is what the call returned, and is not used again.
-    unsafe { ort::Error::result_from_status(status) }.map_err(|error| plain(&error))?;
+    unsafe { ort::Error::result_from_status(status) }.map_err(|error| error_message(&error))?;
     let results = results.into_iter().map(|result| NonNull::new(result).ok_or("an output is missing".to_owned()));
-    // SAFETY: each value is a new one that nobody else has, made by this session's allocator.
+    // SAFETY: each value is uniquely owned, and allocated by this session's allocator.
     results.map(|result| Ok(unsafe { DynValue::from_ptr(result?, Some(session.allocator())) })).collect()
 }
 
-/// ONNX Runtime's words without what it says of itself.
-fn plain<T>(error: &ort::Error<T>) -> String {
+/// ONNX Runtime's to_message without what it says of itself.
+fn error_message<T>(error: &ort::Error<T>) -> String {
     error.message().trim().to_owned()
 }
 
-/// A view of a tensor, without a copy but for text and truth values.
+/// A view of a tensor; only strings and booleans are copied.
 fn value(tensor: &Tensor) -> Result<SessionInputValue<'_>, String> {
     fn view<T>(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>>
     where
@@ -166,36 +175,36 @@ fn value(tensor: &Tensor) -> Result<SessionInputValue<'_>, String> {
             let texts: Vec<String> = texts.map(|text| text.unwrap_or_default().to_owned()).collect();
             ort::value::Tensor::from_string_array((tensor.shape.clone(), texts.as_slice())).map(SessionInputValue::from)
         }
-        other => return Err(format!("it does not take values of type {other}")),
+        other => return Err(format!("it does not support values of type {other}")),
     };
-    value.map_err(|error| plain(&error))
+    value.map_err(|error| error_message(&error))
 }
 
-/// A copy.
+/// Copies an output into Arrow.
 fn tensor(value: &DynValue) -> Result<Tensor, String> {
-    fn numbers<T>(value: &DynValue) -> ort::Result<(&Shape, ArrayRef)>
+    fn slice<T>(value: &DynValue) -> ort::Result<(&Shape, ArrayRef)>
     where
         T: ArrowPrimitiveType,
         T::Native: PrimitiveTensorElementType,
     {
-        let (shape, numbers) = value.try_extract_tensor::<T::Native>()?;
-        Ok((shape, Arc::new(PrimitiveArray::<T>::from_iter_values(numbers.iter().copied()))))
+        let (shape, values) = value.try_extract_tensor::<T::Native>()?;
+        Ok((shape, Arc::new(PrimitiveArray::<T>::from_iter_values(values.iter().copied()))))
     }
     let ValueType::Tensor { ty, .. } = value.dtype() else {
-        return Err("it gives something else than a tensor".to_owned());
+        return Err("its output is not a tensor".to_owned());
     };
     let copied = match ty {
-        TensorElementType::Float16 => numbers::<Float16Type>(value),
-        TensorElementType::Float32 => numbers::<Float32Type>(value),
-        TensorElementType::Float64 => numbers::<Float64Type>(value),
-        TensorElementType::Int8 => numbers::<Int8Type>(value),
-        TensorElementType::Int16 => numbers::<Int16Type>(value),
-        TensorElementType::Int32 => numbers::<Int32Type>(value),
-        TensorElementType::Int64 => numbers::<Int64Type>(value),
-        TensorElementType::Uint8 => numbers::<UInt8Type>(value),
-        TensorElementType::Uint16 => numbers::<UInt16Type>(value),
-        TensorElementType::Uint32 => numbers::<UInt32Type>(value),
-        TensorElementType::Uint64 => numbers::<UInt64Type>(value),
+        TensorElementType::Float16 => slice::<Float16Type>(value),
+        TensorElementType::Float32 => slice::<Float32Type>(value),
+        TensorElementType::Float64 => slice::<Float64Type>(value),
+        TensorElementType::Int8 => slice::<Int8Type>(value),
+        TensorElementType::Int16 => slice::<Int16Type>(value),
+        TensorElementType::Int32 => slice::<Int32Type>(value),
+        TensorElementType::Int64 => slice::<Int64Type>(value),
+        TensorElementType::Uint8 => slice::<UInt8Type>(value),
+        TensorElementType::Uint16 => slice::<UInt16Type>(value),
+        TensorElementType::Uint32 => slice::<UInt32Type>(value),
+        TensorElementType::Uint64 => slice::<UInt64Type>(value),
         TensorElementType::Bool => value.try_extract_tensor::<bool>().map(|(shape, truths)| {
             let truths: ArrayRef = Arc::new(BooleanArray::from(truths.to_vec()));
             (shape, truths)
@@ -204,8 +213,8 @@ fn tensor(value: &DynValue) -> Result<Tensor, String> {
             let texts: ArrayRef = Arc::new(StringArray::from(texts));
             (shape, texts)
         }),
-        other => return Err(format!("it gives values of type {other}")),
+        other => return Err(format!("its output has the unsupported type {other}")),
     };
-    let (shape, values) = copied.map_err(|error| plain(&error))?;
+    let (shape, values) = copied.map_err(|error| error_message(&error))?;
     Ok(Tensor { shape: shape.iter().map(|&length| usize::try_from(length).unwrap_or(0)).collect(), values })
 }

@@ -1,28 +1,28 @@
-//! [`Rten`]: ONNX models in pure Rust, always there.
+//! [`Rten`]: the backend in pure Rust, which is always available.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
-use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Int8Type, Int32Type, UInt8Type};
 use rten::{Model, ModelOptions, RunOptions, Value, ValueOrView};
 use rten_onnx::onnx::{AttributeProto, AttributeType, ModelProto, TensorProto};
 use rten_tensor::{Layout, Tensor as RtenTensor, TensorView};
 
-use super::api::{Backend, Bytes, GraphFile, Input, Output, Tensor};
-use crate::onnx::{Graph, omits_kernel_shape};
+use super::api::{Backend, Bytes, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked};
+use crate::onnx::{GraphInfo, omits_kernel_shape};
 use crate::runtime::WorkerPool;
 
-/// An ONNX graph, loaded by rten.
+/// A model loaded by rten.
 pub(crate) struct Rten {
     model: Model,
-    /// The types of the graph's outputs, where the file says them: rten computes with few.
+    /// The types of the graph outputs, as far as the file states them: rten supports few types.
     outputs: Vec<Option<DataType>>,
 }
 
 impl Rten {
-    /// Parses and optimizes an ONNX file. The weights stay where they are.
-    pub(super) fn load(file: GraphFile, graph: &Graph) -> Result<Self, String> {
+    /// Parses and optimizes an ONNX file, without copying the weights.
+    pub(super) fn load(file: ModelBytes, graph: &GraphInfo) -> Result<Self, String> {
         let mut options = ModelOptions::with_all_ops();
         for (name, bytes) in file.external {
             options.external_data(&name, bytes);
@@ -33,17 +33,18 @@ impl Rten {
             Bytes::Owned(bytes) => options.load(bytes),
         };
         let model = model.map_err(|error| error.to_string())?;
-        Ok(Self { model, outputs: graph.outputs.iter().map(|output| output.element.data_type()).collect() })
+        Ok(Self { model, outputs: graph.outputs.iter().map(|output| output.element_type.data_type()).collect() })
     }
 }
 
-/// The same graph, with the sizes of its kernels where ONNX lets them be left out and rten does not.
+/// Adds the attribute `kernel_shape`, which is optional in ONNX and required by rten.
 fn with_kernel_shapes(file: &[u8]) -> Result<Vec<u8>, String> {
     let mut model = ModelProto::parse_buf(file).map_err(|error| error.to_string())?;
     if let Some(graph) = &mut model.graph {
         for node in graph.node.iter_mut().filter(|node| omits_kernel_shape(node)) {
             let is_weight = |tensor: &&TensorProto| tensor.name.as_ref() == node.input.get(1);
-            let weight = graph.initializer.iter().find(is_weight).ok_or("the size of a kernel is not known")?;
+            let weight =
+                graph.initializer.iter().find(is_weight).ok_or("the kernel shape of a convolution is unknown")?;
             node.attribute.push(AttributeProto {
                 name: Some("kernel_shape".to_owned()),
                 ints: weight.dims.get(2..).unwrap_or_default().to_vec(),
@@ -56,38 +57,38 @@ fn with_kernel_shapes(file: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 impl Backend for Rten {
-    fn run(&self, inputs: &[Input], outputs: &[Output], workers: &WorkerPool) -> Result<Vec<Tensor>, String> {
-        let widened = inputs.iter().map(|input| widened(&input.tensor.values));
-        let widened: Vec<ArrayRef> = widened.collect::<Result<_, _>>()?;
+    fn run(&self, inputs: &[NamedTensor], outputs: &[OutputRef], workers: &WorkerPool) -> Result<Vec<Tensor>, String> {
+        let inputs_cast = inputs.iter().map(|input| cast_to_supported(&input.tensor.values));
+        let inputs_cast: Vec<ArrayRef> = inputs_cast.collect::<Result<_, _>>()?;
         let mut values = Vec::with_capacity(inputs.len());
-        for (input, array) in inputs.iter().zip(&widened) {
+        for (input, array) in inputs.iter().zip(&inputs_cast) {
             let node = self.model.node_id(&input.name).map_err(|error| error.to_string())?;
             values.push((node, view(&input.tensor.shape, array)?));
         }
         let nodes = outputs.iter().map(|output| match output {
-            Output::Number(number) => {
-                self.model.output_ids().get(*number).copied().ok_or_else(|| format!("it has no output {number}"))
+            OutputRef::Index(index) => {
+                self.model.output_ids().get(*index).copied().ok_or_else(|| format!("the model has no output {index}"))
             }
-            Output::Named(name) => self.model.node_id(name).map_err(|error| error.to_string()),
+            OutputRef::Name(name) => self.model.node_id(name).map_err(|error| error.to_string()),
         });
         let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
-        // An output may be asked for under two names.
+        // An output may be requested twice.
         let mut distinct = nodes.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        // A worker that calls this goes on working in its own pool: one set of threads for everything.
+        // Runs in the worker pool, so that there is one set of threads.
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(workers.pool())));
         let results = self.model.run(values, &distinct, Some(options)).map_err(|error| error.to_string())?;
         let results = results.into_iter().map(owned).collect::<Result<Vec<_>, _>>()?;
         let tensors = nodes.iter().zip(outputs).map(|(node, output)| {
-            let tensor = distinct.iter().position(|known| known == node).and_then(|position| results.get(position));
+            let tensor = distinct.iter().position(|other| other == node).and_then(|position| results.get(position));
             let tensor = tensor.cloned().ok_or("an output is missing")?;
-            let wanted = match output {
-                Output::Number(number) => self.outputs.get(*number).cloned().flatten(),
-                Output::Named(_) => None,
+            let data_type = match output {
+                OutputRef::Index(index) => self.outputs.get(*index).cloned().flatten(),
+                OutputRef::Name(_) => None,
             };
-            let values = match wanted {
-                Some(wanted) => cast(&tensor.values, &wanted).map_err(|error| error.to_string())?,
+            let values = match data_type {
+                Some(data_type) => cast(&tensor.values, &data_type).map_err(|error| error.to_string())?,
                 None => tensor.values,
             };
             Ok(Tensor { values, ..tensor })
@@ -96,30 +97,28 @@ impl Backend for Rten {
     }
 }
 
-/// In one of the types that rten has.
-fn widened(values: &ArrayRef) -> Result<ArrayRef, String> {
+/// Casts to a type that rten supports.
+fn cast_to_supported(values: &ArrayRef) -> Result<ArrayRef, String> {
     let to = match values.data_type() {
         DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float32,
         DataType::Int8 => DataType::Int8,
         DataType::UInt8 => DataType::UInt8,
         DataType::Boolean | DataType::Int32 | DataType::Int64 => DataType::Int32,
-        other => return Err(format!("it does not take values of type {other}")),
+        other => return Err(format!("it does not support values of type {other}")),
     };
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(values, &to, &strict)
-        .map_err(|_| "a number does not fit into the 32 bits that rten has".to_owned())
+    cast_checked(values, &to).map_err(|_| "a value does not fit into the 32-bit integers of rten".to_owned())
 }
 
 fn view<'a>(shape: &[usize], values: &'a ArrayRef) -> Result<ValueOrView<'a>, String> {
-    fn numbers<T: ArrowPrimitiveType>(values: &ArrayRef) -> &[T::Native] {
+    fn slice<T: ArrowPrimitiveType>(values: &ArrayRef) -> &[T::Native] {
         values.as_primitive::<T>().values()
     }
     Ok(match values.data_type() {
-        DataType::Float32 => TensorView::from_data(shape, numbers::<Float32Type>(values)).into(),
-        DataType::Int8 => TensorView::from_data(shape, numbers::<Int8Type>(values)).into(),
-        DataType::UInt8 => TensorView::from_data(shape, numbers::<UInt8Type>(values)).into(),
-        DataType::Int32 => TensorView::from_data(shape, numbers::<Int32Type>(values)).into(),
-        other => return Err(format!("it does not take values of type {other}")),
+        DataType::Float32 => TensorView::from_data(shape, slice::<Float32Type>(values)).into(),
+        DataType::Int8 => TensorView::from_data(shape, slice::<Int8Type>(values)).into(),
+        DataType::UInt8 => TensorView::from_data(shape, slice::<UInt8Type>(values)).into(),
+        DataType::Int32 => TensorView::from_data(shape, slice::<Int32Type>(values)).into(),
+        other => return Err(format!("it does not support values of type {other}")),
     })
 }
 
@@ -133,7 +132,7 @@ fn owned(value: Value) -> Result<Tensor, String> {
         Value::Int32Tensor(values) => tensor::<Int32Type>(values),
         Value::Int8Tensor(values) => tensor::<Int8Type>(values),
         Value::UInt8Tensor(values) => tensor::<UInt8Type>(values),
-        _ => return Err("it gives a sequence of tensors".to_owned()),
+        _ => return Err("its output is a sequence of tensors".to_owned()),
     })
 }
 
@@ -142,16 +141,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_do_not_fit_are_refused() {
+    fn overflowing_integers_are_rejected() {
         let values: ArrayRef = Arc::new(datafusion::arrow::array::Int64Array::from(vec![3_000_000_000]));
-        assert_eq!(widened(&values).unwrap_err(), "a number does not fit into the 32 bits that rten has");
+        assert_eq!(cast_to_supported(&values).unwrap_err(), "a value does not fit into the 32-bit integers of rten");
     }
 
     #[test]
-    fn what_is_no_graph_is_refused() {
+    fn invalid_graphs_are_rejected() {
         let bundled = include_bytes!("../models/resnet20-cifar10/model.onnx");
-        let graph = Graph::parse(bundled).unwrap();
-        let file = GraphFile { graph: Bytes::Static(b"not a graph"), external: Vec::new() };
+        let graph = GraphInfo::parse(bundled).unwrap();
+        let file = ModelBytes { graph: Bytes::Static(b"not a graph"), external: Vec::new() };
         assert!(Rten::load(file, &graph).is_err());
     }
 }

@@ -1,31 +1,31 @@
-//! [`BackendOptions`]: what a user says about where models run, and [`Decided`], what comes of it on this machine.
+//! [`ModelBackendOptions`]: the backend options of a model, and [`BackendSelection`], the backend selected for them on this machine.
 
-use super::api::{Backend, GraphFile};
+use super::api::{Backend, ModelBytes};
 #[cfg(feature = "gpu")]
 use super::gpu::Gpu;
 use super::ort;
 use super::ort::Ort;
 use super::rten::Rten;
-use crate::onnx::Graph;
+use crate::onnx::GraphInfo;
 use crate::options::{BackendChoice, BackendPreferences, DeviceChoice, PrecisionChoice};
 
-/// Why there is no GPU in a build without it.
+/// The reason in builds without the GPU backend.
 #[cfg(not(feature = "gpu"))]
-pub(super) const NOT_BUILT: &str = "this build has no GPU (the feature 'gpu' is off)";
+pub(super) const GPU_NOT_BUILT: &str = "this build has no GPU backend (the feature 'gpu' is disabled)";
 
-/// The backends that there are, in the order in which they are preferred.
+/// The backends, in order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Our own, on a GPU.
+pub(crate) enum BackendKind {
+    /// Our own backend on wgpu.
     Gpu,
-    /// ONNX Runtime, when its library is found.
+    /// ONNX Runtime, if its library is found.
     Ort,
-    /// Pure Rust, always there.
+    /// Pure Rust, always available.
     Rten,
 }
 
-impl Kind {
-    /// In plans, options and messages.
+impl BackendKind {
+    /// The name in plans, options and messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Gpu => "gpu",
@@ -35,140 +35,149 @@ impl Kind {
     }
 }
 
-/// The backend that was chosen.
+/// The selected backend.
 #[derive(Debug, Clone)]
-pub(crate) struct Decided {
-    pub(crate) kind: Kind,
-    /// Why, for a plan.
-    pub(crate) short: String,
-    /// Why, for a sentence.
-    pub(crate) why: String,
-    /// Where, when that is not the CPU.
+pub(crate) struct BackendSelection {
+    pub(crate) kind: BackendKind,
+    /// The reason in one phrase, for EXPLAIN.
+    pub(crate) summary: String,
+    /// The reason in full, for EXPLAIN VERBOSE and DESCRIBE MODEL.
+    pub(crate) reason: String,
+    /// The GPU, unless the model runs on the CPU.
     pub(crate) gpu: Option<GpuTarget>,
 }
 
-/// A GPU, and how to run there.
+/// A GPU and the precision on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GpuTarget {
-    /// The adapter's name.
+    /// The name of the adapter.
     pub(crate) name: String,
-    /// Whether its numbers have 16 bits.
-    pub(crate) is_half: bool,
-    /// Whether the CPU does as well.
+    /// Whether the model runs in 16-bit precision.
+    pub(crate) is_float16: bool,
+    /// Whether falling back to the CPU is allowed.
     pub(crate) is_optional: bool,
 }
 
-impl Decided {
-    /// In how many ways a graph can be loaded.
-    pub(crate) const COUNT: usize = 4;
+impl BackendSelection {
+    /// The number of variants in which a model can be loaded.
+    pub(crate) const CACHE_SLOTS: usize = 4;
 
-    /// Which of them this is.
-    pub(crate) fn number(&self) -> usize {
+    /// The index of this variant.
+    pub(crate) fn cache_slot(&self) -> usize {
         match (self.kind, &self.gpu) {
-            (Kind::Rten, _) => 0,
-            (Kind::Ort, _) => 1,
-            (Kind::Gpu, Some(GpuTarget { is_half: true, .. })) => 2,
-            (Kind::Gpu, _) => 3,
+            (BackendKind::Rten, _) => 0,
+            (BackendKind::Ort, _) => 1,
+            (BackendKind::Gpu, Some(GpuTarget { is_float16: true, .. })) => 2,
+            (BackendKind::Gpu, _) => 3,
         }
     }
 
-    /// `cpu`, or the name of a GPU.
+    /// `cpu`, or the name of the GPU.
     pub(crate) fn device(&self) -> &str {
         self.gpu.as_ref().map_or("cpu", |gpu| &gpu.name)
     }
 
-    /// Loads a graph, of which `extra` tensors will be asked for beside its outputs.
+    /// Loads a model. `extra` names tensors that will be requested in addition to the graph outputs.
     ///
     /// # Errors
-    /// The backend's own words.
-    pub(crate) fn load(&self, file: GraphFile, graph: &Graph, extra: &[String]) -> Result<Box<dyn Backend>, String> {
+    /// The message of the backend.
+    pub(crate) fn load(
+        &self,
+        file: ModelBytes,
+        graph: &GraphInfo,
+        extra: &[String],
+    ) -> Result<Box<dyn Backend>, String> {
         Ok(match (self.kind, &self.gpu) {
             #[cfg(feature = "gpu")]
-            (Kind::Gpu, Some(target)) => Box::new(Gpu::load(&file, graph, target)?),
+            (BackendKind::Gpu, Some(target)) => Box::new(Gpu::load(&file, graph, target)?),
             #[cfg(not(feature = "gpu"))]
-            (Kind::Gpu, _) => return Err(NOT_BUILT.to_owned()),
+            (BackendKind::Gpu, _) => return Err(GPU_NOT_BUILT.to_owned()),
             #[cfg(feature = "gpu")]
-            (Kind::Gpu, None) => return Err("it is not said which GPU".to_owned()),
-            (Kind::Ort, _) => Box::new(Ort::load(file, graph, extra)?),
-            (Kind::Rten, _) => Box::new(Rten::load(file, graph)?),
+            (BackendKind::Gpu, None) => return Err("no GPU is selected".to_owned()),
+            (BackendKind::Ort, _) => Box::new(Ort::load(file, graph, extra)?),
+            (BackendKind::Rten, _) => Box::new(Rten::load(file, graph)?),
         })
     }
 }
 
-/// What a model says.
+/// The backend options of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct BackendOptions {
+pub(crate) struct ModelBackendOptions {
     pub(crate) backend: Option<BackendChoice>,
     pub(crate) device: Option<DeviceChoice>,
-    /// A part of a GPU's name.
+    /// A substring of the GPU's name.
     pub(crate) adapter: Option<String>,
     pub(crate) precision: Option<PrecisionChoice>,
 }
 
-/// In a plan, of a model that a GPU does not run.
-const NOT_ON_A_GPU: &str = ", not on a GPU";
+/// The suffix in plans of models that fell back to the CPU.
+const NO_GPU_SUFFIX: &str = ", not on a GPU";
 
-impl BackendOptions {
-    /// The backend for it on this machine, and why it is that one. A model's own options win over those of the session.
-    /// `is_half` says whether its weights have 16 bits.
+impl ModelBackendOptions {
+    /// Selects the backend on this machine. The options of the model take precedence over those of the session. `is_float16` tells whether
+    /// the weights of the model are float16.
     ///
     /// # Errors
-    /// Why what was asked for is not there.
-    pub(crate) fn decide(&self, session: BackendPreferences, is_half: bool) -> Result<Decided, String> {
-        let (backend, device) = self.over(session);
+    /// The reason why a requested backend or device is not available.
+    pub(crate) fn select(&self, session: BackendPreferences, is_float16: bool) -> Result<BackendSelection, String> {
+        let (backend, device) = self.merged_with(session);
         let excluded = match backend {
             BackendChoice::Gpu => DeviceChoice::Cpu,
             _ => DeviceChoice::Gpu,
         };
         if backend != BackendChoice::Auto && device == excluded {
-            return Err(format!("backend '{backend}' does not run on device '{device}'; one of them is enough"));
+            return Err(format!("backend '{backend}' does not run on device '{device}'; set only one of them"));
         }
         let is_auto = (backend, device) == (BackendChoice::Auto, DeviceChoice::Auto);
-        // Who names an adapter means it.
+        // Naming an adapter requests the GPU.
         let wants_gpu =
             backend == BackendChoice::Gpu || device == DeviceChoice::Gpu || (is_auto && self.adapter.is_some());
         if wants_gpu || is_auto {
-            return match self.gpu(session, is_half, !wants_gpu) {
+            return match self.select_gpu(session, is_float16, !wants_gpu) {
                 Err(reason) if !wants_gpu => {
-                    let decided = self.cpu(session, Some(&reason))?;
-                    // A machine without one is nothing to tell every plan.
-                    let short = decided.short.trim_end_matches(NOT_ON_A_GPU).to_owned();
+                    let selection = self.select_cpu(session, Some(&reason))?;
+                    // Plans do not mention the GPU on machines without one.
+                    let summary = selection.summary.trim_end_matches(NO_GPU_SUFFIX).to_owned();
                     let is_asked = self.precision == Some(PrecisionChoice::F16);
-                    Ok(if is_asked { decided } else { Decided { short, ..decided } })
+                    Ok(if is_asked { selection } else { BackendSelection { summary, ..selection } })
                 }
-                decided => decided,
+                selection => selection,
             };
         }
         match (self.precision, &self.adapter) {
-            (Some(PrecisionChoice::F16), _) => Err("precision 'f16' is for device 'gpu'".to_owned()),
-            (_, Some(adapter)) => Err(format!("adapter '{adapter}' is for device 'gpu'")),
-            _ => self.cpu(session, None),
+            (Some(PrecisionChoice::F16), _) => Err("precision 'f16' needs device 'gpu'".to_owned()),
+            (_, Some(adapter)) => Err(format!("adapter '{adapter}' needs device 'gpu'")),
+            _ => self.select_cpu(session, None),
         }
     }
 
-    /// On the CPU, for want of a GPU where that is the reason.
+    /// Selects a backend on the CPU; `no_gpu` is the reason why the GPU was rejected.
     ///
     /// # Errors
-    /// Why the backend that was named is not there.
-    pub(crate) fn cpu(&self, session: BackendPreferences, no_gpu: Option<&str>) -> Result<Decided, String> {
-        let (backend, _) = self.over(session);
-        let decided = |kind, short: &str, why: &str| {
-            let why = no_gpu.map_or_else(|| why.to_owned(), |reason| format!("{why}; not on a GPU: {reason}"));
-            let short = format!("{short}{}", no_gpu.map_or("", |_| NOT_ON_A_GPU));
-            Ok(Decided { kind, short, why, gpu: None })
+    /// The reason why a requested backend is not available.
+    pub(crate) fn select_cpu(
+        &self,
+        session: BackendPreferences,
+        no_gpu: Option<&str>,
+    ) -> Result<BackendSelection, String> {
+        let (backend, _) = self.merged_with(session);
+        let selection = |kind, summary: &str, reason: &str| {
+            let reason = no_gpu.map_or_else(|| reason.to_owned(), |reason| format!("{reason}; not on a GPU: {reason}"));
+            let summary = format!("{summary}{}", no_gpu.map_or("", |_| NO_GPU_SUFFIX));
+            Ok(BackendSelection { kind, summary, reason, gpu: None })
         };
         if backend == BackendChoice::Rten {
-            return decided(Kind::Rten, "asked for", "it was asked for");
+            return selection(BackendKind::Rten, "requested", "requested");
         }
         match (backend, ort::library()) {
-            (_, Ok(library)) => decided(Kind::Ort, &library.version, &library.to_string()),
+            (_, Ok(library)) => selection(BackendKind::Ort, &library.version, &library.to_string()),
             (BackendChoice::Ort, Err(reason)) => Err(reason.clone()),
-            (_, Err(reason)) => decided(Kind::Rten, "ONNX Runtime is not used", reason),
+            (_, Err(reason)) => selection(BackendKind::Rten, "ONNX Runtime is not used", reason),
         }
     }
 
-    /// The session's words where there are none of its own, and where those leave another choice.
-    fn over(&self, session: BackendPreferences) -> (BackendChoice, DeviceChoice) {
+    /// Merges the model's options with the session's preferences, where they do not contradict.
+    fn merged_with(&self, session: BackendPreferences) -> (BackendChoice, DeviceChoice) {
         let is_cpu = |backend: BackendChoice| matches!(backend, BackendChoice::Ort | BackendChoice::Rten);
         let backend = self.backend.unwrap_or(match self.device {
             Some(DeviceChoice::Gpu) if is_cpu(session.backend) => BackendChoice::Auto,
@@ -184,28 +193,33 @@ impl BackendOptions {
     }
 
     #[cfg(feature = "gpu")]
-    fn gpu(&self, session: BackendPreferences, is_half: bool, is_optional: bool) -> Result<Decided, String> {
+    fn select_gpu(
+        &self,
+        session: BackendPreferences,
+        is_float16: bool,
+        is_optional: bool,
+    ) -> Result<BackendSelection, String> {
         let adapter = super::gpu::find(self.adapter.as_deref(), is_optional)?;
         let precision = match self.precision.unwrap_or(session.precision) {
             PrecisionChoice::F16 if !adapter.has_f16 => {
-                return Err(format!("GPU '{}' has no 16-bit floats", adapter.name));
+                return Err(format!("GPU '{}' does not support 16-bit floats", adapter.name));
             }
-            PrecisionChoice::Auto if is_half && adapter.has_f16 => PrecisionChoice::F16,
+            PrecisionChoice::Auto if is_float16 && adapter.has_f16 => PrecisionChoice::F16,
             PrecisionChoice::F16 => PrecisionChoice::F16,
             PrecisionChoice::Auto | PrecisionChoice::F32 => PrecisionChoice::F32,
         };
-        let short = format!("{}, {}, {precision}", adapter.name, adapter.api);
-        let why = match is_optional {
-            true => format!("a GPU is there: {adapter}; it computes in {precision}"),
-            false => format!("it was asked for: {adapter}; it computes in {precision}"),
+        let summary = format!("{}, {}, {precision}", adapter.name, adapter.api);
+        let reason = match is_optional {
+            true => format!("a hardware adapter is present: {adapter}; precision {precision}"),
+            false => format!("requested: {adapter}; precision {precision}"),
         };
-        let gpu = GpuTarget { name: adapter.name.clone(), is_half: precision == PrecisionChoice::F16, is_optional };
-        Ok(Decided { kind: Kind::Gpu, short, why, gpu: Some(gpu) })
+        let gpu = GpuTarget { name: adapter.name.clone(), is_float16: precision == PrecisionChoice::F16, is_optional };
+        Ok(BackendSelection { kind: BackendKind::Gpu, summary, reason, gpu: Some(gpu) })
     }
 
     #[cfg(not(feature = "gpu"))]
-    fn gpu(&self, _: BackendPreferences, _: bool, _: bool) -> Result<Decided, String> {
-        Err(NOT_BUILT.to_owned())
+    fn select_gpu(&self, _: BackendPreferences, _: bool, _: bool) -> Result<BackendSelection, String> {
+        Err(GPU_NOT_BUILT.to_owned())
     }
 }
 
@@ -213,32 +227,32 @@ impl BackendOptions {
 mod tests {
     use super::*;
 
-    fn decided(options: BackendOptions, session: BackendPreferences) -> String {
-        options.decide(session, false).map_or_else(|error| error, |decided| decided.kind.name().to_owned())
+    fn selection(options: ModelBackendOptions, session: BackendPreferences) -> String {
+        options.select(session, false).map_or_else(|error| error, |selection| selection.kind.name().to_owned())
     }
 
     #[test]
-    fn a_models_own_words_win() {
+    fn model_options_take_precedence() {
         use BackendChoice::{Auto, Gpu, Rten};
         let session = |backend, device| BackendPreferences { backend, device, ..BackendPreferences::default() };
-        let rten = BackendOptions { backend: Some(Rten), ..BackendOptions::default() };
-        assert_eq!(decided(rten.clone(), session(Auto, DeviceChoice::Gpu)), "rten");
-        let cpu = BackendOptions { device: Some(DeviceChoice::Cpu), ..BackendOptions::default() };
-        assert_eq!(decided(cpu.clone(), session(Rten, DeviceChoice::Gpu)), "rten");
-        assert_ne!(decided(cpu, session(Gpu, DeviceChoice::Auto)), "gpu");
-        let both = BackendOptions { device: Some(DeviceChoice::Gpu), ..rten };
-        let error = "backend 'rten' does not run on device 'gpu'; one of them is enough";
-        assert_eq!(decided(both, BackendPreferences::default()), error);
-        let error = "backend 'gpu' does not run on device 'cpu'; one of them is enough";
-        assert_eq!(decided(BackendOptions::default(), session(Gpu, DeviceChoice::Cpu)), error);
+        let rten = ModelBackendOptions { backend: Some(Rten), ..ModelBackendOptions::default() };
+        assert_eq!(selection(rten.clone(), session(Auto, DeviceChoice::Gpu)), "rten");
+        let cpu = ModelBackendOptions { device: Some(DeviceChoice::Cpu), ..ModelBackendOptions::default() };
+        assert_eq!(selection(cpu.clone(), session(Rten, DeviceChoice::Gpu)), "rten");
+        assert_ne!(selection(cpu, session(Gpu, DeviceChoice::Auto)), "gpu");
+        let both = ModelBackendOptions { device: Some(DeviceChoice::Gpu), ..rten };
+        let error = "backend 'rten' does not run on device 'gpu'; set only one of them";
+        assert_eq!(selection(both, BackendPreferences::default()), error);
+        let error = "backend 'gpu' does not run on device 'cpu'; set only one of them";
+        assert_eq!(selection(ModelBackendOptions::default(), session(Gpu, DeviceChoice::Cpu)), error);
     }
 
     #[test]
-    fn what_is_for_a_gpu_is_not_for_the_cpu() {
-        let cpu = BackendOptions { device: Some(DeviceChoice::Cpu), ..BackendOptions::default() };
-        let half = BackendOptions { precision: Some(PrecisionChoice::F16), ..cpu.clone() };
-        assert_eq!(decided(half, BackendPreferences::default()), "precision 'f16' is for device 'gpu'");
-        let named = BackendOptions { adapter: Some("card".to_owned()), ..cpu };
-        assert_eq!(decided(named, BackendPreferences::default()), "adapter 'card' is for device 'gpu'");
+    fn gpu_options_are_rejected_on_the_cpu() {
+        let cpu = ModelBackendOptions { device: Some(DeviceChoice::Cpu), ..ModelBackendOptions::default() };
+        let half = ModelBackendOptions { precision: Some(PrecisionChoice::F16), ..cpu.clone() };
+        assert_eq!(selection(half, BackendPreferences::default()), "precision 'f16' needs device 'gpu'");
+        let named = ModelBackendOptions { adapter: Some("card".to_owned()), ..cpu };
+        assert_eq!(selection(named, BackendPreferences::default()), "adapter 'card' needs device 'gpu'");
     }
 }

@@ -55,7 +55,7 @@ impl Task {
         Ok(match self {
             Self::Classify => DataType::Utf8,
             Self::ClassifyTopk { .. } => {
-                DataType::List(Arc::new(Field::new_list_field(DataType::Struct(label_and_score()), false)))
+                DataType::List(Arc::new(Field::new_list_field(DataType::Struct(topk_struct_fields()), false)))
             }
             Self::Embed { .. } => {
                 let length = i32::try_from(model.embedding()?.length).unwrap_or(i32::MAX);
@@ -66,12 +66,12 @@ impl Task {
 }
 
 /// The fields of one class in `classify_topk`.
-pub(crate) fn label_and_score() -> Fields {
+pub(crate) fn topk_struct_fields() -> Fields {
     Fields::from(vec![Field::new("label", DataType::Utf8, false), Field::new("score", DataType::Float32, false)])
 }
 
 /// The fields of a result whose errors are data.
-pub(crate) fn value_and_error(value: DataType) -> Fields {
+pub(crate) fn result_struct_fields(value: DataType) -> Fields {
     Fields::from(vec![Field::new("value", value, true), Field::new("error", DataType::Utf8, true)])
 }
 
@@ -136,7 +136,7 @@ impl InferCall {
     /// When the model cannot do it.
     pub(crate) fn data_type(&self, model: &Model) -> Result<DataType, Error> {
         let value = self.task.data_type(model)?;
-        Ok(if self.error { DataType::Struct(value_and_error(value)) } else { value })
+        Ok(if self.error { DataType::Struct(result_struct_fields(value)) } else { value })
     }
 }
 

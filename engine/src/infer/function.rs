@@ -96,7 +96,7 @@ impl InferFunction {
                 "SELECT uri, try_embed(image) AS vector FROM 'examples/data/mixed.parquet'",
             ),
         };
-        let section = DocSection { label: "Models", ..Default::default() };
+        let section = DocSection { label: "ModelRegistry", ..Default::default() };
         let document = Documentation::builder(section, description, self.syntax()).with_sql_example(example);
         let names = self.parameters().iter();
         names.fold(document, |document, name| document.with_argument(*name, explain(name))).build()

@@ -27,7 +27,7 @@ use datafusion::scalar::ScalarValue;
 
 pub use ocelli_udf::expr_fn::*;
 
-use super::context::Engine;
+use super::context::InferContext;
 use super::function::InferFunction;
 use super::predict::Predict;
 use super::udf::InferUdf;
@@ -38,7 +38,7 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
 }
 
 /// [`all`], with the models of a session.
-pub(crate) fn of(engine: &Engine, model: &str) -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn of(engine: &InferContext, model: &str) -> Vec<Arc<ScalarUDF>> {
     let udf = |function| Arc::new(InferUdf::new(function, engine.clone(), model).into());
     let predict = Arc::new(Predict::new(engine.clone()).into());
     InferFunction::ALL.into_iter().map(udf).chain([predict]).chain(ocelli_udf::all()).collect()
@@ -47,7 +47,7 @@ pub(crate) fn of(engine: &Engine, model: &str) -> Vec<Arc<ScalarUDF>> {
 /// Those that expressions are made of, before there is a session: a session takes its own models for them.
 static INFER: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     // The tests of the bundled model read the same files; a broken one would leave these functions out.
-    let Ok(engine) = Engine::with_builtin_model(1) else { return Vec::new() };
+    let Ok(engine) = InferContext::with_builtin_model(1) else { return Vec::new() };
     let udf = |function| Arc::new(InferUdf::sessionless(function, engine.clone()).into());
     let predict = Arc::new(Predict::new(engine.clone()).into());
     InferFunction::ALL.into_iter().map(udf).chain([predict]).collect()

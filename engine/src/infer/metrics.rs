@@ -1,15 +1,15 @@
-//! [`InferMetrics`]: what one partition did, for EXPLAIN ANALYZE and progress.
+//! [`InferMetrics`]: the metrics of one partition, for EXPLAIN ANALYZE and progress.
 
 use std::time::Instant;
 
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, Time};
 
-/// Where the time goes.
+/// CPU and device times.
 #[derive(Debug, Clone)]
 pub(crate) struct ComputeTimes {
     pub(crate) decode: Time,
     pub(crate) model: Time,
-    /// From a device's queue to its results.
+    /// From the queue of a device to its results.
     pub(crate) queue: Time,
 }
 
@@ -17,23 +17,23 @@ pub(crate) struct ComputeTimes {
 #[derive(Debug, Clone)]
 pub(super) struct InferMetrics {
     pub(super) baseline: BaselineMetrics,
-    /// Rows with an image that somebody asks about.
+    /// Rows with an image that is not masked.
     pub(super) images_in: Count,
-    /// Images that went through the model.
+    /// Images that the model ran on.
     pub(super) images_run: Count,
-    /// Rows that got the answer to an image with the same bytes.
+    /// Rows that reused the result of an identical image.
     pub(super) images_reused: Count,
-    /// Rows with a bad image.
+    /// Rows whose image could not be decoded.
     pub(super) images_failed: Count,
-    /// Encoded bytes of the images.
+    /// Bytes of encoded images.
     pub(super) bytes_fetched: Count,
-    /// Until rows came from the input.
+    /// Time waiting for input rows and fetches.
     pub(super) fetch_time: Time,
-    /// On the workers, and with a device.
+    /// Times of the worker threads and the device.
     pub(super) times: ComputeTimes,
-    /// Until a worker had finished the rows that are next.
+    /// Time waiting for the next micro-batch in order.
     pub(super) wait_time: Time,
-    /// The most memory that was reserved at once.
+    /// Peak reserved memory.
     pub(super) peak_bytes: Gauge,
     images_per_second: Gauge,
     start: Instant,
@@ -60,7 +60,7 @@ impl InferMetrics {
         }
     }
 
-    /// Works out the rate so far.
+    /// Records the throughput so far.
     pub(super) fn record_rate(&self) {
         let rate = self.images_in.value() as f64 / self.start.elapsed().as_secs_f64().max(f64::EPSILON);
         self.images_per_second.set(rate as usize);

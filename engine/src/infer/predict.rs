@@ -23,11 +23,11 @@ use datafusion::logical_expr::{
 };
 use rayon::prelude::*;
 
-use super::context::Engine;
-use crate::backend::{Input, Output};
+use super::context::InferContext;
+use crate::backend::{NamedTensor, OutputRef};
 use crate::error::Error;
-use crate::model::{LARGEST_TENSOR, Loaded, Model};
-use crate::onnx::{Dim, Graph, TensorInfo};
+use crate::model::{LoadedModel, Model};
+use crate::onnx::{Dim, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo};
 use crate::options::OcelliOptions;
 use arrow_tensors::{beside, is_list, keep, part, tensor};
 
@@ -38,13 +38,13 @@ const SYNTAX: &str = "predict('model', column, …)";
 #[derive(Debug)]
 pub(crate) struct Predict {
     signature: Signature,
-    engine: Engine,
+    engine: InferContext,
     /// The model that the name meant when the query was planned: a query keeps it, whatever becomes of the name.
     bound: Option<Arc<Model>>,
 }
 
 impl Predict {
-    pub(crate) fn new(engine: Engine) -> Self {
+    pub(crate) fn new(engine: InferContext) -> Self {
         // The model behind a name may change between queries.
         Self { signature: Signature::user_defined(Volatility::Stable), engine, bound: None }
     }
@@ -137,7 +137,7 @@ impl ScalarUDFImpl for Predict {
                 its inputs, or, for a model with one input of several numbers, as many columns of numbers. NULL where a \
                 column is NULL. The type is that of the model's output, a list where it gives several numbers a row, a \
                 struct where it has several outputs.";
-            let section = DocSection { label: "Models", ..Default::default() };
+            let section = DocSection { label: "ModelRegistry", ..Default::default() };
             Documentation::builder(section, description, SYNTAX)
                 .with_argument("model", "The name of a model, a constant")
                 .with_argument("column", "Values for an input of the model, in the order of its inputs")
@@ -159,7 +159,7 @@ enum Placement {
 
 /// # Errors
 /// One sentence when the columns are not what the graph takes.
-fn place(graph: &Graph, types: &[&DataType]) -> Result<Placement, String> {
+fn place(graph: &GraphInfo, types: &[&DataType]) -> Result<Placement, String> {
     let placement = match graph.inputs.as_slice() {
         inputs if inputs.len() == types.len() => Placement::Each,
         [input] if !types.is_empty() && input.dims.len() == 2 && !types.iter().any(|data_type| is_list(data_type)) => {
@@ -171,13 +171,13 @@ fn place(graph: &Graph, types: &[&DataType]) -> Result<Placement, String> {
             Placement::Beside
         }
         inputs => {
-            let (count, shown) = (inputs.len(), graph.shown_inputs());
+            let (count, shown) = (inputs.len(), graph.display_inputs());
             return Err(format!("it takes {count} inputs ({shown}), got {} columns", types.len()));
         }
     };
     for (number, data_type) in types.iter().enumerate() {
         let input = &graph.inputs[if placement == Placement::Each { number } else { 0 }];
-        let Some(wanted) = input.element.data_type() else {
+        let Some(wanted) = input.element_type.data_type() else {
             return Err(format!("its input is {input}, a type that is not known here"));
         };
         let mut value = *data_type;
@@ -200,14 +200,14 @@ fn place(graph: &Graph, types: &[&DataType]) -> Result<Placement, String> {
 }
 
 /// The type of what the model gives for a row.
-fn data_type(graph: &Graph) -> Result<DataType, String> {
+fn data_type(graph: &GraphInfo) -> Result<DataType, String> {
     let types = graph.outputs.iter().map(|output| {
-        let Some(mut value) = output.element.data_type() else {
+        let Some(mut value) = output.element_type.data_type() else {
             return Err(format!("its output is {output}, a type that is not known here"));
         };
         let rest = output.dims.get(1..).unwrap_or_default();
         let numbers = rest.iter().map(|dim| if let Dim::Fixed(length) = dim { *length } else { 1 });
-        if numbers.fold(1, usize::saturating_mul) > LARGEST_TENSOR {
+        if numbers.fold(1, usize::saturating_mul) > MAX_TENSOR_ELEMENTS {
             return Err(format!("its output is {output}, more than a row can hold"));
         }
         if rest.iter().all(|dim| *dim == Dim::Fixed(1)) && rest.len() < 2 {
@@ -237,7 +237,7 @@ const PASS: usize = 1 << 21;
 /// Rows that a pass takes on at most: enough passes for all workers.
 const PASS_ROWS: usize = 256;
 
-fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, String> {
+fn predict(engine: &InferContext, loaded: &LoadedModel, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, String> {
     let graph = &loaded.graph;
     let placement = place(graph, &columns.iter().map(|column| column.data_type()).collect::<Vec<_>>())?;
     let wanted = data_type(graph)?;
@@ -263,19 +263,19 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], rows: usize) 
     let count = present.true_count();
     let a_row = inputs.iter().map(|tensor| tensor.values.len() / count).sum::<usize>().max(1);
     let batch = graph.inputs.iter().find_map(TensorInfo::fixed_batch);
-    if batch.is_some_and(|batch| batch.saturating_mul(a_row) > LARGEST_TENSOR) {
-        return Err(format!("it takes {}, more than can be given to it at once", graph.shown_inputs()));
+    if batch.is_some_and(|batch| batch.saturating_mul(a_row) > MAX_TENSOR_ELEMENTS) {
+        return Err(format!("it takes {}, more than can be given to it at once", graph.display_inputs()));
     }
     // Equal parts, as many for each worker.
     let threads = engine.workers.threads();
     let most = (PASS / a_row).clamp(1, PASS_ROWS);
     let size = batch.unwrap_or(count.div_ceil(count.div_ceil(most).next_multiple_of(threads)));
-    let outputs: Vec<Output> = (0..graph.outputs.len()).map(Output::Number).collect();
+    let outputs: Vec<OutputRef> = (0..graph.outputs.len()).map(OutputRef::Index).collect();
     let pass = |first: usize| {
         let rows = size.min(count - first);
         let inputs = graph.inputs.iter().zip(&inputs).map(|(info, tensor)| {
             let part = part(tensor, first, rows, batch.unwrap_or(rows))?;
-            Ok(Input { name: info.name.clone(), tensor: part })
+            Ok(NamedTensor { name: info.name.clone(), tensor: part })
         });
         let results = loaded.backend.run(&inputs.collect::<Result<Vec<_>, String>>()?, &outputs, &engine.workers)?;
         let kept = results

@@ -1,31 +1,31 @@
-//! [`Infer`]: how to compute the outputs of one [`InferNode`](super::InferNode).
+//! [`InferSpec`]: the specification of an [`InferExec`](super::InferExec).
 
 use std::sync::Arc;
 
 use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
 
-use super::compute::Compute;
+use super::compute::ImagePipeline;
 use super::output::InferOutput;
 
-/// How to compute the outputs of one [`InferNode`](super::InferNode), the same for all partitions.
+/// What an [`InferExec`](super::InferExec) computes, the same for all partitions.
 #[derive(Debug, Clone)]
-pub(crate) struct Infer {
-    pub(crate) compute: Compute,
-    /// The number of the column of images, or of their URIs.
+pub(crate) struct InferSpec {
+    pub(crate) compute: ImagePipeline,
+    /// The index of the column of images or URIs.
     pub(crate) image: usize,
     pub(crate) is_uri: bool,
-    /// The number of the column that says which images are wanted.
+    /// The index of the boolean column with the selection mask.
     pub(crate) guard: Option<usize>,
-    /// The number of the column that names them.
-    pub(crate) place: Option<usize>,
+    /// The index of the column that names images in messages.
+    pub(crate) label_column: Option<usize>,
     pub(crate) outputs: Vec<InferOutput>,
-    /// Images that a worker takes at a time.
+    /// ImageRows that a worker takes at a time.
     pub(crate) batch_rows: usize,
 }
 
-impl Infer {
-    /// Has the model loaded, on a thread that may wait.
+impl InferSpec {
+    /// Loads the model, on a blocking thread.
     pub(super) async fn load(&self) -> Result<()> {
         let (model, backend) = (&self.compute.model, &self.compute.backend);
         if model.is_loaded(backend) {

@@ -19,9 +19,9 @@ use datafusion::scalar::ScalarValue;
 use ocelli_udf::image::is_image_type;
 
 use super::call::{InferCall, Task};
-use super::context::Engine;
+use super::context::InferContext;
 use super::function::InferFunction;
-use super::scalar_eval::evaluate;
+use super::scalar_eval::evaluate_scalar;
 use crate::error::Error;
 use crate::options::{DEFAULT_MODEL, OcelliOptions};
 
@@ -31,7 +31,7 @@ pub(crate) struct InferUdf {
     function: InferFunction,
     signature: Signature,
     documentation: LazyLock<Documentation, Box<dyn FnOnce() -> Documentation + Send>>,
-    engine: Engine,
+    engine: InferContext,
     /// The session's, which may decide about the type.
     model: String,
     /// For expressions that are made before there is a session.
@@ -39,7 +39,7 @@ pub(crate) struct InferUdf {
 }
 
 impl InferUdf {
-    pub(crate) fn new(function: InferFunction, engine: Engine, model: &str) -> Self {
+    pub(crate) fn new(function: InferFunction, engine: InferContext, model: &str) -> Self {
         // Types are judged in `return_field_from_args`, where an error keeps its own words. The model behind a name may
         // change between queries: stable, not immutable.
         let names: Vec<&str> = function.parameters().to_vec();
@@ -58,7 +58,7 @@ impl InferUdf {
     }
 
     /// With the bundled model alone, and no judgement of the names of others.
-    pub(crate) fn sessionless(function: InferFunction, engine: Engine) -> Self {
+    pub(crate) fn sessionless(function: InferFunction, engine: InferContext) -> Self {
         Self { is_sessionless: true, ..Self::new(function, engine, DEFAULT_MODEL) }
     }
 
@@ -143,7 +143,7 @@ impl ScalarUDFImpl for InferUdf {
             ColumnarValue::Scalar(value) => value.to_array()?,
             ColumnarValue::Array(images) => Arc::clone(images),
         };
-        let values = evaluate(&images, self.function, &call, &options, &self.engine)?;
+        let values = evaluate_scalar(&images, self.function, &call, &options, &self.engine)?;
         Ok(match image {
             ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?),
             ColumnarValue::Array(_) => ColumnarValue::Array(values),

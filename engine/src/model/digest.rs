@@ -1,14 +1,14 @@
-//! [`digest`]: what identifies a model on every machine, and [`ModelRef`], which carries it in a plan.
+//! [`digest`]: identifies a model across machines; [`ModelRef`] carries it in plans.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::Vision;
-use crate::backend::GraphFile;
+use super::ImageTask;
+use crate::backend::ModelBytes;
 
-/// The part of the digest that is a while in the making.
-pub(super) fn weights_hash(file: &GraphFile) -> Sha256 {
+/// The hash of the graph and the weights, which is the expensive part.
+pub(super) fn weights_hash(file: &ModelBytes) -> Sha256 {
     let mut hasher = Sha256::new();
     hasher.update(&*file.graph);
     for (name, bytes) in &file.external {
@@ -18,17 +18,17 @@ pub(super) fn weights_hash(file: &GraphFile) -> Sha256 {
     hasher
 }
 
-/// All of it, in hexadecimal.
-pub(super) fn digest(mut hasher: Sha256, vision: Option<&Vision>) -> String {
+/// The digest in hexadecimal, including preprocessing, labels and embedding.
+pub(super) fn digest(mut hasher: Sha256, vision: Option<&ImageTask>) -> String {
     if let Some(vision) = vision {
-        hasher.update(vision.preprocess.recipe.to_string());
+        hasher.update(vision.processor.config.to_string());
         vision.labels.iter().for_each(|label| hasher.update(format!("{label}\n")));
         hasher.update(vision.embedding.as_ref().map_or("", |embedding| &embedding.tensor));
     }
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A model in a plan: enough to find it again, here or on another machine, and to refuse a different one of that name.
+/// A reference to a model in a plan: finds the model on this or another machine, and rejects a different one of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ModelRef {
     pub(crate) name: String,

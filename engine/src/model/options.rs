@@ -1,23 +1,23 @@
-//! [`ModelOptions`]: what `OPTIONS (…)` says in `CREATE MODEL`.
+//! [`ModelOptions`]: the `OPTIONS (…)` of `CREATE MODEL`.
 
 use ocelli_udf::image::Filter;
 
-use super::preprocess::{Channels, Crop, Layout, Recipe, Resize, Rounding};
-use crate::backend::BackendOptions;
+use super::preprocess::{Channels, Crop, CropRounding, Layout, PreprocessConfig, Resize};
+use crate::backend::ModelBackendOptions;
 use crate::options::{BackendChoice, DeviceChoice, PrecisionChoice};
 
-/// Each wins over what the files say.
+/// Options of a model. Each overrides the setting in the files.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ModelOptions {
-    /// What runs it, and where.
-    pub(crate) backend: BackendOptions,
-    /// A file of labels, a line each.
+    /// Backend, device, adapter and precision.
+    pub(crate) backend: ModelBackendOptions,
+    /// A text file with one label per line.
     pub(crate) labels: Option<String>,
-    /// The tensor that `embed` gives.
+    /// The tensor that `embed` returns.
     pub(crate) embedding: Option<String>,
     pub(crate) layout: Option<Layout>,
     size: Option<Resize>,
-    /// `Some(None)` for no crop.
+    /// `Some(None)` disables cropping.
     crop: Option<Option<Crop>>,
     resample: Option<Filter>,
     rescale_factor: Option<f64>,
@@ -32,19 +32,19 @@ const NAMES: &str = "adapter, backend, channels, crop, device, embedding, labels
 
 impl ModelOptions {
     /// # Errors
-    /// One sentence for an option that does not exist, or a value that it does not take.
+    /// A message for an unknown option or an invalid value.
     pub(crate) fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut options = Self::default();
         let mut seen = Vec::new();
         for (key, value) in pairs {
             let value = value.trim();
             if seen.contains(&key.to_ascii_lowercase()) {
-                return Err(format!("option '{key}' is there twice"));
+                return Err(format!("option '{key}' is given twice"));
             }
             seen.push(key.to_ascii_lowercase());
             match key.to_ascii_lowercase().as_str() {
                 "adapter" if value.is_empty() => {
-                    return Err("adapter must be a part of a GPU's name, got ''".to_owned());
+                    return Err("adapter must be a substring of a GPU's name, got ''".to_owned());
                 }
                 "adapter" => options.backend.adapter = Some(value.to_owned()),
                 "backend" => options.backend.backend = Some(BackendChoice::parse(value)?),
@@ -52,24 +52,26 @@ impl ModelOptions {
                 "precision" => options.backend.precision = Some(PrecisionChoice::parse(value)?),
                 "labels" => options.labels = Some(value.to_owned()),
                 "embedding" => options.embedding = Some(value.to_owned()),
-                "size" => options.size = Some(size(value)?),
-                "crop" => options.crop = Some(crop(value)?),
-                "resample" => options.resample = Some(resample(value)?),
-                "rescale_factor" => options.rescale_factor = Some(number(key, value)?),
-                "mean" => options.mean = Some(triple(key, value)?),
-                "std" => options.std = Some(triple(key, value)?),
+                "size" => options.size = Some(parse_size(value)?),
+                "crop" => options.crop = Some(parse_crop(value)?),
+                "resample" => options.resample = Some(parse_resample(value)?),
+                "rescale_factor" => options.rescale_factor = Some(parse_number(key, value)?),
+                "mean" => options.mean = Some(parse_per_channel(key, value)?),
+                "std" => options.std = Some(parse_per_channel(key, value)?),
                 "channels" => {
-                    options.channels = Some(one_of(key, value, ["rgb", "bgr"], [Channels::Rgb, Channels::Bgr])?)
+                    options.channels = Some(parse_enum(key, value, ["rgb", "bgr"], [Channels::Rgb, Channels::Bgr])?)
                 }
-                "layout" => options.layout = Some(one_of(key, value, ["nchw", "nhwc"], [Layout::Nchw, Layout::Nhwc])?),
+                "layout" => {
+                    options.layout = Some(parse_enum(key, value, ["nchw", "nhwc"], [Layout::Nchw, Layout::Nhwc])?)
+                }
                 _ => return Err(format!("option '{key}' does not exist; the options are {NAMES}")),
             }
         }
         Ok(options)
     }
 
-    /// Whether any of them is about pixels.
-    pub(crate) fn changes_recipe(&self) -> bool {
+    /// Whether an option changes the preprocessing.
+    pub(crate) fn overrides_preprocessing(&self) -> bool {
         *self
             != Self {
                 backend: self.backend.clone(),
@@ -79,28 +81,28 @@ impl ModelOptions {
             }
     }
 
-    /// Whether any of them means nothing where there are no pictures.
-    pub(crate) fn are_about_pictures(&self) -> bool {
+    /// Whether an option applies to image models only.
+    pub(crate) fn has_image_options(&self) -> bool {
         *self != Self { backend: self.backend.clone(), ..Self::default() }
     }
 
-    /// A recipe with what they say instead.
-    pub(crate) fn applied_to(&self, recipe: Recipe) -> Recipe {
-        Recipe {
-            resize: self.size.unwrap_or(recipe.resize),
-            filter: self.resample.unwrap_or(recipe.filter),
-            crop: self.crop.unwrap_or(recipe.crop),
-            rescale: self.rescale_factor.unwrap_or(recipe.rescale),
-            mean: self.mean.unwrap_or(recipe.mean),
-            std: self.std.unwrap_or(recipe.std),
-            channels: self.channels.unwrap_or(recipe.channels),
-            layout: self.layout.unwrap_or(recipe.layout),
+    /// The configuration with the options applied.
+    pub(crate) fn override_config(&self, config: PreprocessConfig) -> PreprocessConfig {
+        PreprocessConfig {
+            resize: self.size.unwrap_or(config.resize),
+            filter: self.resample.unwrap_or(config.filter),
+            crop: self.crop.unwrap_or(config.crop),
+            rescale: self.rescale_factor.unwrap_or(config.rescale),
+            mean: self.mean.unwrap_or(config.mean),
+            std: self.std.unwrap_or(config.std),
+            channels: self.channels.unwrap_or(config.channels),
+            layout: self.layout.unwrap_or(config.layout),
         }
     }
 }
 
-fn size(value: &str) -> Result<Resize, String> {
-    match (value, sides(value)) {
+fn parse_size(value: &str) -> Result<Resize, String> {
+    match (value, parse_edges(value)) {
         ("none", _) => Ok(Resize::None),
         (_, Some((edge, None))) => Ok(Resize::ShortestEdge(edge)),
         (_, Some((width, Some(height)))) => Ok(Resize::Exact(width, height)),
@@ -110,38 +112,38 @@ fn size(value: &str) -> Result<Resize, String> {
     }
 }
 
-fn crop(value: &str) -> Result<Option<Crop>, String> {
-    match (value, sides(value)) {
+fn parse_crop(value: &str) -> Result<Option<Crop>, String> {
+    match (value, parse_edges(value)) {
         ("none", _) => Ok(None),
         (_, Some((width, height))) => {
-            Ok(Some(Crop { width, height: height.unwrap_or(width), rounding: Rounding::Even }))
+            Ok(Some(Crop { width, height: height.unwrap_or(width), rounding: CropRounding::Even }))
         }
         _ => Err(format!("crop must be '224', '224x224' for width and height, or 'none', got '{value}'")),
     }
 }
 
-/// `224` or `640x480`.
-fn sides(value: &str) -> Option<(u32, Option<u32>)> {
+/// Parses `224` or `640x480`.
+fn parse_edges(value: &str) -> Option<(u32, Option<u32>)> {
     match value.split_once('x') {
         None => Some((value.parse().ok()?, None)),
         Some((width, height)) => Some((width.trim().parse().ok()?, Some(height.trim().parse().ok()?))),
     }
 }
 
-fn resample(value: &str) -> Result<Filter, String> {
+fn parse_resample(value: &str) -> Result<Filter, String> {
     let names: Vec<&str> = Filter::NAMED.iter().map(|(name, _)| *name).collect();
     Filter::from_name(value).ok_or_else(|| format!("resample must be one of {}, got '{value}'", names.join(", ")))
 }
 
-fn number(key: &str, value: &str) -> Result<f64, String> {
+fn parse_number(key: &str, value: &str) -> Result<f64, String> {
     let number = value.trim().parse::<f64>().ok().filter(|number| number.is_finite());
     number.ok_or_else(|| format!("{key} must be a number, got '{value}'"))
 }
 
-/// `0.485, 0.456, 0.406`, or one number for all three.
-fn triple(key: &str, value: &str) -> Result<[f32; 3], String> {
+/// Parses `0.485, 0.456, 0.406`, or one number for all channels.
+fn parse_per_channel(key: &str, value: &str) -> Result<[f32; 3], String> {
     let numbers: Result<Vec<f32>, String> =
-        value.split(',').map(|part| number(key, part).map(|number| number as f32)).collect();
+        value.split(',').map(|part| parse_number(key, part).map(|number| number as f32)).collect();
     match numbers.as_deref() {
         Ok([all]) => Ok([*all; 3]),
         Ok([a, b, c]) => Ok([*a, *b, *c]),
@@ -149,7 +151,7 @@ fn triple(key: &str, value: &str) -> Result<[f32; 3], String> {
     }
 }
 
-fn one_of<T: Copy>(key: &str, value: &str, names: [&str; 2], values: [T; 2]) -> Result<T, String> {
+fn parse_enum<T: Copy>(key: &str, value: &str, names: [&str; 2], values: [T; 2]) -> Result<T, String> {
     let position = names.iter().position(|name| name.eq_ignore_ascii_case(value));
     let [first, second] = names;
     position.map(|at| values[at]).ok_or_else(|| format!("{key} must be '{first}' or '{second}', got '{value}'"))
@@ -172,19 +174,19 @@ mod tests {
             ("layout", "nhwc"),
         ]);
         assert_eq!(
-            options.unwrap().applied_to(Recipe::imagenet(224, 224)).to_string(),
+            options.unwrap().override_config(PreprocessConfig::imagenet(224, 224)).to_string(),
             "resize shortest edge 232 (bicubic), crop 192 x 160, - (104, 117, 123), BGR, NHWC"
         );
-        assert!(!ModelOptions::parse([("backend", "rten"), ("device", "auto")]).unwrap().changes_recipe());
+        assert!(!ModelOptions::parse([("backend", "rten"), ("device", "auto")]).unwrap().overrides_preprocessing());
     }
 
     #[test]
-    fn wrong_values_are_named() {
+    fn invalid_values_are_named() {
         for (key, value, problem) in [
             ("bakend", "rten", "option 'bakend' does not exist; the options are adapter, backend"),
             ("backend", "tract", "backend must be 'auto', 'gpu', 'ort' or 'rten', got 'tract'"),
             ("device", "tpu", "device must be 'auto', 'cpu' or 'gpu', got 'tpu'"),
-            ("adapter", " ", "adapter must be a part of a GPU's name, got ''"),
+            ("adapter", " ", "adapter must be a substring of a GPU's name, got ''"),
             ("precision", "f8", "precision must be 'auto', 'f32' or 'f16', got 'f8'"),
             ("size", "large", "size must be '256' for the shortest edge"),
             ("crop", "1x2x3", "crop must be '224'"),

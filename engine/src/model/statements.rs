@@ -9,7 +9,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::error::Result;
 use datafusion::prelude::{DataFrame, SessionContext};
 
-use super::{Model, ModelOptions, Models};
+use super::{Model, ModelOptions, ModelRegistry};
 use crate::error::Error;
 use crate::options::OcelliOptions;
 use crate::runtime::WorkerPool;
@@ -18,10 +18,10 @@ use crate::storage::ObjectStoreResolver;
 
 pub(crate) use create_model::CreateModel;
 
-/// What the statements act on: a session and its models.
+/// The session and the models that a statement acts on.
 pub(crate) struct ModelSession<'a> {
     pub(crate) context: &'a SessionContext,
-    pub(crate) models: &'a Models,
+    pub(crate) models: &'a ModelRegistry,
     pub(crate) workers: &'a Arc<WorkerPool>,
 }
 
@@ -34,7 +34,7 @@ impl ModelSession<'_> {
     }
 }
 
-/// `DROP MODEL [IF EXISTS] name`: forgets a model. Queries that run keep it.
+/// `DROP MODEL [IF EXISTS] name`: removes a model. Running queries keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DropModel {
     name: ModelName,
@@ -42,7 +42,7 @@ pub(crate) struct DropModel {
 }
 
 impl DropModel {
-    /// `None` when the next tokens are another statement.
+    /// `None` if the next tokens are another statement.
     pub(crate) fn parse(tokens: &mut TokenCursor) -> ParseResult<Option<Self>> {
         if !tokens.consume_words(&["DROP", "MODEL"]) {
             return Ok(None);
@@ -54,8 +54,8 @@ impl DropModel {
         Ok(Some(Self { name: tokens.name("a name for the model")?, if_exists }))
     }
 
-    pub(crate) fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
-        match session.models.remove(&self.name.0) {
+    pub(crate) fn execute(self, session: &ModelSession<'_>) -> Result<DataFrame> {
+        match session.models.deregister(&self.name.0) {
             Err(Error::ModelNotFound { .. }) if self.if_exists => {}
             removed => removed?,
         }
@@ -75,12 +75,12 @@ impl fmt::Display for DropModel {
 pub(crate) struct ShowModels;
 
 impl ShowModels {
-    /// `None` when the next tokens are another statement.
+    /// `None` if the next tokens are another statement.
     pub(crate) fn parse(tokens: &mut TokenCursor) -> Option<Self> {
         tokens.consume_words(&["SHOW", "MODELS"]).then_some(Self)
     }
 
-    pub(crate) async fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
+    pub(crate) async fn execute(self, session: &ModelSession<'_>) -> Result<DataFrame> {
         session.context.table("system.models").await
     }
 }
@@ -91,14 +91,14 @@ impl fmt::Display for ShowModels {
     }
 }
 
-/// `DESCRIBE MODEL name`: what is known of a model, and where from: a row for each thing.
+/// `DESCRIBE MODEL name`: the properties of a model and their sources, one per row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DescribeModel {
     name: ModelName,
 }
 
 impl DescribeModel {
-    /// `None` when the next tokens are another statement; a table may be called `model`.
+    /// `None` if the next tokens are another statement; a table may be named `model`.
     pub(crate) fn parse(tokens: &mut TokenCursor) -> ParseResult<Option<Self>> {
         if !tokens.peek_is_identifier(2)
             || !(tokens.consume_words(&["DESCRIBE", "MODEL"]) || tokens.consume_words(&["DESC", "MODEL"]))
@@ -108,7 +108,7 @@ impl DescribeModel {
         Ok(Some(Self { name: tokens.name("a name for the model")? }))
     }
 
-    pub(crate) fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
+    pub(crate) fn execute(self, session: &ModelSession<'_>) -> Result<DataFrame> {
         let model = session.models.get(&self.name.0)?;
         let preferences = OcelliOptions::from_config(session.context.state().config_options()).backend_preferences();
         let (properties, values): (Vec<&str>, Vec<String>) = model.description(preferences)?.into_iter().unzip();

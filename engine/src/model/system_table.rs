@@ -1,4 +1,4 @@
-//! [`SystemSchemaProvider`]: the schema `system`, whose tables say what a session has.
+//! [`SystemSchemaProvider`]: the schema `system` with tables about the session.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::Models;
+use super::ModelRegistry;
 use crate::options::OcelliOptions;
 
-/// Its name in SQL.
+/// The name of the schema.
 pub(crate) const SYSTEM_SCHEMA: &str = "system";
 const MODELS: &str = "models";
 
 /// `system.models`
 #[derive(Debug)]
 pub(crate) struct SystemSchemaProvider {
-    pub(crate) models: Arc<Models>,
+    pub(crate) models: Arc<ModelRegistry>,
 }
 
 #[async_trait]
@@ -40,10 +40,10 @@ impl SchemaProvider for SystemSchemaProvider {
     }
 }
 
-/// The models that there are when it is read.
+/// The table of models, evaluated when it is scanned.
 #[derive(Debug)]
 struct ModelsTable {
-    models: Arc<Models>,
+    models: Arc<ModelRegistry>,
     schema: SchemaRef,
 }
 
@@ -74,21 +74,21 @@ impl TableProvider for ModelsTable {
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let choice = OcelliOptions::from_config(session.config_options()).backend_preferences();
-        let models = self.models.all();
+        let models = self.models.list();
         let mut texts: [Vec<String>; 8] = Default::default();
         let mut labels = Vec::new();
         for model in &models {
             let graph = model.graph()?;
             let (device, backend) = model.backend(choice).map_or_else(
                 |error| (String::new(), error.to_string()),
-                |decided| (decided.device().to_owned(), decided.kind.name().to_owned()),
+                |selection| (selection.device().to_owned(), selection.kind.name().to_owned()),
             );
             let row = [
                 model.name(),
                 model.digest(),
                 model.task(),
-                &graph.shown_inputs(),
-                &graph.shown_outputs(),
+                &graph.display_inputs(),
+                &graph.display_outputs(),
                 &device,
                 &backend,
                 model.location(),

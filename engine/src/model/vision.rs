@@ -1,54 +1,53 @@
-//! [`Vision`]: how a model looks at pictures, and what it says of them.
+//! [`ImageTask`]: the preprocessing, labels and embedding of a vision model.
 
-use super::LARGEST_TENSOR;
 use super::options::ModelOptions;
-use super::preprocess::{Layout, Preprocess, Recipe};
-use crate::onnx::{Dim, Element, Graph, TensorInfo};
+use super::preprocess::{ImageProcessor, Layout, PreprocessConfig};
+use crate::onnx::{Dim, ElementType, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo};
 
-/// Everything between a picture and what a user sees of a model.
+/// The configuration of an image model: preprocessing before, labels and embedding after.
 #[derive(Debug, Clone)]
-pub(crate) struct Vision {
-    pub(crate) preprocess: Preprocess,
-    /// One name for each class, in the order of the model's scores.
+pub(crate) struct ImageTask {
+    pub(crate) processor: ImageProcessor,
+    /// The label of each class, in the order of the scores.
     pub(crate) labels: Vec<String>,
-    /// Whether its scores are probabilities.
+    /// Whether the scores are probabilities already.
     pub(crate) is_softmaxed: bool,
     pub(crate) embedding: Option<Embedding>,
-    /// Where the preprocessing comes from.
-    pub(crate) preprocess_origin: String,
-    /// Where the labels come from.
-    pub(crate) labels_origin: String,
+    /// The source of the preprocessing, for DESCRIBE MODEL.
+    pub(crate) preprocessing_source: String,
+    /// The source of the labels, for DESCRIBE MODEL.
+    pub(crate) labels_source: String,
 }
 
-impl Vision {
-    /// Whether a file or an option says something about pictures.
+impl ImageTask {
+    /// Whether a file or an option configures the image task.
     pub(super) fn is_configured(&self) -> bool {
-        !self.labels.is_empty() || !self.preprocess_origin.starts_with(ASSUMED)
+        !self.labels.is_empty() || !self.preprocessing_source.starts_with(ASSUMED_PREFIX)
     }
 }
 
-/// The beginning of an origin that is none.
-const ASSUMED: &str = "assumed: ";
+/// The prefix of sources of defaults.
+const ASSUMED_PREFIX: &str = "assumed: ";
 
-/// The tensor before the last layer.
+/// The tensor that `embed` returns.
 #[derive(Debug, Clone)]
 pub(crate) struct Embedding {
-    /// Its name in the graph.
+    /// The name in the graph.
     pub(crate) tensor: String,
-    /// Numbers an image.
+    /// Elements per image.
     pub(crate) length: usize,
 }
 
-/// Whether a graph looks at pictures.
+/// The image input of a graph.
 ///
 /// # Errors
-/// Why it does not.
-pub(super) fn looks_at_pictures(graph: &Graph) -> Result<&TensorInfo, String> {
+/// The reason why the graph has none.
+pub(super) fn image_input(graph: &GraphInfo) -> Result<&TensorInfo, String> {
     let [input] = graph.inputs.as_slice() else {
         return Err(format!("it has {} inputs", graph.inputs.len()));
     };
     let is_image = input.dims.len() == 4
-        && matches!(input.element, Element::F32 | Element::F16 | Element::U8)
+        && matches!(input.element_type, ElementType::F32 | ElementType::F16 | ElementType::U8)
         && [1, 3].into_iter().any(|axis| matches!(input.dims[axis], Dim::Fixed(3) | Dim::Named(_) | Dim::Unknown));
     if !is_image {
         return Err(format!("its input is {input}, and not [images, 3, height, width] or [images, height, width, 3]"));
@@ -56,15 +55,15 @@ pub(super) fn looks_at_pictures(graph: &Graph) -> Result<&TensorInfo, String> {
     Ok(input)
 }
 
-/// The recipe for a graph, from its files or what its input tells, with a user's changes.
+/// The preprocessing of a graph, from its files or the shape of its input, overridden by options.
 ///
 /// # Errors
-/// One sentence when the result does not fit the graph.
-pub(super) fn preprocess(
+/// A message if the result does not match the input of the graph.
+pub(super) fn image_processor(
     input: &TensorInfo,
-    known: Option<(Recipe, String)>,
+    configured: Option<(PreprocessConfig, String)>,
     options: &ModelOptions,
-) -> Result<(Preprocess, String), String> {
+) -> Result<(ImageProcessor, String), String> {
     let layout = options.layout.unwrap_or(match (&input.dims[1], &input.dims[3]) {
         (Dim::Fixed(3), _) => Layout::Nchw,
         (_, Dim::Fixed(3)) => Layout::Nhwc,
@@ -78,72 +77,74 @@ pub(super) fn preprocess(
         Dim::Fixed(length) => u32::try_from(*length).ok(),
         _ => None,
     };
-    let (recipe, mut origin) = known.unwrap_or_else(|| {
-        const USUAL: u32 = 224;
-        let sides = (fixed(width).unwrap_or(USUAL), fixed(height).unwrap_or(USUAL));
-        let recipe = Recipe::imagenet(sides.0, sides.1);
-        match input.element {
-            // Whoever takes bytes scales them inside.
-            Element::U8 => (recipe.unscaled(), format!("{ASSUMED}ImageNet's resize and crop, pixels as they are")),
-            _ => (recipe, format!("{ASSUMED}ImageNet's")),
+    let (config, mut source) = configured.unwrap_or_else(|| {
+        const DEFAULT_INPUT_SIZE: u32 = 224;
+        let sides = (fixed(width).unwrap_or(DEFAULT_INPUT_SIZE), fixed(height).unwrap_or(DEFAULT_INPUT_SIZE));
+        let config = PreprocessConfig::imagenet(sides.0, sides.1);
+        match input.element_type {
+            // Graphs with uint8 input normalize inside.
+            ElementType::U8 => {
+                (config.unscaled(), format!("{ASSUMED_PREFIX}ImageNet resize and crop, pixel values 0 to 255"))
+            }
+            _ => (config, format!("{ASSUMED_PREFIX}ImageNet defaults")),
         }
     });
-    let recipe = options.applied_to(Recipe { layout, ..recipe });
-    if options.changes_recipe() {
-        origin = format!("OPTIONS, then {origin}");
+    let config = options.override_config(PreprocessConfig { layout, ..config });
+    if options.overrides_preprocessing() {
+        source = format!("OPTIONS, then {source}");
     }
-    let preprocess = Preprocess::new(recipe).map_err(|reason| format!("preprocessing ({origin}): {reason}"))?;
-    if input.element == Element::U8 && !preprocess.makes_bytes() {
+    let processor = ImageProcessor::new(config).map_err(|reason| format!("preprocessing ({source}): {reason}"))?;
+    if input.element_type == ElementType::U8 && !processor.is_u8_range() {
         return Err(format!(
-            "its input is {input}, bytes, and preprocessing ({origin}) makes other numbers; \
-             OPTIONS ('rescale_factor' '1', 'mean' '0', 'std' '1') leaves pixels as they are"
+            "its input is {input}, bytes, and preprocessing ({source}) gives floats; \
+             OPTIONS ('rescale_factor' '1', 'mean' '0', 'std' '1') keeps pixel values"
         ));
     }
-    if input.fixed_batch().is_some_and(|batch| batch.saturating_mul(preprocess.len()) > LARGEST_TENSOR) {
-        return Err(format!("its input is {input}, more than can be given to it at once"));
+    if input.fixed_batch().is_some_and(|batch| batch.saturating_mul(processor.len()) > MAX_TENSOR_ELEMENTS) {
+        return Err(format!("its input {input} is too large"));
     }
-    let ours = [preprocess.width, preprocess.height];
+    let ours = [processor.width, processor.height];
     let theirs = [fixed(width), fixed(height)];
     if ours.iter().zip(theirs).any(|(ours, theirs)| theirs.is_some_and(|theirs| theirs as usize != *ours)) {
         let [width, height] = ours;
         return Err(format!(
-            "preprocessing ({origin}) makes pictures of {width} x {height} pixels, and its input is {input}; \
-             OPTIONS ('size' …, 'crop' …) changes that"
+            "preprocessing ({source}) gives images of {width} x {height} pixels, but its input is {input}; \
+             set OPTIONS ('size' …, 'crop' …)"
         ));
     }
-    Ok((preprocess, origin))
+    Ok((processor, source))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn recipe_or_error(element: Element, dims: [Dim; 4]) -> String {
-        let input = TensorInfo { name: "x".to_owned(), element, dims: dims.into() };
-        preprocess(&input, None, &ModelOptions::default())
-            .map_or_else(|error| error, |(preprocess, _)| preprocess.recipe.to_string())
+    fn config_or_error(element: ElementType, dims: [Dim; 4]) -> String {
+        let input = TensorInfo { name: "x".to_owned(), element_type: element, dims: dims.into() };
+        image_processor(&input, None, &ModelOptions::default())
+            .map_or_else(|error| error, |(processor, _)| processor.config.to_string())
     }
 
     #[test]
-    fn a_graph_says_what_it_takes() {
+    fn defaults_follow_the_input_shape() {
         let fixed = Dim::Fixed;
         assert_eq!(
-            recipe_or_error(Element::U8, [Dim::Unknown, fixed(8), fixed(16), fixed(3)]),
+            config_or_error(ElementType::U8, [Dim::Unknown, fixed(8), fixed(16), fixed(3)]),
             "resize shortest edge 18 (bilinear), crop 16 x 8, RGB, NHWC"
         );
         assert!(
-            recipe_or_error(Element::F32, [Dim::Unknown, fixed(3), Dim::Unknown, Dim::Unknown])
+            config_or_error(ElementType::F32, [Dim::Unknown, fixed(3), Dim::Unknown, Dim::Unknown])
                 .starts_with("resize shortest edge 256"),
-            "ImageNet's where nothing is said"
+            "ImageNet defaults"
         );
     }
 
     #[test]
-    fn endless_batches_are_refused() {
+    fn oversized_batches_are_rejected() {
         let dims = [Dim::Fixed(100_000_000), Dim::Fixed(3), Dim::Fixed(224), Dim::Fixed(224)];
         assert_eq!(
-            recipe_or_error(Element::F32, dims),
-            "its input is x float32 [100000000, 3, 224, 224], more than can be given to it at once"
+            config_or_error(ElementType::F32, dims),
+            "its input x float32 [100000000, 3, 224, 224] is too large"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! [`Graph`]: what an ONNX file says of itself.
+//! [`GraphInfo`]: the signature of an ONNX graph, and properties that determine how it is used.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -9,48 +9,51 @@ use rten_onnx::onnx::{self, DataLocation, DataType, GraphProto, ModelProto, Node
 
 use super::validate;
 
-/// The outside of a graph, and what of its inside decides how it is used.
+/// The largest tensor that is accepted, in elements: 1 GiB of floats. Larger sizes are errors in a file.
+pub(crate) const MAX_TENSOR_ELEMENTS: usize = 1 << 28;
+
+/// Inputs, outputs and derived properties of a graph.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Graph {
-    /// Without those that have a value already.
+pub(crate) struct GraphInfo {
+    /// The inputs without initializers.
     pub(crate) inputs: Vec<TensorInfo>,
     pub(crate) outputs: Vec<TensorInfo>,
-    /// The version of the standard operators.
+    /// The opset version of the default domain.
     pub(crate) opset: i64,
-    /// Files beside this one that hold weights.
+    /// The external data files with weights.
     pub(crate) external_files: BTreeSet<String>,
-    /// Whether the first output has gone through a softmax.
+    /// Whether the first output is the result of a softmax.
     pub(crate) ends_in_softmax: bool,
-    /// Whether all of its weights have 16 bits.
-    pub(crate) is_half: bool,
-    /// The tensor before the last layer.
-    pub(crate) features: Option<String>,
-    /// The names of everything that is computed.
+    /// Whether all floating-point weights are float16.
+    pub(crate) is_float16: bool,
+    /// The input of the last layer, a candidate for the embedding.
+    pub(crate) embedding_candidate: Option<String>,
+    /// The names of all computed tensors.
     pub(crate) tensors: BTreeSet<String>,
-    /// Whether the size of some kernel is that of its weights and nowhere else.
+    /// Whether a convolution omits the attribute `kernel_shape`.
     pub(crate) omits_kernel_shapes: bool,
 }
 
-/// An input or output.
+/// The name, element type and shape of an input or output.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TensorInfo {
     pub(crate) name: String,
-    pub(crate) element: Element,
+    pub(crate) element_type: ElementType,
     pub(crate) dims: Vec<Dim>,
 }
 
-/// The length of an axis.
+/// A dimension of a shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Dim {
     Fixed(usize),
-    /// Any, the same wherever it has that name.
+    /// A symbolic dimension: equal names mean equal sizes.
     Named(String),
     Unknown,
 }
 
-/// The type of a tensor's numbers.
+/// The element type of a tensor (ONNX `TensorProto.DataType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Element {
+pub(crate) enum ElementType {
     F16,
     F32,
     F64,
@@ -64,97 +67,97 @@ pub(crate) enum Element {
     U64,
     Bool,
     String,
-    /// ONNX's number of a type that is not known here.
+    /// The ONNX code of an unsupported type.
     Other(i32),
 }
 
-impl Graph {
-    /// Reads an ONNX file.
+impl GraphInfo {
+    /// Parses an ONNX file.
     ///
     /// # Errors
-    /// One sentence when it is none, or one without inputs or outputs.
+    /// A message if it is not a valid ONNX file, or has no inputs or outputs.
     pub(crate) fn parse(file: &[u8]) -> Result<Self, String> {
-        const NOT_ONNX: &str = "it is not an ONNX file, or a damaged one";
-        let refuse = |reason: String| format!("{NOT_ONNX} ({reason})");
-        validate::check(file).map_err(refuse)?;
-        // The parser is other people's code, and the bytes are anybody's.
+        const NOT_ONNX: &str = "it is not an ONNX file, or it is corrupt";
+        let invalid = |reason: String| format!("{NOT_ONNX} ({reason})");
+        validate::validate_protobuf(file).map_err(invalid)?;
+        // A third-party parser on untrusted bytes: panics are caught.
         let parsed = catch_unwind(|| ModelProto::parse_buf(file).map_err(|error| error.to_string()));
-        let model = parsed.unwrap_or_else(|_| Err("the parser failed on it".to_owned()));
-        let model = model.map_err(refuse)?;
+        let model = parsed.unwrap_or_else(|_| Err("the parser panicked".to_owned()));
+        let model = model.map_err(invalid)?;
         let graph = model.graph.as_ref().filter(|graph| !graph.node.is_empty());
-        let graph = graph.ok_or_else(|| format!("{NOT_ONNX} (there are no operators in it)"))?;
+        let graph = graph.ok_or_else(|| format!("{NOT_ONNX} (it contains no graph)"))?;
         let initialized: HashMap<&str, &TensorProto> =
             graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor))).collect();
         let inputs = graph.input.iter().map(tensor_info);
         let inputs = inputs.filter(|input| !initialized.contains_key(input.name.as_str())).collect::<Vec<_>>();
         let outputs: Vec<TensorInfo> = graph.output.iter().map(tensor_info).collect();
         let (Some(_), Some(first)) = (inputs.first(), outputs.first()) else {
-            return Err("it has no input or no output".to_owned());
+            return Err("it has no inputs or no outputs".to_owned());
         };
         let standard = |set: &&onnx::OperatorSetIdProto| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx"));
         let opset = model.opset_import.iter().find(standard).and_then(|set| set.version).unwrap_or(0);
-        let ends_in_softmax = chain(graph, &first.name).any(|node| node.op_type.as_deref() == Some("Softmax"));
-        let features = features(graph, &first.name, &initialized);
+        let ends_in_softmax = producer_chain(graph, &first.name).any(|node| node.op_type.as_deref() == Some("Softmax"));
+        let embedding_candidate = embedding_candidate(graph, &first.name, &initialized);
         let external_files = graph.initializer.iter().filter_map(external_file).collect();
         let tensors =
             graph.node.iter().flat_map(|node| &node.output).filter(|name| !name.is_empty()).cloned().collect();
         let omits_kernel_shapes = graph.node.iter().any(omits_kernel_shape);
         let has = |wanted| graph.initializer.iter().any(|tensor| tensor.data_type == Some(wanted));
-        let is_half = has(DataType::FLOAT16) && !has(DataType::FLOAT);
+        let is_float16 = has(DataType::FLOAT16) && !has(DataType::FLOAT);
         Ok(Self {
             inputs,
             outputs,
             opset,
             external_files,
             ends_in_softmax,
-            is_half,
-            features,
+            is_float16,
+            embedding_candidate,
             tensors,
             omits_kernel_shapes,
         })
     }
 
-    /// The dimensions of a tensor of the graph, when the file says them.
+    /// An output of the graph by name.
     pub(crate) fn output(&self, name: &str) -> Option<&TensorInfo> {
         self.outputs.iter().find(|output| output.name == name)
     }
 }
 
-/// The nodes that only pass a tensor on, from `tensor` backward, up to and with the first that does not, or is a softmax.
-fn chain<'a>(graph: &'a GraphProto, tensor: &str) -> impl Iterator<Item = &'a NodeProto> {
-    const PASS_ON: [&str; 7] = ["Identity", "Cast", "Flatten", "Squeeze", "Reshape", "Softmax", "Dropout"];
+/// The producers of `tensor`, backward through shape-only operators, up to and including the first other operator or a softmax.
+fn producer_chain<'a>(graph: &'a GraphProto, tensor: &str) -> impl Iterator<Item = &'a NodeProto> {
+    const PASSTHROUGH_OPS: [&str; 7] = ["Identity", "Cast", "Flatten", "Squeeze", "Reshape", "Softmax", "Dropout"];
     let maker = |tensor: &str| {
         let made = graph.node.iter().rfind(|node| node.output.iter().any(|output| output == tensor));
         made.filter(|node| node.op_type.as_deref() != Some("Constant"))
     };
     let mut next = maker(tensor);
-    // Damaged graphs may go round in circles.
+    // Corrupt graphs may contain cycles.
     let mut steps = graph.node.len();
     std::iter::from_fn(move || {
         let node = next.take()?;
         steps = steps.checked_sub(1)?;
         let op = node.op_type.as_deref().unwrap_or_default();
         if op == "Add" {
-            // A bias and what it is added to; two computed operands are something else.
+            // An Add of a bias passes through; an Add of two computed operands does not.
             let mut computed = node.input.iter().filter_map(|input| maker(input));
             next = computed.next().filter(|_| computed.next().is_none());
-        } else if PASS_ON.contains(&op) {
+        } else if PASSTHROUGH_OPS.contains(&op) {
             next = node.input.first().and_then(|input| maker(input));
         }
         Some(node)
     })
 }
 
-/// The input of the last fully connected layer.
-fn features(graph: &GraphProto, output: &str, initialized: &HashMap<&str, &TensorProto>) -> Option<String> {
-    let layer = chain(graph, output)
+/// The input of the last fully connected layer (penultimate features).
+fn embedding_candidate(graph: &GraphProto, output: &str, initialized: &HashMap<&str, &TensorProto>) -> Option<String> {
+    let layer = producer_chain(graph, output)
         .last()
         .filter(|node| matches!(node.op_type.as_deref(), Some("Gemm" | "MatMul")) && node.input.len() >= 2)?;
     let is_weight = |name: &String| initialized.contains_key(name.as_str());
     layer.input[..2].iter().find(|name| !is_weight(name)).cloned()
 }
 
-/// Of a convolution: the attribute that says it may be left out.
+/// Whether a convolution omits its optional attribute `kernel_shape`.
 pub(crate) fn omits_kernel_shape(node: &NodeProto) -> bool {
     matches!(node.op_type.as_deref(), Some("Conv" | "ConvTranspose"))
         && !node.attribute.iter().any(|attribute| attribute.name.as_deref() == Some("kernel_shape"))
@@ -173,7 +176,7 @@ fn tensor_info(value: &ValueInfoProto) -> TensorInfo {
     let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).map_or(&[][..], |shape| &shape.dim);
     TensorInfo {
         name: value.name.clone().unwrap_or_default(),
-        element: Element::from_onnx(tensor.and_then(|tensor| tensor.elem_type)),
+        element_type: ElementType::from_onnx(tensor.and_then(|tensor| tensor.elem_type)),
         dims: dims.iter().map(dim).collect(),
     }
 }
@@ -186,7 +189,7 @@ fn dim(dim: &onnx::Dimension) -> Dim {
     }
 }
 
-impl Element {
+impl ElementType {
     const NAMES: [(Self, DataType, &'static str); 13] = [
         (Self::F16, DataType::FLOAT16, "float16"),
         (Self::F32, DataType::FLOAT, "float32"),
@@ -203,7 +206,7 @@ impl Element {
         (Self::String, DataType::STRING, "string"),
     ];
 
-    /// In Arrow.
+    /// The Arrow type.
     pub(crate) fn data_type(self) -> Option<arrow::DataType> {
         Some(match self {
             Self::F16 => arrow::DataType::Float16,
@@ -225,12 +228,15 @@ impl Element {
 
     fn from_onnx(data_type: Option<DataType>) -> Self {
         let number = data_type.map_or(0, |data_type| data_type.0);
-        Self::NAMES.iter().find(|(_, known, _)| known.0 == number).map_or(Self::Other(number), |(element, ..)| *element)
+        Self::NAMES
+            .iter()
+            .find(|(_, known, _)| known.0 == number)
+            .map_or(Self::Other(number), |(element_type, ..)| *element_type)
     }
 }
 
 impl TensorInfo {
-    /// The length of the first axis, when it has one.
+    /// The batch size, if the first dimension is fixed.
     pub(crate) fn fixed_batch(&self) -> Option<usize> {
         match self.dims.first() {
             Some(Dim::Fixed(length)) => Some(*length),
@@ -238,13 +244,13 @@ impl TensorInfo {
         }
     }
 
-    /// Whether one of its axes is said to be the colours of a picture.
+    /// Whether a dimension has size 3, as the channels of an image.
     pub(crate) fn has_three_channels(&self) -> bool {
         self.dims.len() == 4 && [1, 3].into_iter().any(|axis| self.dims[axis] == Dim::Fixed(3))
     }
 
-    /// How many axes behind the first are longer than 1, or may be.
-    pub(crate) fn axes(&self) -> usize {
+    /// The number of dimensions after the first whose size is not 1.
+    pub(crate) fn non_unit_rank(&self) -> usize {
         self.dims.iter().skip(1).filter(|dim| **dim != Dim::Fixed(1)).count()
     }
 }
@@ -253,7 +259,7 @@ impl TensorInfo {
 impl fmt::Display for TensorInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dims: Vec<String> = self.dims.iter().map(ToString::to_string).collect();
-        write!(f, "{} {} [{}]", self.name, self.element, dims.join(", "))
+        write!(f, "{} {} [{}]", self.name, self.element_type, dims.join(", "))
     }
 }
 
@@ -267,9 +273,9 @@ impl fmt::Display for Dim {
     }
 }
 
-impl fmt::Display for Element {
+impl fmt::Display for ElementType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self, Self::NAMES.iter().find(|(element, ..)| element == self)) {
+        match (self, Self::NAMES.iter().find(|(element_type, ..)| element_type == self)) {
             (_, Some((_, _, name))) => f.write_str(name),
             (Self::Other(number), _) => write!(f, "type {number}"),
             _ => Ok(()),
@@ -284,20 +290,23 @@ mod tests {
     const BUNDLED: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
 
     #[test]
-    fn the_bundled_graph_says_what_it_is() {
-        let graph = Graph::parse(BUNDLED).unwrap();
+    fn the_builtin_graph_is_parsed() {
+        let graph = GraphInfo::parse(BUNDLED).unwrap();
         let shown = |tensors: &[TensorInfo]| tensors.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(shown(&graph.inputs), ["pixel_values float32 [batch, 3, 32, 32]"]);
         assert_eq!(shown(&graph.outputs), ["logits float32 [batch, 10]"]);
-        assert_eq!((graph.features.as_deref(), graph.ends_in_softmax), (Some("/ReduceMean_output_0"), false));
+        assert_eq!(
+            (graph.embedding_candidate.as_deref(), graph.ends_in_softmax),
+            (Some("/ReduceMean_output_0"), false)
+        );
         assert!(graph.external_files.is_empty(), "{graph:?}");
     }
 
     #[test]
-    fn what_is_no_graph_is_refused() {
+    fn invalid_files_are_rejected() {
         for file in [&b""[..], b"not a graph", &BUNDLED[..BUNDLED.len() / 2], &[0xff; 64]] {
-            let error = Graph::parse(file).unwrap_err();
-            assert!(error.starts_with("it is not an ONNX file, or a damaged one ("), "{error}");
+            let error = GraphInfo::parse(file).unwrap_err();
+            assert!(error.starts_with("it is not an ONNX file, or it is corrupt ("), "{error}");
         }
     }
 }

@@ -1,31 +1,30 @@
-//! [`check`]: whether bytes can be given to a parser of ONNX files.
+//! [`validate_protobuf`]: checks the Protocol Buffers wire format of an ONNX file before it is parsed.
 //!
-//! ONNX is written in Protocol Buffers. Parsers of trees believe the lengths in a file and go as deep as it does; one that is
-//! damaged, or made to, keeps them going for ever or runs out of stack. Here the lengths are compared with what is there, and
-//! what may contain itself is counted.
+//! Protocol Buffers parsers trust the lengths in a file and recurse as deep as its messages. A corrupt or malicious file makes them
+//! loop or overflow the stack. This walk compares lengths with the available bytes, and limits the nesting of recursive messages.
 
-/// The messages that lead to messages of their own kind.
+/// The recursive message types of ONNX.
 #[derive(Clone, Copy)]
 enum Message {
     Model,
-    Graph,
+    GraphInfo,
     Node,
     Attribute,
     ValueInfo,
     Type,
     Sequence,
-    /// One that leads nowhere.
+    /// A message that contains none of them.
     Other,
 }
 
 impl Message {
-    /// What a field holds, by its number in `onnx.proto`.
+    /// The message type of a field, by its number in `onnx.proto`.
     fn field(self, number: u64) -> Self {
         match (self, number) {
-            (Self::Model, 7) | (Self::Attribute, 6 | 11) => Self::Graph,
-            (Self::Graph, 1) => Self::Node,
+            (Self::Model, 7) | (Self::Attribute, 6 | 11) => Self::GraphInfo,
+            (Self::GraphInfo, 1) => Self::Node,
             (Self::Node, 5) => Self::Attribute,
-            (Self::Graph, 11..=13) => Self::ValueInfo,
+            (Self::GraphInfo, 11..=13) => Self::ValueInfo,
             (Self::ValueInfo, 2) | (Self::Sequence, 1) => Self::Type,
             (Self::Type, 4) => Self::Sequence,
             _ => Self::Other,
@@ -33,20 +32,20 @@ impl Message {
     }
 }
 
-/// Branches and loops in each other: more than anybody writes.
-const DEEPEST: usize = 200;
+/// The largest nesting depth of subgraphs.
+const MAX_NESTING_DEPTH: usize = 200;
 
 /// # Errors
-/// Where it does not hold together.
-pub(super) fn check(file: &[u8]) -> Result<(), String> {
+/// A message if the file is inconsistent.
+pub(super) fn validate_protobuf(file: &[u8]) -> Result<(), String> {
     walk(file, Message::Model, 0)
 }
 
 fn walk(mut bytes: &[u8], message: Message, depth: usize) -> Result<(), String> {
-    if depth > DEEPEST {
+    if depth > MAX_NESTING_DEPTH {
         return Err("it is nested too deeply".to_owned());
     }
-    let truncated = || "it ends too early".to_owned();
+    let truncated = || "it is truncated".to_owned();
     while !bytes.is_empty() {
         let tag = varint(&mut bytes).ok_or_else(truncated)?;
         let length = match tag & 7 {
@@ -63,7 +62,7 @@ fn walk(mut bytes: &[u8], message: Message, depth: usize) -> Result<(), String> 
         let (field, rest) = bytes.split_at_checked(length).ok_or_else(truncated)?;
         match message.field(tag >> 3) {
             Message::Other => {}
-            // A field of another type is the parser's to refuse.
+            // The parser rejects fields of the wrong type.
             inner if tag & 7 == 2 => walk(field, inner, depth + 1)?,
             _ => {}
         }
@@ -72,7 +71,7 @@ fn walk(mut bytes: &[u8], message: Message, depth: usize) -> Result<(), String> 
     Ok(())
 }
 
-/// Seven bits a byte, the lowest first.
+/// A base-128 varint.
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
@@ -93,22 +92,22 @@ mod tests {
     const BUNDLED: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
 
     #[test]
-    fn a_whole_file_holds_together() {
-        assert_eq!(check(BUNDLED), Ok(()));
-        assert_eq!(check(&BUNDLED[..BUNDLED.len() - 3]), Err("it ends too early".to_owned()));
+    fn a_valid_file_is_accepted() {
+        assert_eq!(validate_protobuf(BUNDLED), Ok(()));
+        assert_eq!(validate_protobuf(&BUNDLED[..BUNDLED.len() - 3]), Err("it is truncated".to_owned()));
         assert_eq!(
-            check(&[0x3a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
-            Err("it ends too early".to_owned())
+            validate_protobuf(&[0x3a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+            Err("it is truncated".to_owned())
         );
-        assert_eq!(check(b"not a graph"), Err("a field has the unknown type 6".to_owned()));
+        assert_eq!(validate_protobuf(b"not a graph"), Err("a field has the unknown type 6".to_owned()));
     }
 
     #[test]
-    fn graphs_in_graphs_are_counted() {
+    fn nesting_is_limited() {
         let nested = |levels: usize| {
             let mut graph = Vec::new();
             for _ in 0..levels {
-                // A graph of a node of an attribute of a graph.
+                // A graph in an attribute of a node of a graph.
                 for number in [6_u8, 5, 1] {
                     let mut length = graph.len();
                     let mut field = vec![number << 3 | 2];
@@ -120,7 +119,7 @@ mod tests {
                     graph = [field, graph].concat();
                 }
             }
-            walk(&graph, Message::Graph, 0)
+            walk(&graph, Message::GraphInfo, 0)
         };
         assert_eq!(nested(50), Ok(()));
         assert_eq!(nested(100_000), Err("it is nested too deeply".to_owned()));

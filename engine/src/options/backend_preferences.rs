@@ -1,27 +1,27 @@
-//! [`BackendPreferences`]: where a session wants models to run.
+//! [`BackendPreferences`]: the preferred backend, device and precision of a session.
 
 use std::fmt;
 
-/// What a user says about the backend: `'auto'`, or the name of one.
+/// The backend requested by a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum BackendChoice {
-    /// The GPU when there is one, ONNX Runtime when its library is found, else rten.
+    /// The GPU if present, otherwise ONNX Runtime if its library is found, otherwise rten.
     #[default]
     Auto,
-    /// Our own on a GPU.
+    /// Our own backend on a GPU.
     Gpu,
     /// ONNX Runtime.
     Ort,
-    /// rten, which is compiled in.
+    /// rten, which is built in.
     Rten,
 }
 
-/// What a user says about the device.
+/// The device requested by a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum DeviceChoice {
-    /// A GPU when there is a real one that runs the model, else the CPU.
+    /// A hardware GPU that supports the model, otherwise the CPU.
     #[default]
     Auto,
     /// The CPU.
@@ -30,16 +30,16 @@ pub enum DeviceChoice {
     Gpu,
 }
 
-/// What a user says about the numbers of a model on a GPU.
+/// The precision on a GPU requested by a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum PrecisionChoice {
-    /// As many bits as the weights in the file have.
+    /// The precision of the weights in the file.
     #[default]
     Auto,
-    /// 32 bits.
+    /// 32-bit floats.
     F32,
-    /// 16 bits, sums in 32.
+    /// 16-bit floats with 32-bit accumulation.
     F16,
 }
 
@@ -48,9 +48,10 @@ impl BackendChoice {
         [(Self::Auto, "auto"), (Self::Gpu, "gpu"), (Self::Ort, "ort"), (Self::Rten, "rten")];
 
     /// # Errors
-    /// The names that there are.
+    /// A message that lists the valid names.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
-        find(&Self::NAMES, name).ok_or_else(|| format!("backend must be 'auto', 'gpu', 'ort' or 'rten', got '{name}'"))
+        from_name(&Self::NAMES, name)
+            .ok_or_else(|| format!("backend must be 'auto', 'gpu', 'ort' or 'rten', got '{name}'"))
     }
 }
 
@@ -58,9 +59,9 @@ impl DeviceChoice {
     const NAMES: [(Self, &'static str); 3] = [(Self::Auto, "auto"), (Self::Cpu, "cpu"), (Self::Gpu, "gpu")];
 
     /// # Errors
-    /// The names that there are.
+    /// A message that lists the valid names.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
-        find(&Self::NAMES, name).ok_or_else(|| format!("device must be 'auto', 'cpu' or 'gpu', got '{name}'"))
+        from_name(&Self::NAMES, name).ok_or_else(|| format!("device must be 'auto', 'cpu' or 'gpu', got '{name}'"))
     }
 }
 
@@ -68,39 +69,39 @@ impl PrecisionChoice {
     const NAMES: [(Self, &'static str); 3] = [(Self::Auto, "auto"), (Self::F32, "f32"), (Self::F16, "f16")];
 
     /// # Errors
-    /// The names that there are.
+    /// A message that lists the valid names.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
-        find(&Self::NAMES, name).ok_or_else(|| format!("precision must be 'auto', 'f32' or 'f16', got '{name}'"))
+        from_name(&Self::NAMES, name).ok_or_else(|| format!("precision must be 'auto', 'f32' or 'f16', got '{name}'"))
     }
 }
 
-fn find<T: Copy>(names: &[(T, &str)], name: &str) -> Option<T> {
-    names.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(choice, _)| *choice)
+fn from_name<T: Copy>(names: &[(T, &str)], name: &str) -> Option<T> {
+    names.iter().find(|(_, candidate)| candidate.eq_ignore_ascii_case(name)).map(|(choice, _)| *choice)
 }
 
-fn show<T: PartialEq>(names: &[(T, &'static str)], choice: &T, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str(names.iter().find(|(known, _)| known == choice).map_or("", |(_, name)| name))
+fn write_name<T: PartialEq>(names: &[(T, &'static str)], choice: &T, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(names.iter().find(|(candidate, _)| candidate == choice).map_or("", |(_, name)| name))
 }
 
 impl fmt::Display for BackendChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        show(&Self::NAMES, self, f)
+        write_name(&Self::NAMES, self, f)
     }
 }
 
 impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        show(&Self::NAMES, self, f)
+        write_name(&Self::NAMES, self, f)
     }
 }
 
 impl fmt::Display for PrecisionChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        show(&Self::NAMES, self, f)
+        write_name(&Self::NAMES, self, f)
     }
 }
 
-/// What a session says, for models that say nothing themselves.
+/// The preferences of a session, for models that do not set their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct BackendPreferences {
     pub(crate) backend: BackendChoice,

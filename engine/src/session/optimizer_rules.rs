@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::optimizer::OptimizerRule;
 
 use crate::infer::{DeferInfer, LiftInfer, PruneInfer, ShareInfer};
-use crate::model::Models;
+use crate::model::ModelRegistry;
 use crate::sparse::FuseSparseMatMul;
 
 type OptimizerRules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
@@ -14,7 +14,7 @@ type OptimizerRules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 const LAST_DECORRELATION_RULE: &str = "decorrelate_lateral_join";
 
 /// Inserts our rules into DataFusion's list, each with the reason for its position.
-pub(crate) fn insert_rules(rules: &mut OptimizerRules, models: Arc<Models>) {
+pub(crate) fn insert_rules(rules: &mut OptimizerRules, models: Arc<ModelRegistry>) {
     let lift_infer = Arc::new(LiftInfer::new(models));
     // Calls in correlated subqueries: after decorrelation, and before filters with such calls are pushed into table scans.
     if let Some(at) = rules.iter().position(|rule| rule.name() == LAST_DECORRELATION_RULE) {
@@ -47,7 +47,7 @@ mod tests {
     fn rules_are_in_order_and_datafusions_are_kept() {
         let theirs = Optimizer::new().rules;
         let mut rules = Optimizer::new().rules;
-        insert_rules(&mut rules, Arc::new(Models::bundled().unwrap()));
+        insert_rules(&mut rules, Arc::new(ModelRegistry::with_builtin_model().unwrap()));
         let (ours, others): (Vec<&str>, Vec<&str>) =
             names(&rules).into_iter().partition(|name| name.ends_with("_infer") || *name == "sparse_matmul");
         assert_eq!(ours, ["lift_infer", "lift_infer", "prune_infer", "share_infer", "defer_infer", "sparse_matmul"]);

@@ -74,10 +74,10 @@ impl Statement {
     /// Executes the statement, or plans it if it is a query.
     pub(crate) async fn execute(self, ocelli: &Ocelli) -> Result<DataFrame> {
         match self.0 {
-            StatementKind::CreateModel(statement) => statement.run(&ocelli.models()).await,
-            StatementKind::DropModel(statement) => statement.run(&ocelli.models()),
-            StatementKind::ShowModels(statement) => statement.run(&ocelli.models()).await,
-            StatementKind::DescribeModel(statement) => statement.run(&ocelli.models()),
+            StatementKind::CreateModel(statement) => statement.execute(&ocelli.models()).await,
+            StatementKind::DropModel(statement) => statement.execute(&ocelli.models()),
+            StatementKind::ShowModels(statement) => statement.execute(&ocelli.models()).await,
+            StatementKind::DescribeModel(statement) => statement.execute(&ocelli.models()),
             StatementKind::DataFusion(statement) => {
                 let plan = ocelli.context().state().statement_to_plan(*statement).await?;
                 ocelli.context().execute_logical_plan(plan).await

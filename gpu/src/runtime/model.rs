@@ -72,7 +72,7 @@ impl Model {
     /// Loads a graph. Its weights are uploaded by the first run that needs them.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] names an operator that is not supported, [`Error::MissingFeature`] if the device has no 16-bit floats
+    /// [`Error::Unsupported`] names an operator that is not supported, [`Error::MissingFeature`] if the device does not support 16-bit floats
     /// and `precision` needs them.
     pub fn new(device: Arc<Device>, graph: Arc<Graph>, precision: Precision) -> Result<Self, Error> {
         graph.check_supported()?;

@@ -133,10 +133,10 @@ async fn a_plan_names_the_adapter() -> Result<(), Box<dyn Error>> {
     gpu.sql("CREATE MODEL half STORED AS ONNX LOCATION 'tests/data/models/half.onnx'").await?;
     let description = rows(&gpu, "DESCRIBE MODEL half").await?.join("\n");
     assert!(
-        description.contains(&format!("\nbackend gpu\nbackend is chosen because it was asked for: {name}, ")),
+        description.contains(&format!("\nbackend gpu\nbackend_reason it was asked for: {name}, ")),
         "{description}"
     );
-    assert!(description.contains("; it computes in f16\n"), "its weights have 16 bits: {description}");
+    assert!(description.contains("; precision f16\n"), "its weights have 16 bits: {description}");
     assert!(description.contains(&format!("\ndevice {name}\n")), "{description}");
     let device = rows(&gpu, "SELECT device, backend FROM system.models WHERE name = 'half'").await?;
     assert_eq!(device, [format!("{name} gpu")]);

@@ -1,20 +1,20 @@
-//! [`find`]: the library of ONNX Runtime, loaded at run time.
+//! [`find`]: locates and loads the ONNX Runtime library at run time.
 
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 
 use super::library::Library;
 
-/// Environment variables that name the library, ours first. An empty one means that none is to be used.
+/// Environment variables with the path of the library, in order of precedence. An empty value disables ONNX Runtime.
 const VARIABLES: [&str; 2] = ["OCELLI_ORT_LIB", "ORT_DYLIB_PATH"];
 
-/// The first library that can be used, where a person says it is or where it usually is.
+/// The first usable library: from the environment variables, otherwise from the usual locations.
 pub(super) fn find() -> Result<Library, String> {
     for variable in VARIABLES {
         match std::env::var_os(variable) {
             None => {}
             Some(path) if path.is_empty() => return Err(format!("{variable} is empty: ONNX Runtime is not used")),
-            // What a person asked for is not replaced by something else.
+            // A library that was requested explicitly is not replaced by another.
             Some(path) => return load(Path::new(&path), variable).map_err(|refused| refused.reason),
         }
     }
@@ -29,9 +29,9 @@ pub(super) fn find() -> Result<Library, String> {
     for (path, found) in candidates {
         match load(&path, found) {
             Ok(library) => return Ok(library),
-            // That there is none on the loader's path is the usual case.
-            Err(Refused { is_missing: true, .. }) if found == LOADER => {}
-            Err(Refused { reason, .. }) => reasons.push(reason),
+            // It is common that the loader's path has none.
+            Err(LoadError { is_missing: true, .. }) if found == LOADER => {}
+            Err(LoadError { reason, .. }) => reasons.push(reason),
         }
     }
     if reasons.is_empty() {
@@ -41,37 +41,37 @@ pub(super) fn find() -> Result<Library, String> {
     Err(reasons.join("; "))
 }
 
-/// Where the system looks for libraries.
+/// The search path of the dynamic loader.
 const LOADER: &str = "on the loader's path";
 
-/// Why a file is not the library.
-struct Refused {
+/// Why a file cannot be loaded as the library.
+struct LoadError {
     reason: String,
-    /// It could not be opened at all.
+    /// Whether the file could not be opened.
     is_missing: bool,
 }
 
-fn load(path: &Path, found: &'static str) -> Result<Library, Refused> {
+fn load(path: &Path, found: &'static str) -> Result<Library, LoadError> {
     let refuse = |reason: String| {
         let reason = reason.trim_end_matches('.');
         let reason = format!("{} ({found}) cannot be used as ONNX Runtime: {reason}", path.display());
-        Refused { reason, is_missing: false }
+        LoadError { reason, is_missing: false }
     };
-    // A file that is there is meant, whatever the folder it is named from.
+    // An existing file takes precedence over the loader's search path.
     let full = if path.components().count() > 1 { std::path::absolute(path) } else { Ok(path.to_owned()) };
     let builder = ort::init_from(full.map_err(|error| refuse(error.to_string()))?);
     let builder = builder.map_err(|error| {
         let is_missing = matches!(error, ort::LoadDynamicError::Dlopen { .. });
-        Refused { is_missing, ..refuse(error.to_string()) }
+        LoadError { is_missing, ..refuse(error.to_string()) }
     })?;
     let environment = builder.with_name("ocelli").with_telemetry(false).build();
     let environment = environment.map_err(|error| refuse(error.message().to_owned()))?;
     environment.set_log_level(ort::logging::LogLevel::Error);
     let version = version(path).map_err(|error| refuse(error.to_string()))?;
-    Ok(Library { environment, version, place: format!("{} ({found})", path.display()) })
+    Ok(Library { environment, version, origin: format!("{} ({found})", path.display()) })
 }
 
-/// `1.31.1`, of a library that is loaded already.
+/// The version of a loaded library, such as `1.31.1`.
 fn version(path: &Path) -> Result<String, libloading::Error> {
     // SAFETY: the library has been loaded by `ort`, which has called this function with this signature; the text that it
     // gives is a constant of the library.
@@ -91,7 +91,7 @@ const FILE: &str = "libonnxruntime.dylib";
 #[cfg(not(any(target_os = "windows", target_os = "macos")))]
 const FILE: &str = "libonnxruntime.so";
 
-/// The files of a folder that are the library, with or without a version in their names.
+/// The library files in a folder, with or without a version in their names.
 fn libraries(folder: &Path) -> Vec<PathBuf> {
     let stem = FILE.split('.').next().unwrap_or(FILE);
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -106,16 +106,16 @@ fn libraries(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The libraries in the `onnxruntime` packages of Python environments that are active here.
+/// The libraries in the `onnxruntime` wheels of the active Python environments.
 fn wheels() -> Vec<PathBuf> {
     let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
-    // `bin/python3`, behind its links, is in the environment.
+    // The resolved path of `bin/python3` is inside the environment.
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let python = std::env::split_paths(&paths).map(|folder| folder.join("python3")).find(|path| path.is_file());
     let python = python.and_then(|python| Some(python.canonicalize().ok()?.parent()?.parent()?.to_owned()));
     let mut found = Vec::new();
     for environment in active.chain(python) {
-        // Windows keeps the packages elsewhere.
+        // The layout on Windows differs.
         let versions =
             std::fs::read_dir(environment.join("lib")).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut packages: Vec<PathBuf> = versions
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_in_file_names_are_known() {
+    fn versioned_file_names_are_found() {
         let folder = tempfile::tempdir().unwrap();
         for name in [FILE, &format!("{FILE}.1.31.1"), "libonnxruntime_providers_shared.so", "readme.txt"] {
             std::fs::write(folder.path().join(name), "").unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_library_is_refused() {
+    fn other_files_are_rejected() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let Err(error) = load(file.path(), "OCELLI_ORT_LIB") else { panic!("an empty file is no library") };
         let error = error.reason;

@@ -55,7 +55,7 @@ fn flattened(info: &TensorInfo, lists: &ArrayRef) -> Result<ArrayRef, String> {
         return Ok(lists.values().slice(lists.value_offset(0) as usize, lists.len() * lists.value_length() as usize));
     }
     let (DataType::List(item) | DataType::LargeList(item)) = lists.data_type() else {
-        return Err(format!("it does not take values of type {}", lists.data_type()));
+        return Err(format!("it does not support values of type {}", lists.data_type()));
     };
     let lists = cast(lists, &DataType::List(Arc::clone(item))).map_err(|error| error.to_string())?;
     let lists = lists.as_list::<i32>();
@@ -79,7 +79,7 @@ pub(super) fn beside(info: &TensorInfo, columns: &[ArrayRef]) -> Result<Tensor, 
 }
 
 fn as_element(info: &TensorInfo, values: &ArrayRef) -> Result<ArrayRef, String> {
-    let wanted = info.element.data_type().unwrap_or(DataType::Float32);
+    let wanted = info.element_type.data_type().unwrap_or(DataType::Float32);
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(values, &wanted, &strict)
         .map_err(|_| format!("its input is {info}, got a number that does not fit"))
@@ -145,10 +145,10 @@ mod tests {
     use datafusion::arrow::datatypes::{Float32Type, Int32Type};
 
     use super::*;
-    use crate::onnx::Element;
+    use crate::onnx::ElementType;
 
     fn info(dims: &[Dim]) -> TensorInfo {
-        TensorInfo { name: "x".to_owned(), element: Element::F32, dims: [&[Dim::Unknown], dims].concat() }
+        TensorInfo { name: "x".to_owned(), element_type: ElementType::F32, dims: [&[Dim::Unknown], dims].concat() }
     }
 
     fn lists(rows: &[&[i32]]) -> ArrayRef {

@@ -114,11 +114,12 @@ mod tests {
 
     use super::*;
     use crate::infer::rules::LiftInfer;
-    use crate::model::Models;
+    use crate::model::ModelRegistry;
     use crate::session::rule_test::rewrite_after;
 
     async fn defer(sql: &str) -> String {
-        let lift: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(LiftInfer::new(Arc::new(Models::bundled().unwrap())));
+        let lift: Arc<dyn OptimizerRule + Send + Sync> =
+            Arc::new(LiftInfer::new(Arc::new(ModelRegistry::with_builtin_model().unwrap())));
         let before = vec![lift, Arc::new(PushDownLimit::new())];
         rewrite_after(before, Arc::new(DeferInfer), sql).await.unwrap_or_else(|error| crate::user_message(&error))
     }

@@ -22,8 +22,8 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use crate::error::Error;
 use crate::infer::call::InferCall;
 use crate::infer::function::InferFunction;
-use crate::infer::{InferNode, InferValue};
-use crate::model::Models;
+use crate::infer::{InferNode, OutputSpec};
+use crate::model::ModelRegistry;
 use crate::options::OcelliOptions;
 use conditions::{are_repeatable, has_call, walk};
 use placement::{Call, Placer};
@@ -53,11 +53,11 @@ use placement::{Call, Placer};
 /// computed there, as all are with `SET ocelli.lift_infer = false`.
 #[derive(Debug)]
 pub(crate) struct LiftInfer {
-    models: Arc<Models>,
+    models: Arc<ModelRegistry>,
 }
 
 impl LiftInfer {
-    pub(crate) fn new(models: Arc<Models>) -> Self {
+    pub(crate) fn new(models: Arc<ModelRegistry>) -> Self {
         Self { models }
     }
 }
@@ -110,7 +110,7 @@ fn refuse_to_change_rows(statement: &DmlStatement) -> Result<()> {
 
 /// One run of the rule.
 struct Lift<'a> {
-    models: &'a Models,
+    models: &'a ModelRegistry,
     options: &'a OcelliOptions,
     config: &'a dyn OptimizerConfig,
 }
@@ -131,7 +131,7 @@ impl Lift<'_> {
                     bound.push(expr.clone());
                 }
                 match calls.iter_mut().find(|call| call.expr == *expr) {
-                    // Wanted everywhere already.
+                    // RequestedOutputs everywhere already.
                     Some(call) if call.paths.is_empty() => {}
                     Some(call) if path.is_empty() => call.paths.clear(),
                     Some(call) if call.paths.iter().any(|known| known == path) => {}
@@ -162,7 +162,7 @@ impl Lift<'_> {
         });
         let call = InferCall::parse(function, &constants.collect::<Vec<_>>())?;
         let model = self.models.get(call.model.as_deref().unwrap_or(&self.options.model))?;
-        let value = InferValue::new(&call, self.options, &model)?;
+        let value = OutputSpec::new(&call, self.options, &model)?;
         Ok(Call { expr: expr.clone(), image: image.clone(), model: model.reference(), value, paths })
     }
 

@@ -48,7 +48,7 @@ impl OptimizerRule for ShareInfer {
         if !OcelliOptions::from_config(&config.options()).share_infer {
             return Ok(Transformed::no(plan));
         }
-        let wanted = Wanted {
+        let wanted = RequestedOutputs {
             node: above,
             image: Expr::Column(above.image().clone()),
             guard: above.guard().cloned().map(Expr::Column),
@@ -66,7 +66,7 @@ impl OptimizerRule for ShareInfer {
 }
 
 /// What a node asks for, in terms of the columns of some plan below it.
-struct Wanted<'a> {
+struct RequestedOutputs<'a> {
     node: &'a InferNode,
     image: Expr,
     guard: Option<Expr>,
@@ -75,7 +75,7 @@ struct Wanted<'a> {
 /// A plan with the wanted columns, and which they are.
 type Found = Option<(LogicalPlan, Vec<Column>)>;
 
-impl<'a> Wanted<'a> {
+impl<'a> RequestedOutputs<'a> {
     /// The same in terms of what the columns are made of.
     fn made_of(&self, below: impl Fn(&Column) -> Option<Expr>) -> Option<Self> {
         let guard = match &self.guard {
@@ -132,7 +132,7 @@ impl<'a> Wanted<'a> {
         let (Some(wanted), Some(mine)) = (self.made_below(node.input()), mine.made_below(node.input())) else {
             return false;
         };
-        let raises = |outputs: &[InferOutput]| outputs.iter().any(|output| output.value.raises());
+        let raises = |outputs: &[InferOutput]| outputs.iter().any(|output| output.value.fails_query());
         node.model() == self.node.model()
             && mine.image == wanted.image
             && (mine.guard.is_none() || mine.guard == wanted.guard)
@@ -227,11 +227,12 @@ mod tests {
 
     use super::*;
     use crate::infer::rules::LiftInfer;
-    use crate::model::Models;
+    use crate::model::ModelRegistry;
     use crate::session::rule_test::rewrite_after;
 
     async fn share(sql: &str) -> String {
-        let lift: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(LiftInfer::new(Arc::new(Models::bundled().unwrap())));
+        let lift: Arc<dyn OptimizerRule + Send + Sync> =
+            Arc::new(LiftInfer::new(Arc::new(ModelRegistry::with_builtin_model().unwrap())));
         rewrite_after(vec![lift], Arc::new(ShareInfer), sql).await.unwrap_or_else(|error| crate::user_message(&error))
     }
 

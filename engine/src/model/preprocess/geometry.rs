@@ -1,60 +1,60 @@
-//! [`Geometry`]: which part of a picture a model sees, and how large.
+//! [`Geometry`]: the scaled size of an image, and the region of it that is the model input.
 
 use std::fmt;
 
 use ocelli_udf::image::Region;
 
-/// How a picture is scaled, before it is cropped.
+/// Scaling before the crop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resize {
-    /// To this width and height, whatever its shape.
+    /// To this width and height, regardless of the aspect ratio.
     Exact(u32, u32),
-    /// Until its shorter edge has so many pixels; the shape stays.
+    /// The shorter edge to this size, keeping the aspect ratio.
     ShortestEdge(u32),
-    /// Until its shorter edge has so many pixels, or its longer one has the second number of them, whatever comes first.
+    /// The shorter edge to the first size, but the longer edge to at most the second, keeping the aspect ratio.
     ShortestEdgeAtMost(u32, u32),
-    /// Not at all.
+    /// Not offset all.
     None,
 }
 
-/// The middle of the scaled picture, with black where it is too small.
+/// A center crop of the scaled image, padded with black where the image is smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Crop {
     pub(crate) width: u32,
     pub(crate) height: u32,
-    pub(crate) rounding: Rounding,
+    pub(crate) rounding: CropRounding,
 }
 
-/// Where the middle is when an odd number of pixels is left over.
+/// The rounding of the offset when an odd number of pixels is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rounding {
+pub(crate) enum CropRounding {
     /// Toward the top left: `transformers.image_transforms.center_crop`.
     Floor,
-    /// To the even number of the two: `torchvision.transforms.functional.center_crop`, which timm uses.
+    /// Half to even: `torchvision.transforms.functional.center_crop`, which timm uses.
     Even,
 }
 
-/// One picture's way into a model.
+/// The geometry of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
-    /// Width and height that the picture is scaled to.
+    /// The scaled width and height.
     pub(crate) scaled: (u32, u32),
-    /// The part of it that is kept.
+    /// The region of the scaled image that is kept.
     pub(crate) region: Region,
-    /// Where that part is in the model's input: left and top.
-    pub(crate) at: (u32, u32),
+    /// The left and top offset of that region in the model input.
+    pub(crate) offset: (u32, u32),
 }
 
 impl Resize {
-    /// Width and height of a scaled picture, at least 1.
+    /// Width and height of a scaled picture, offset least 1.
     pub(crate) fn scaled(self, width: u32, height: u32) -> (u32, u32) {
         let (short, long) = (width.min(height), width.max(height));
         let (new_short, new_long) = match self {
             Self::None => return (width, height),
             Self::Exact(width, height) => return (width, height),
-            Self::ShortestEdge(edge) => (edge, truncated(edge, long, short)),
-            Self::ShortestEdgeAtMost(edge, most) => match truncated(edge, long, short) {
-                new_long if new_long > most => (truncated(most, edge, new_long), most),
+            Self::ShortestEdge(edge) => (edge, scale_edge(edge, long, short)),
+            Self::ShortestEdgeAtMost(edge, most) => match scale_edge(edge, long, short) {
+                new_long if new_long > most => (scale_edge(most, edge, new_long), most),
                 new_long => (edge, new_long),
             },
         };
@@ -64,22 +64,22 @@ impl Resize {
 }
 
 /// Python's `int(size * numerator / denominator)`.
-fn truncated(size: u32, numerator: u32, denominator: u32) -> u32 {
+fn scale_edge(size: u32, numerator: u32, denominator: u32) -> u32 {
     (f64::from(size) * f64::from(numerator) / f64::from(denominator)) as u32
 }
 
 impl Crop {
-    /// The part of a scaled picture that is kept, and where it is in the crop.
-    fn place(self, (width, height): (u32, u32)) -> (Region, (u32, u32)) {
-        let (left, across, at_left) = self.rounding.middle(width, self.width);
-        let (top, down, at_top) = self.rounding.middle(height, self.height);
+    /// The region of a scaled image that is kept, and its offset in the crop.
+    fn region(self, (width, height): (u32, u32)) -> (Region, (u32, u32)) {
+        let (left, across, at_left) = self.rounding.center_offset(width, self.width);
+        let (top, down, at_top) = self.rounding.center_offset(height, self.height);
         (Region { left, top, width: across, height: down }, (at_left, at_top))
     }
 }
 
-impl Rounding {
-    /// `(start in the picture, length, start in the crop)` of one direction.
-    fn middle(self, from: u32, to: u32) -> (u32, u32, u32) {
+impl CropRounding {
+    /// `(start in the image, length, start in the crop)` along one axis.
+    fn center_offset(self, from: u32, to: u32) -> (u32, u32, u32) {
         let spare = from.abs_diff(to);
         if from >= to {
             let start = match self {
@@ -88,7 +88,7 @@ impl Rounding {
             };
             return (start, to, 0);
         }
-        // Both libraries pad by other rules than they cut.
+        // Both libraries round padding differently from cropping.
         let pad = match self {
             Self::Floor => spare.div_ceil(2),
             Self::Even => spare / 2,
@@ -97,30 +97,30 @@ impl Rounding {
     }
 }
 
-/// Pixels on an edge of a scaled picture, of which a crop keeps a part.
-const LONGEST_EDGE: u32 = 1 << 20;
+/// The largest edge of a scaled image before the crop.
+const MAX_SCALED_EDGE: u32 = 1 << 20;
 
 impl Geometry {
-    /// Whether the picture is not so long and narrow that scaling its shorter edge makes the other one endless.
-    pub(crate) fn is_reasonable(&self) -> bool {
-        self.scaled.0.max(self.scaled.1) <= LONGEST_EDGE
+    /// Whether the longer edge stays within the limit: scaling the shorter edge of an elongated image can make it huge.
+    pub(crate) fn is_within_max_edge(&self) -> bool {
+        self.scaled.0.max(self.scaled.1) <= MAX_SCALED_EDGE
     }
 
     pub(crate) fn new(resize: Resize, crop: Option<Crop>, width: u32, height: u32) -> Self {
         let scaled = resize.scaled(width, height);
         let whole = Region { left: 0, top: 0, width: scaled.0, height: scaled.1 };
-        let (region, at) = crop.map_or((whole, (0, 0)), |crop| crop.place(scaled));
-        Self { scaled, region, at }
+        let (region, offset) = crop.map_or((whole, (0, 0)), |crop| crop.region(scaled));
+        Self { scaled, region, offset }
     }
 }
 
-/// As in `DESCRIBE MODEL`.
+/// The form in `DESCRIBE MODEL`.
 impl fmt::Display for Resize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(width, height) => write!(f, "{width} x {height}"),
             Self::ShortestEdge(edge) => write!(f, "shortest edge {edge}"),
-            Self::ShortestEdgeAtMost(edge, most) => write!(f, "shortest edge {edge}, longest at most {most}"),
+            Self::ShortestEdgeAtMost(edge, most) => write!(f, "shortest edge {edge}, longest offset most {most}"),
             Self::None => f.write_str("none"),
         }
     }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shortest_edge_decides() {
+    fn the_shortest_edge_is_scaled() {
         // torchvision.transforms.functional.resize, transformers' get_resize_output_image_size.
         assert_eq!(Resize::ShortestEdge(256).scaled(500, 375), (341, 256));
         assert_eq!(Resize::ShortestEdge(256).scaled(333, 500), (256, 384));
@@ -149,20 +149,20 @@ mod tests {
     }
 
     #[test]
-    fn endless_edges_are_seen() {
+    fn huge_edges_are_detected() {
         let geometry = |width, height| Geometry::new(Resize::ShortestEdge(224), None, width, height);
-        assert!(geometry(6000, 4000).is_reasonable());
-        assert!(!geometry(1, 60_000_000).is_reasonable());
+        assert!(geometry(6000, 4000).is_within_max_edge());
+        assert!(!geometry(1, 60_000_000).is_within_max_edge());
     }
 
     #[test]
-    fn the_middle_is_where_the_libraries_have_it() {
+    fn offsets_equal_those_of_the_libraries() {
         // (from, to) -> start: 3 / 2 = 1.5 and 1 / 2 = 0.5 are rounded to even numbers by Python's `round`.
         for (from, to, floor, even) in [(10, 4, 3, 3), (7, 4, 1, 2), (5, 4, 0, 0), (9, 4, 2, 2), (11, 4, 3, 4)] {
-            assert_eq!(Rounding::Floor.middle(from, to), (floor, to, 0));
-            assert_eq!(Rounding::Even.middle(from, to), (even, to, 0));
+            assert_eq!(CropRounding::Floor.center_offset(from, to), (floor, to, 0));
+            assert_eq!(CropRounding::Even.center_offset(from, to), (even, to, 0));
         }
-        assert_eq!(Rounding::Floor.middle(4, 7), (0, 4, 2));
-        assert_eq!(Rounding::Even.middle(4, 7), (0, 4, 1));
+        assert_eq!(CropRounding::Floor.center_offset(4, 7), (0, 4, 2));
+        assert_eq!(CropRounding::Even.center_offset(4, 7), (0, 4, 1));
     }
 }

@@ -1,11 +1,11 @@
-//! [`normalize`] turns pixels into a model's numbers.
+//! [`lut_to_chw`]: normalization by lookup tables, from HWC to CHW.
 
-/// `[pixels, 3] u8 -> [3, pixels] f32`: looks each value up in its channel's table, and puts channel behind channel.
+/// `[pixels, 3] u8 -> [3, pixels] f32`: looks each value up in the table of its channel, and transposes from HWC to CHW.
 ///
 /// # Panics
 /// When `out` has another length than `pixels`.
-pub(crate) fn normalize(pixels: &[u8], table: &[[f32; 256]; 3], out: &mut [f32]) {
-    assert_eq!(pixels.len(), out.len(), "each value has its place");
+pub(crate) fn lut_to_chw(pixels: &[u8], table: &[[f32; 256]; 3], out: &mut [f32]) {
+    assert_eq!(pixels.len(), out.len(), "input and output have the same length");
     for ((channel, table), plane) in table.iter().enumerate().zip(out.chunks_exact_mut(pixels.len() / 3)) {
         for (value, pixel) in plane.iter_mut().zip(pixels.chunks_exact(3)) {
             *value = table[usize::from(pixel[channel])];
@@ -17,7 +17,7 @@ pub(crate) fn normalize(pixels: &[u8], table: &[[f32; 256]; 3], out: &mut [f32])
 mod tests {
     use super::*;
 
-    fn reference_normalize(pixels: &[u8], table: &[[f32; 256]; 3]) -> Vec<f32> {
+    fn reference_lut_to_chw(pixels: &[u8], table: &[[f32; 256]; 3]) -> Vec<f32> {
         let count = pixels.len() / 3;
         (0..3 * count)
             .map(|position| {
@@ -33,8 +33,8 @@ mod tests {
         for count in [1, 2, 7, 1024] {
             let pixels: Vec<u8> = (0..count * 3).map(|i| (i * 31) as u8).collect();
             let mut out = vec![f32::NAN; pixels.len()];
-            normalize(&pixels, &table, &mut out);
-            assert_eq!(out, reference_normalize(&pixels, &table), "{count} pixels");
+            lut_to_chw(&pixels, &table, &mut out);
+            assert_eq!(out, reference_lut_to_chw(&pixels, &table), "{count} pixels");
         }
     }
 }

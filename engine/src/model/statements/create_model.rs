@@ -12,19 +12,19 @@ use crate::model::ModelOptions;
 use crate::options::DEFAULT_MODEL;
 use crate::sql::{ModelName, ParseResult, TokenCursor, quote_literal};
 
-/// Gives a model a name.
+/// Loads a model and registers it under a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CreateModel {
     name: ModelName,
     or_replace: bool,
     if_not_exists: bool,
     location: String,
-    /// As they were written.
+    /// Pairs of key and value, as written.
     options: Vec<(String, String)>,
 }
 
 impl CreateModel {
-    /// `None` when the next tokens are another statement.
+    /// `None` if the next tokens are another statement.
     pub(crate) fn parse(tokens: &mut TokenCursor) -> ParseResult<Option<Self>> {
         let or_replace = tokens.peek_words(&["CREATE", "OR", "REPLACE", "MODEL"]);
         if !tokens.consume_words(&["CREATE", "OR", "REPLACE", "MODEL"]) && !tokens.consume_words(&["CREATE", "MODEL"]) {
@@ -52,28 +52,28 @@ impl CreateModel {
         Ok(Some(Self { name, or_replace, if_not_exists, location, options }))
     }
 
-    pub(crate) async fn run(self, session: &ModelSession<'_>) -> Result<DataFrame> {
+    pub(crate) async fn execute(self, session: &ModelSession<'_>) -> Result<DataFrame> {
         let (models, context) = (session.models, session.context);
         let ModelName(name) = self.name;
-        let is_there = models.get(&name).is_ok();
+        let exists = models.get(&name).is_ok();
         if name.eq_ignore_ascii_case(DEFAULT_MODEL) && self.or_replace {
             return Err(Error::BuiltinModel { name: DEFAULT_MODEL }.into());
         }
-        if is_there && self.if_not_exists {
+        if exists && self.if_not_exists {
             return context.read_empty();
         }
-        if is_there && !self.or_replace {
+        if exists && !self.or_replace {
             return Err(Error::ModelAlreadyExists { name }.into());
         }
-        let refuse = |reason| Error::CreateModel { model: name.clone(), location: self.location.clone(), reason };
-        let pairs = self.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let options = ModelOptions::parse(pairs).map_err(refuse)?;
+        let invalid = |reason| Error::CreateModel { model: name.clone(), location: self.location.clone(), reason };
+        let options = self.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let options = ModelOptions::parse(options).map_err(invalid)?;
         let model = session.create(&name, &self.location, options).await?;
-        // Another one may have taken the name meanwhile.
+        // Another statement may have registered the name in the meantime.
         match (self.or_replace, self.if_not_exists) {
             (true, _) => models.register(model)?,
             (false, if_not_exists) => {
-                if !models.register_new(model) && !if_not_exists {
+                if !models.register_if_absent(model) && !if_not_exists {
                     return Err(Error::ModelAlreadyExists { name }.into());
                 }
             }

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Case, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::OptimizerConfig;
 
 use super::conditions;
-use crate::infer::{InferNode, InferOutput, InferValue};
+use crate::infer::{InferNode, InferOutput, OutputSpec};
 use crate::model::ModelRef;
 
 /// A call, and for which rows it is wanted.
@@ -17,7 +17,7 @@ pub(super) struct Call {
     pub(super) expr: Expr,
     pub(super) image: Expr,
     pub(super) model: ModelRef,
-    pub(super) value: InferValue,
+    pub(super) value: OutputSpec,
     /// The conditions on each way to it; none when one of the ways has no condition.
     pub(super) paths: Vec<Vec<Expr>>,
 }
@@ -32,8 +32,8 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn raises(&self) -> bool {
-        self.calls.iter().any(|call| call.value.raises())
+    fn fails_query(&self) -> bool {
+        self.calls.iter().any(|call| call.value.fails_query())
     }
 
     /// Whether a call is about the same images of no other rows, and fails for no others.
@@ -41,7 +41,7 @@ impl Bucket {
         self.image == call.image
             && self.model == call.model
             && cover(&self.paths, &call.paths)
-            && (self.raises() || !call.value.raises())
+            && (self.fails_query() || !call.value.fails_query())
     }
 }
 
@@ -211,11 +211,11 @@ impl<'a> Placer<'a> {
 /// Puts calls of one image and one model together, unless one would then fail for a bad image that it never asked about.
 fn buckets(mut calls: Vec<Call>) -> Vec<Bucket> {
     // Those that look at every row, and fail for bad ones, can take in all others.
-    calls.sort_by_key(|call| (!call.paths.is_empty(), !call.value.raises()));
+    calls.sort_by_key(|call| (!call.paths.is_empty(), !call.value.fails_query()));
     let mut buckets: Vec<Bucket> = Vec::new();
     for call in calls {
         let same = buckets.iter_mut().find(|bucket| {
-            let fails_alike = bucket.raises() == call.value.raises();
+            let fails_alike = bucket.fails_query() == call.value.fails_query();
             bucket.covers(&call) || (bucket.image == call.image && bucket.model == call.model && fails_alike)
         });
         match same {

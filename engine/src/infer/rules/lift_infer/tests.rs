@@ -6,7 +6,7 @@ use super::*;
 use crate::session::rule_test::rewrite;
 
 async fn lift(sql: &str) -> String {
-    let rule = LiftInfer::new(Arc::new(Models::bundled().unwrap()));
+    let rule = LiftInfer::new(Arc::new(ModelRegistry::with_builtin_model().unwrap()));
     rewrite(Arc::new(rule), sql).await.unwrap_or_else(|error| crate::user_message(&error))
 }
 
