@@ -28,6 +28,6 @@ mod udf;
 pub(crate) use context::Engine;
 pub(crate) use exec::InferExec;
 pub(crate) use node::InferNode;
-pub(crate) use output::{InferOutput, InferValue};
+pub(crate) use output::{InferOutput, OutputSpec};
 pub(crate) use planner::InferPlanner;
-pub(crate) use rules::{DeferInfer, LiftInfer, PruneInfer, ShareInfer, limit_batch_size};
+pub(crate) use rules::{DeferInfer, LiftInfer, PruneInfer, ShareInfer, limit_image_batch_size};

@@ -219,7 +219,7 @@ fn register_into(
         config.options_mut().extensions.insert(OcelliOptions::default());
     }
     let model = OcelliOptions::from_config(config.options()).model;
-    builder.scalar_functions().get_or_insert_default().extend(functions::of(&engine, &model));
+    builder.scalar_functions().get_or_insert_default().extend(functions::session_functions(&engine, &model));
     optimizer_rules::insert_rules(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&engine.models));
     builder.with_query_planner(Arc::new(OcelliQueryPlanner { engine, progress_callback }))
 }

@@ -425,10 +425,9 @@ async fn expressions_are_the_same_functions() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().build()?;
     let image = || col("image");
     let photos = ocelli.context().read_parquet("examples/data/photos.parquet", ParquetReadOptions::default()).await?;
-    let same =
-        photos
-            .filter(functions::classify(image()).eq(functions::classify_with(image(), "resnet20-cifar10")))?
-            .filter(functions::try_classify(image()).eq(functions::try_classify_with(image(), "resnet20-cifar10")))?;
+    let same = photos
+        .filter(functions::classify(image()).eq(functions::classify_with_model(image(), "resnet20-cifar10")))?
+        .filter(functions::try_classify(image()).eq(functions::try_classify_with_model(image(), "resnet20-cifar10")))?;
     assert_eq!(same.count().await?, 12);
     Ok(())
 }

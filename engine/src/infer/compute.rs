@@ -76,7 +76,7 @@ impl Compute {
                 embedding: outputs.iter().any(wants_embedding),
             },
             max_pixels: options.max_image_pixels,
-            stops_at_bad: outputs.iter().any(|output| output.value.raises()),
+            stops_at_bad: outputs.iter().any(|output| output.value.fails_query()),
         })
     }
 

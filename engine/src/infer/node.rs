@@ -1,4 +1,4 @@
-//! [`InferNode`]: run a model on a column of images, one column more for each output.
+//! [`InferNode`]: runs a model on a column of images and appends one column per output.
 //!
 //! ```text
 //! ┌─────┬───────┐               ┌─────┬───────┬───────────┐
@@ -19,25 +19,25 @@ use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalN
 use super::output::InferOutput;
 use crate::model::ModelRef;
 
-/// What to compute: one pass of one model over one column of images.
+/// The logical node: one model on one column of images.
 ///
-/// Holds names and columns, never a loaded model.
+/// Holds names and columns only, never a loaded model.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct InferNode {
     input: LogicalPlan,
     pub(super) model: ModelRef,
-    /// Encoded images.
+    /// The column of encoded images or URIs.
     pub(super) image: Column,
-    /// Where it is there and not true, the image is left alone and the outputs are NULL.
+    /// Optional selection mask: where it is not true, the image is skipped and all outputs are NULL.
     pub(super) guard: Option<Column>,
-    /// The column that tells a person which image it is, when there is one.
-    pub(super) place: Option<Column>,
+    /// The column that names images in messages, if there is one.
+    pub(super) label_column: Option<Column>,
     pub(super) outputs: Vec<InferOutput>,
     schema: DFSchemaRef,
 }
 
-/// Columns that name a picture, the most usual first.
-const PLACES: [&str; 6] = ["uri", "url", "path", "file_path", "filename", "file_name"];
+/// Usual names of columns that identify an image, in order of preference.
+const URI_COLUMN_NAMES: [&str; 6] = ["uri", "url", "path", "file_path", "filename", "file_name"];
 
 impl InferNode {
     pub(crate) fn try_new(
@@ -47,11 +47,11 @@ impl InferNode {
         guard: Option<Column>,
         outputs: Vec<InferOutput>,
     ) -> Result<Self> {
-        let place = place(input.schema(), &image);
-        Self { input, model, image, guard, place, outputs, schema: Arc::new(DFSchema::empty()) }.with_schema()
+        let label_column = find_label_column(input.schema(), &image);
+        Self { input, model, image, guard, label_column, outputs, schema: Arc::new(DFSchema::empty()) }.with_schema()
     }
 
-    /// The node with the schema that follows from the rest of it.
+    /// Derives the schema from the other fields.
     fn with_schema(self) -> Result<Self> {
         let input = &self.input;
         let mut fields: Vec<_> =
@@ -64,12 +64,12 @@ impl InferNode {
         Ok(Self { schema: Arc::new(schema), ..self })
     }
 
-    /// The same over another input, which has the columns of the first one at least.
+    /// The node over another input, which has at least the columns of the current one.
     pub(crate) fn with_input(&self, input: LogicalPlan) -> Result<Self> {
         Self { input, ..self.clone() }.with_schema()
     }
 
-    /// The same with other outputs.
+    /// The node with other outputs.
     pub(crate) fn with_outputs(&self, outputs: Vec<InferOutput>) -> Result<Self> {
         Self { outputs, ..self.clone() }.with_schema()
     }
@@ -94,12 +94,12 @@ impl InferNode {
         &self.outputs
     }
 
-    /// The columns that it reads itself.
+    /// The columns that the node reads.
     fn columns(&self) -> impl Iterator<Item = &Column> {
-        std::iter::once(&self.image).chain(&self.guard).chain(&self.place)
+        std::iter::once(&self.image).chain(&self.guard).chain(&self.label_column)
     }
 
-    /// The `Infer` node that a plan is.
+    /// Downcasts a plan to an `Infer` node.
     pub(crate) fn from_plan(plan: &LogicalPlan) -> Option<&Self> {
         match plan {
             LogicalPlan::Extension(Extension { node }) => node.as_any().downcast_ref(),
@@ -107,8 +107,8 @@ impl InferNode {
         }
     }
 
-    /// Without the outputs that nobody reads, without itself when there are no others, and the same for such nodes right below;
-    /// `None` when all are read.
+    /// Removes unread outputs, also those of `Infer` nodes directly below, and the node itself if none is left. `None` if all outputs are
+    /// read.
     pub(crate) fn prune(&self, is_read: &dyn Fn(&str) -> bool) -> Result<Option<LogicalPlan>> {
         let outputs: Vec<_> = self.outputs.iter().filter(|output| is_read(&output.name)).cloned().collect();
         let reads_itself = |name: &str| !outputs.is_empty() && self.columns().any(|column| column.name == name);
@@ -123,24 +123,24 @@ impl InferNode {
         if outputs.is_empty() {
             return Ok(Some(input));
         }
-        Self { input, outputs, ..self.clone() }.with_schema().map(|node| Some(node.into_plan()))
+        Self { input, outputs, ..self.clone() }.with_schema().map(|node| Some(node.into_logical_plan()))
     }
 
-    /// As a node of a plan.
-    pub(crate) fn into_plan(self) -> LogicalPlan {
+    /// Wraps the node in a [`LogicalPlan::Extension`].
+    pub(crate) fn into_logical_plan(self) -> LogicalPlan {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 }
 
-/// The text column that names the picture: its URI, one of the image's table, or the only one of that name.
-fn place(schema: &DFSchema, image: &Column) -> Option<Column> {
-    let is_text = |column| schema.field(column).data_type().is_string();
-    if schema.index_of_column(image).is_ok_and(is_text) {
+/// The string column that identifies the image: its URI, a column of the image's table, or the only column of that name.
+fn find_label_column(schema: &DFSchema, image: &Column) -> Option<Column> {
+    let is_string = |column| schema.field(column).data_type().is_string();
+    if schema.index_of_column(image).is_ok_and(is_string) {
         return Some(image.clone());
     }
-    PLACES.iter().find_map(|name| {
-        let is_place = |field: &Field| field.name().eq_ignore_ascii_case(name) && field.data_type().is_string();
-        let named: Vec<_> = schema.iter().filter(|(_, field)| is_place(field)).collect();
+    URI_COLUMN_NAMES.iter().find_map(|name| {
+        let matches = |field: &Field| field.name().eq_ignore_ascii_case(name) && field.data_type().is_string();
+        let named: Vec<_> = schema.iter().filter(|(_, field)| matches(field)).collect();
         let here = named.iter().find(|(from, _)| *from == image.relation.as_ref());
         let (from, field) = here.or(if named.len() == 1 { named.first() } else { None })?;
         Some(Column::new(from.cloned(), field.name()))
@@ -183,16 +183,16 @@ impl UserDefinedLogicalNodeCore for InferNode {
             return internal_err!("Infer takes columns, got {exprs:?}");
         };
         let guard = self.guard.as_ref().and_then(|_| columns.next());
-        let place = self.place.as_ref().and_then(|_| columns.next());
+        let label_column = self.label_column.as_ref().and_then(|_| columns.next());
         if columns.next().is_some()
-            || (guard.is_some(), place.is_some()) != (self.guard.is_some(), self.place.is_some())
+            || (guard.is_some(), label_column.is_some()) != (self.guard.is_some(), self.label_column.is_some())
         {
             return internal_err!("Infer takes other columns than {exprs:?}");
         }
-        Self { input, image, guard, place, ..self.clone() }.with_schema()
+        Self { input, image, guard, label_column, ..self.clone() }.with_schema()
     }
 
-    /// Filters on the input's columns go below: what they remove is never decoded.
+    /// Filters on input columns are pushed below, so that rows they remove are never decoded.
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
         self.outputs.iter().map(|output| output.name.clone()).collect()
     }
@@ -209,24 +209,24 @@ impl UserDefinedLogicalNodeCore for InferNode {
         Some(vec![needed])
     }
 
-    /// One row in, one row out.
+    /// Preserves the number of rows.
     fn supports_limit_pushdown(&self) -> bool {
         true
     }
 }
 
-/// As in EXPLAIN: some of its formats print nodes they do not know in this way.
+/// As in EXPLAIN: some of its formats print extension nodes by `Debug`.
 impl fmt::Debug for InferNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fmt_for_explain(f)
     }
 }
 
-/// By everything but the schema, which follows from the rest.
+/// Compares everything but the derived schema.
 impl PartialOrd for InferNode {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         fn key(node: &InferNode) -> (&ModelRef, &Column, &Option<Column>, &Option<Column>) {
-            (&node.model, &node.image, &node.guard, &node.place)
+            (&node.model, &node.image, &node.guard, &node.label_column)
         }
         match key(self).partial_cmp(&key(other)) {
             Some(Ordering::Equal) => {}

@@ -13,40 +13,45 @@ use crate::options::{OcelliOptions, OnError};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
 pub(crate) struct InferOutput {
     pub(crate) name: String,
-    pub(crate) value: InferValue,
+    pub(crate) value: OutputSpec,
 }
 
-/// What an output holds. Equal values of one image by one model are one column.
+/// The specification of an output. Equal specifications for the same image and model share a column.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
-pub(crate) struct InferValue {
+pub(crate) struct OutputSpec {
     pub(crate) task: Task,
     pub(crate) on_error: OnError,
-    /// A bad image's error is data: `STRUCT<value, error>`.
-    pub(crate) error: bool,
+    /// Errors are returned as data: `STRUCT<value, error>`.
+    pub(crate) errors_as_struct: bool,
     pub(crate) data_type: DataType,
 }
 
-impl InferValue {
-    /// What a call gives, by this model.
+impl OutputSpec {
+    /// The output of a call by a model.
     ///
     /// # Errors
-    /// When the model cannot do it.
+    /// When the model does not support the task.
     pub(crate) fn new(call: &InferCall, options: &OcelliOptions, model: &Model) -> Result<Self, Error> {
         let on_error = call.on_error.unwrap_or(options.on_error);
-        Ok(Self { task: call.task, on_error, error: call.error, data_type: call.data_type(model)? })
+        Ok(Self {
+            task: call.task,
+            on_error,
+            errors_as_struct: call.errors_as_struct,
+            data_type: call.data_type(model)?,
+        })
     }
 
-    /// Whether a bad image fails the query.
-    pub(crate) fn raises(&self) -> bool {
-        self.on_error == OnError::Raise && !self.error
+    /// Whether an invalid image fails the query.
+    pub(crate) fn fails_query(&self) -> bool {
+        self.on_error == OnError::Raise && !self.errors_as_struct
     }
 }
 
-/// `classify AS __infer_1`, or `try_classify AS …` where bad images are NULL.
+/// `classify AS __infer_1`, or `try_classify AS …` if invalid images give NULL.
 impl fmt::Display for InferOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (task, name) = (self.value.task, &self.name);
-        match (self.value.error, self.value.on_error) {
+        match (self.value.errors_as_struct, self.value.on_error) {
             (true, _) => write!(f, "{task} with error AS {name}"),
             (false, OnError::Raise) => write!(f, "{task} AS {name}"),
             (false, OnError::Null) => write!(f, "try_{task} AS {name}"),

@@ -10,10 +10,10 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 
-use super::call::{Task, label_and_score, value_and_error};
+use super::call::{Task, result_struct_fields, topk_struct_fields};
 use super::compute::{Compute, Findings};
 use super::kernels::{argmax, largest, scale_to_unit_length, softmax};
-use super::output::InferValue;
+use super::output::OutputSpec;
 use crate::error::Error;
 use crate::model::Vision;
 
@@ -54,18 +54,18 @@ fn slice(tensor: &[f32], position: usize, length: usize) -> &[f32] {
 ///
 /// # Errors
 /// When the model gave no number for an image.
-pub(super) fn column(value: &InferValue, rows: &[Option<Row>], compute: &Compute) -> Result<ArrayRef> {
+pub(super) fn column(value: &OutputSpec, rows: &[Option<Row>], compute: &Compute) -> Result<ArrayRef> {
     let values = match value.task {
         Task::Classify => labels(rows, compute)?,
         Task::ClassifyTopk { k } => top_labels(rows, k, compute)?,
         Task::Embed { normalize } => embeddings(rows, normalize, compute)?,
     };
-    if !value.error {
+    if !value.errors_as_struct {
         return Ok(values);
     }
     let errors: StringArray = rows.iter().map(|row| row.and_then(Row::error)).collect();
     let present = NullBuffer::from_iter(rows.iter().map(Option::is_some));
-    let fields = value_and_error(values.data_type().clone());
+    let fields = result_struct_fields(values.data_type().clone());
     Ok(Arc::new(StructArray::try_new(fields, vec![values, Arc::new(errors)], Some(present))?))
 }
 
@@ -106,7 +106,7 @@ fn top_labels(rows: &[Option<Row>], k: usize, compute: &Compute) -> Result<Array
     }
     let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.position().is_some())));
     let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(labels)), Arc::new(Float32Array::from(scores))];
-    let classes = StructArray::try_new(label_and_score(), columns, None)?;
+    let classes = StructArray::try_new(topk_struct_fields(), columns, None)?;
     let field = Arc::new(Field::new_list_field(classes.data_type().clone(), false));
     let lists = ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), Arc::new(classes), Some(present))?;
     Ok(Arc::new(lists))

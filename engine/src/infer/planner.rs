@@ -56,7 +56,7 @@ impl ExtensionPlanner for InferPlanner {
             image,
             is_uri: logical.schema().field(image).data_type().is_string(),
             guard: node.guard.as_ref().map(index).transpose()?,
-            place: node.place.as_ref().map(index).transpose()?,
+            place: node.label_column.as_ref().map(index).transpose()?,
             outputs: node.outputs.clone(),
             batch_rows: options.infer_batch_rows.max(1),
         };

@@ -16,7 +16,7 @@ use super::fetch::fetch_now;
 use super::function::InferFunction;
 use super::image_rows::{Columns, Image};
 use super::metrics::ComputeTimes;
-use super::output::{InferOutput, InferValue};
+use super::output::{InferOutput, OutputSpec};
 use super::output_columns::{Row, column};
 use crate::error::Error;
 use crate::options::OcelliOptions;
@@ -33,7 +33,7 @@ pub(crate) fn evaluate(
     engine: &Engine,
 ) -> Result<ArrayRef> {
     let model = engine.models.get(call.model.as_deref().unwrap_or(&options.model))?;
-    let value = InferValue::new(call, options, &model)?;
+    let value = OutputSpec::new(call, options, &model)?;
     let output = InferOutput { name: function.name().to_owned(), value: value.clone() };
     let compute = Compute::new(engine, Arc::clone(&model), options, std::slice::from_ref(&output))?;
     let times = ComputeTimes { decode: Time::new(), model: Time::new(), queue: Time::new() };
@@ -61,7 +61,7 @@ pub(crate) fn evaluate(
                 found.push(None);
                 continue;
             }
-            if let (true, Some(Err(source))) = (value.raises(), findings.images.get(next)) {
+            if let (true, Some(Err(source))) = (value.fails_query(), findings.images.get(next)) {
                 let place = match all.column(0).data_type().is_string() {
                     true => format!("'{}'", array_value_to_string(all.column(0), first + row)?),
                     false => format!("in row {} of its batch", first + row + 1),

@@ -284,7 +284,7 @@ impl Partition {
 impl Infer {
     /// An error for a bad image, unless no output has one.
     fn raise(&self, job: &Job, offset: usize, row: usize, source: &ImageError) -> Result<()> {
-        let Some(output) = self.outputs.iter().find(|output| output.value.raises()) else {
+        let Some(output) = self.outputs.iter().find(|output| output.value.fails_query()) else {
             return Ok(());
         };
         let (place, function) = (self.place(job, offset, row)?, output.value.task.name());

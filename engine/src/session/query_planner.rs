@@ -11,7 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use super::progress::{ProgressCallback, ProgressExec};
-use crate::infer::{Engine, InferPlanner, limit_batch_size};
+use crate::infer::{Engine, InferPlanner, limit_image_batch_size};
 use crate::sparse::{SparseMatMulExtensionPlanner, annotate_explain};
 
 /// DataFusion's physical planner, with an extension planner for each of our nodes.
@@ -37,7 +37,7 @@ impl QueryPlanner for OcelliQueryPlanner {
         let explained = annotate_explain(plan)?;
         let plan = explained.as_ref().unwrap_or(plan);
         let planner = DefaultPhysicalPlanner::with_extension_planners(self.extension_planners());
-        let physical = limit_batch_size::limit(planner.create_physical_plan(plan, session).await?)?;
+        let physical = limit_image_batch_size(planner.create_physical_plan(plan, session).await?)?;
         Ok(match &self.progress_callback {
             // EXPLAIN shows the plan without progress reporting.
             Some(progress_callback) if !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) => {
