@@ -7,7 +7,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{GroupingSet, ScalarFunction};
@@ -100,13 +100,20 @@ fn reject_dml(statement: &DmlStatement) -> Result<()> {
     if !matches!(statement.op, WriteOp::Delete | WriteOp::Update) {
         return Ok(());
     }
-    let runs_a_model = statement.input.exists(|plan| Ok(InferNode::from_plan(plan).is_some()))?;
-    if runs_a_model {
-        let function = InferFunction::Classify.name();
-        let reason = "DELETE and UPDATE run no model; CREATE TABLE … AS SELECT can do the same";
-        return Err(Error::UnsupportedCallSite { function, reason }.into());
+    let mut function = None;
+    statement.input.apply(|plan| {
+        // The calls have been lifted already: the rule visits inputs first.
+        let output = InferNode::from_plan(plan).and_then(|node| node.outputs().first());
+        function = output.map(|output| output.value.task.name());
+        Ok(if function.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    match function {
+        Some(function) => {
+            let reason = "DELETE and UPDATE run no model; CREATE TABLE … AS SELECT can do the same";
+            Err(Error::UnsupportedCallSite { function, reason }.into())
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The state of one run of the rule.
@@ -164,7 +171,8 @@ impl LiftRewriter<'_> {
         let call = InferCall::parse(function, &constants.collect::<Vec<_>>())?;
         let model = self.models.get(call.model.as_deref().unwrap_or(&self.options.model))?;
         let value = OutputSpec::new(&call, self.options, &model)?;
-        Ok(Call { expr: expr.clone(), image: image.clone(), model: model.reference(), value, path_conditions })
+        let (expr, image) = (expr.clone(), image.clone());
+        Ok(Call { function, expr, image, model: model.reference(), value, path_conditions })
     }
 
     /// Lifts the calls of a node with one input.
@@ -244,9 +252,9 @@ impl LiftRewriter<'_> {
             } else if has_columns(&join.right, &call.image) {
                 (&join.right, &mut right_calls)
             } else if join.join_type == JoinType::Inner {
-                return self.lift_to_filter_above_join(join);
+                return self.lift_to_filter_above_join(join, call.function);
             } else {
-                let function = call.value.task.name();
+                let function = call.function.name();
                 let reason = "in an outer join's condition its image must come from one of the two tables";
                 return Err(Error::UnsupportedCallSite { function, reason }.into());
             };
@@ -273,13 +281,13 @@ impl LiftRewriter<'_> {
     }
 
     /// Moves conjuncts with calls from the condition of an inner join to a filter above it, where the columns of both inputs are available.
-    fn lift_to_filter_above_join(&self, mut join: Join) -> Result<LogicalPlan> {
+    fn lift_to_filter_above_join(&self, mut join: Join, function: InferFunction) -> Result<LogicalPlan> {
         let conjuncts = split_conjunction_owned(join.filter.take().unwrap_or_else(|| datafusion::prelude::lit(true)));
         let (with_calls, cheap): (Vec<Expr>, Vec<Expr>) = conjuncts.into_iter().partition(has_call);
         join.filter = conjunction(cheap);
         let Some(predicate) = conjunction(with_calls) else {
             let reason = "the image of a join key must come from one of the two tables";
-            return Err(Error::UnsupportedCallSite { function: InferFunction::Classify.name(), reason }.into());
+            return Err(Error::UnsupportedCallSite { function: function.name(), reason }.into());
         };
         self.lift_from_filter(Filter::try_new(predicate, Arc::new(LogicalPlan::Join(join)))?)
     }

@@ -7,12 +7,15 @@ use datafusion::logical_expr::{Case, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::OptimizerConfig;
 
 use super::conditions;
+use crate::infer::function::InferFunction;
 use crate::infer::{InferNode, InferOutput, OutputSpec};
 use crate::model::ModelRef;
 
 /// A call, and the rows for which it is evaluated.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
+    /// The function that was called.
+    pub(super) function: InferFunction,
     /// The call as written in the plan.
     pub(super) expr: Expr,
     pub(super) image: Expr,
