@@ -7,7 +7,7 @@ mod ort;
 mod rten;
 mod selection;
 
-pub(crate) use api::{Backend, Bytes, GraphFile, Input, IsWanted, Output, Queue, Tensor};
+pub(crate) use api::{Backend, Bytes, CancelCheck, GraphFile, Input, Output, Queue, Tensor};
 #[cfg(test)]
 pub(crate) use selection::GpuTarget;
 pub(crate) use selection::{BackendOptions, Decided, Kind};

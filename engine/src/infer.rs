@@ -1,4 +1,4 @@
-//! Image inference in a plan: functions, optimizer rules, logical node, physical operator, stream and kernels.
+//! Inference in a query: SQL functions, optimizer rules, logical node, physical operator, stream and kernels.
 
 pub(crate) mod call;
 mod compute;
@@ -25,9 +25,9 @@ mod spec;
 mod stream;
 mod udf;
 
-pub(crate) use context::Engine;
+pub(crate) use context::InferContext;
 pub(crate) use exec::InferExec;
 pub(crate) use node::InferNode;
 pub(crate) use output::{InferOutput, OutputSpec};
-pub(crate) use planner::InferPlanner;
+pub(crate) use planner::InferExtensionPlanner;
 pub(crate) use rules::{DeferInfer, LiftInfer, PruneInfer, ShareInfer, limit_image_batch_size};

@@ -16,7 +16,7 @@ mod vision;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::backend::{BackendOptions, Bytes, Decided, GraphFile, IsWanted, Output, Queue};
+use crate::backend::{BackendOptions, Bytes, CancelCheck, Decided, GraphFile, Output, Queue};
 use crate::error::Error;
 use crate::onnx::Graph;
 use crate::options::BackendPreferences;
@@ -196,7 +196,7 @@ impl Model {
         tensor: Vec<f32>,
         images: usize,
         wanted: Wanted,
-        is_wanted: IsWanted,
+        is_cancelled: CancelCheck,
         done: impl FnOnce(Result<Tensors, Error>) + Send + 'static,
     ) {
         let ready = || Ok::<_, Error>((self.vision()?, self.outputs(wanted)?, self.queue(backend)?));
@@ -207,7 +207,7 @@ impl Model {
         };
         let (model, decided) = (Arc::clone(self), backend.clone());
         let done = move |results| done(model.tensors(&decided, results, images, wanted));
-        queue.push(tensor, &vision.preprocess.shape(images), &outputs, is_wanted, Box::new(done));
+        queue.push(tensor, &vision.preprocess.shape(images), &outputs, is_cancelled, Box::new(done));
     }
 
     /// Where the backend takes images in, if it runs them elsewhere than on the workers.

@@ -23,15 +23,15 @@ pub(crate) trait Backend: Send + Sync {
 /// Pictures that a device runs, from many jobs at once, while the workers prepare the next ones.
 pub(crate) trait Queue {
     /// Hands in the numbers of some pictures, `[pictures, …]`; `done` is called with those of each output for them, on a thread
-    /// of the device. Those that nobody waits for any more may be dropped, and `done` with them.
-    fn push(&self, numbers: Vec<f32>, shape: &[usize], outputs: &[Output], is_wanted: IsWanted, done: Done);
+    /// of the device. Cancelled requests may be dropped, and `done` with them.
+    fn push(&self, numbers: Vec<f32>, shape: &[usize], outputs: &[Output], is_cancelled: CancelCheck, done: Done);
 
     /// Pictures that keep the device busy: those that it runs, and those it has next.
     fn images(&self) -> usize;
 }
 
-/// Whether somebody still waits.
-pub(crate) type IsWanted = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Whether the results are no longer needed.
+pub(crate) type CancelCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// What is called with results, or the backend's own words.
 pub(crate) type Done = Box<dyn FnOnce(Result<Vec<Vec<f32>>, String>) + Send>;

@@ -7,7 +7,7 @@ use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Float32Type};
 use ocelli_gpu::{Adapter, BatchRequest, Device, DynamicBatcher, Error, Model, Precision, adapters, may_have_gpu};
 
-use super::api::{Backend, Done, GraphFile, Input, IsWanted, Output, Queue, Tensor};
+use super::api::{Backend, CancelCheck, Done, GraphFile, Input, Output, Queue, Tensor};
 use super::selection::GpuTarget;
 use crate::onnx::{Element, Graph, TensorInfo};
 use crate::runtime::WorkerPool;
@@ -195,7 +195,7 @@ fn strict(values: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
 }
 
 impl Queue for Gpu {
-    fn push(&self, values: Vec<f32>, shape: &[usize], outputs: &[Output], is_wanted: IsWanted, done: Done) {
+    fn push(&self, values: Vec<f32>, shape: &[usize], outputs: &[Output], is_cancelled: CancelCheck, done: Done) {
         let ready = self.names(outputs).and_then(|names| {
             let running = self.running().map_err(|error| error.to_string())?;
             Ok((running, names))
@@ -211,7 +211,6 @@ impl Queue for Gpu {
                     let results = results.map(|tensors| tensors.into_iter().map(|tensor| tensor.values).collect());
                     done(results.map_err(|error| error.to_string()));
                 };
-                let is_cancelled = Arc::new(move || !is_wanted());
                 batcher.push(BatchRequest { values, count, outputs: names, is_cancelled }, Box::new(done));
             }
             Err(error) => done(Err(error.to_string())),

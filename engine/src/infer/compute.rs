@@ -1,7 +1,7 @@
-//! [`Compute`]: from encoded images to what a model says of them.
+//! [`ImagePipeline`]: from encoded images to the outputs of a model.
 //!
 //! ```text
-//! images ──decode, resize, normalise──▶ one tensor ──model──▶ scores, embeddings
+//! images ──decode, resize, normalize──▶ tensor [images, …] ──model──▶ scores, embeddings
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,166 +13,179 @@ use datafusion::error::Result;
 use ocelli_udf::image::{ImageError, decode_to_fit};
 
 use super::call::Task;
-use super::context::Engine;
-use super::image_rows::Image;
+use super::context::InferContext;
+use super::image_rows::EncodedImage;
 use super::metrics::ComputeTimes;
 use super::output::InferOutput;
-use super::reservation::Held;
-use crate::backend::{Decided, IsWanted};
+use super::reservation::ReservationGuard;
+use crate::backend::{CancelCheck, Decided};
 use crate::error::Error;
 use crate::model::{Model, Tensors, Vision, Wanted};
 use crate::options::OcelliOptions;
 use crate::runtime::{WorkerPermit, WorkerPool};
 
-/// One model, and what is wanted of it.
+/// An image model with its backend and the requested outputs.
 #[derive(Debug, Clone)]
-pub(crate) struct Compute {
+pub(crate) struct ImagePipeline {
     pub(crate) model: Arc<Model>,
     pub(crate) vision: Arc<Vision>,
-    /// What runs it.
+    /// The backend that runs the model.
     pub(crate) backend: Decided,
     pub(crate) workers: Arc<WorkerPool>,
-    pub(crate) wanted: Wanted,
-    /// Larger images are bad ones.
+    pub(crate) requested: Wanted,
+    /// Images with more pixels are invalid.
     pub(crate) max_pixels: u64,
-    /// Nothing after the first bad image matters.
-    pub(crate) stops_at_bad: bool,
+    /// Whether to stop at the first invalid image, because it fails the query.
+    pub(crate) fail_fast: bool,
 }
 
-/// What came of some images.
+/// The model outputs for a batch of images.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
-    /// For each image its place in the tensors, or why it has none. Shorter than the images when a bad one ended it.
+pub(crate) struct Predictions {
+    /// For each image its row in the output tensors, or the reason why it is invalid. Ends with the first invalid image if the
+    /// pipeline fails fast.
     pub(crate) images: Vec<Result<usize, ImageError>>,
-    pub(crate) tensors: Tensors,
+    pub(crate) outputs: Tensors,
 }
 
-/// Images on their way to the model.
-struct Prepared {
-    /// As in [`Findings`].
-    findings: Vec<std::result::Result<usize, ImageError>>,
-    /// What the model sees of the good ones.
+/// Preprocessed images, the input of the model.
+struct PreprocessedBatch {
+    /// As in [`Predictions`].
+    images: Vec<std::result::Result<usize, ImageError>>,
+    /// The input tensor, `[valid, …]` in row-major order.
     tensor: Vec<f32>,
-    good: usize,
+    /// The number of valid images.
+    valid: usize,
 }
 
-impl Compute {
+impl ImagePipeline {
     /// # Errors
-    /// When the model does not look at pictures, or its backend is not there.
+    /// When the model is not an image model, or its backend is not available.
     pub(crate) fn new(
-        engine: &Engine,
+        context: &InferContext,
         model: Arc<Model>,
         options: &OcelliOptions,
         outputs: &[InferOutput],
     ) -> std::result::Result<Self, Error> {
-        let wants_embedding = |output: &InferOutput| matches!(output.value.task, Task::Embed { .. });
+        let is_embedding = |output: &InferOutput| matches!(output.value.task, Task::Embed { .. });
         Ok(Self {
             vision: Arc::clone(model.vision()?),
             backend: model.backend(options.backend_preferences())?,
             model,
-            workers: Arc::clone(&engine.workers),
-            wanted: Wanted {
-                scores: !outputs.iter().all(wants_embedding),
-                embedding: outputs.iter().any(wants_embedding),
+            workers: Arc::clone(&context.workers),
+            requested: Wanted {
+                scores: !outputs.iter().all(is_embedding),
+                embedding: outputs.iter().any(is_embedding),
             },
             max_pixels: options.max_image_pixels,
-            stops_at_bad: outputs.iter().any(|output| output.value.fails_query()),
+            fail_fast: outputs.iter().any(|output| output.value.fails_query()),
         })
     }
 
-    /// Decodes the images, one after the other, and runs the model on all of them. Ends between images when `is_cancelled`.
+    /// Preprocesses the images one after another, then runs the model on all of them. Checks `is_cancelled` between images.
     ///
     /// # Errors
-    /// Those of the model; bad images are findings.
+    /// Those of the model. Invalid images are not errors, but part of the predictions.
     pub(super) fn run(
         &self,
-        images: &[Image],
+        images: &[EncodedImage],
         times: &ComputeTimes,
         is_cancelled: &dyn Fn() -> bool,
-    ) -> Result<Findings> {
-        let prepared = self.guarded(|| self.prepare_all(images, times, is_cancelled))?;
-        self.guarded(|| self.finish(prepared, times))
+    ) -> Result<Predictions> {
+        let batch = self.catch_panic(|| self.preprocess_batch(images, times, is_cancelled))?;
+        self.catch_panic(|| self.run_model(batch, times))
     }
 
-    /// The same where the model may run elsewhere: `done` is called in the end, here or on a thread of its device. `slot` is that
-    /// of a worker, which is free for the next job once this one has nothing more for it, and `pixels` the memory for decoding.
-    pub(super) fn start(
+    /// Like [`run`](Self::run), but hands the model run to the device if the backend has a queue. `done` is called with the result, on
+    /// this thread or on a thread of the device.
+    ///
+    /// `decode_reservation` is released once the images are preprocessed, and for a device also `permit`: the worker is free then.
+    pub(super) fn run_async(
         &self,
-        images: &[Image],
+        images: &[EncodedImage],
         times: &ComputeTimes,
-        is_wanted: IsWanted,
-        (mut slot, pixels): (WorkerPermit, Held),
-        done: impl FnOnce(Result<Findings>, WorkerPermit) + Send + 'static,
+        is_cancelled: CancelCheck,
+        (mut permit, decode_reservation): (WorkerPermit, ReservationGuard),
+        done: impl FnOnce(Result<Predictions>, WorkerPermit) + Send + 'static,
     ) {
-        let prepared = self.guarded(|| self.prepare_all(images, times, &|| !is_wanted()));
-        drop(pixels);
-        let prepared = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return done(Err(error), slot),
+        let batch = self.catch_panic(|| self.preprocess_batch(images, times, &*is_cancelled));
+        drop(decode_reservation);
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => return done(Err(error), permit),
         };
         let has_queue = self.model.queue(&self.backend).is_ok_and(|queue| queue.is_some());
-        if !has_queue || prepared.good == 0 {
-            let findings = self.guarded(|| self.finish(prepared, times));
-            return done(findings, slot);
+        if !has_queue || batch.valid == 0 {
+            let predictions = self.catch_panic(|| self.run_model(batch, times));
+            return done(predictions, permit);
         }
-        let Prepared { findings: images, tensor, good } = prepared;
-        slot.release();
+        let PreprocessedBatch { images, tensor, valid } = batch;
+        permit.release();
         let (time, begin) = (times.queue.clone(), Instant::now());
-        let done = move |tensors: std::result::Result<Tensors, Error>| {
+        let done = move |outputs: std::result::Result<Tensors, Error>| {
             time.add_elapsed(begin);
-            done(tensors.map(|tensors| Findings { images, tensors }).map_err(Into::into), slot);
+            done(outputs.map(|outputs| Predictions { images, outputs }).map_err(Into::into), permit);
         };
-        // Should it panic, `done` is dropped, and whoever waits finds that out.
-        let _ = self.guarded(|| {
-            self.model.start(&self.backend, tensor, good, self.wanted, is_wanted, done);
+        // If this panics, `done` is dropped and the receiver sees a closed channel.
+        let _ = self.catch_panic(|| {
+            self.model.start(&self.backend, tensor, valid, self.requested, is_cancelled, done);
             Ok(())
         });
     }
 
-    /// Decoders and backends are other people's code.
-    fn guarded<T>(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Turns a panic into an error: decoders and backends are third-party code.
+    fn catch_panic<T>(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| internal_err!("model '{}' panicked", self.model.name()))
     }
 
-    /// What the model sees of the good ones.
-    fn prepare_all(&self, images: &[Image], times: &ComputeTimes, is_cancelled: &dyn Fn() -> bool) -> Result<Prepared> {
+    /// Preprocesses the valid images into one tensor.
+    fn preprocess_batch(
+        &self,
+        images: &[EncodedImage],
+        times: &ComputeTimes,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<PreprocessedBatch> {
         let size = self.vision.preprocess.len();
         let tensor = vec![0.0; images.len() * size];
-        let mut prepared = Prepared { findings: Vec::with_capacity(images.len()), tensor, good: 0 };
+        let mut batch = PreprocessedBatch { images: Vec::with_capacity(images.len()), tensor, valid: 0 };
         let timer = times.decode.timer();
         for image in images {
             if is_cancelled() {
-                return internal_err!("nobody waits for these images");
+                return internal_err!("the query was cancelled");
             }
-            let place = &mut prepared.tensor[prepared.good * size..][..size];
-            let finding = self.prepare(*image, place).map(|()| prepared.good);
-            let is_bad = finding.is_err();
-            prepared.good += usize::from(!is_bad);
-            prepared.findings.push(finding);
-            if is_bad && self.stops_at_bad {
-                // The query ends with this image.
-                prepared.good = 0;
+            let out = &mut batch.tensor[batch.valid * size..][..size];
+            let result = self.preprocess_image(*image, out).map(|()| batch.valid);
+            let is_invalid = result.is_err();
+            batch.valid += usize::from(!is_invalid);
+            batch.images.push(result);
+            if is_invalid && self.fail_fast {
+                // The query fails with this image, so the model does not have to run.
+                batch.valid = 0;
                 break;
             }
         }
         timer.done();
         if is_cancelled() {
-            return internal_err!("nobody waits for these images");
+            return internal_err!("the query was cancelled");
         }
-        prepared.tensor.truncate(prepared.good * size);
-        Ok(prepared)
+        batch.tensor.truncate(batch.valid * size);
+        Ok(batch)
     }
 
     /// Runs the model on this thread.
-    fn finish(&self, Prepared { findings: images, tensor, good }: Prepared, times: &ComputeTimes) -> Result<Findings> {
+    fn run_model(
+        &self,
+        PreprocessedBatch { images, tensor, valid }: PreprocessedBatch,
+        times: &ComputeTimes,
+    ) -> Result<Predictions> {
         let timer = times.model.timer();
-        let tensors = self.model.run(&self.backend, tensor, good, self.wanted, &self.workers)?;
+        let outputs = self.model.run(&self.backend, tensor, valid, self.requested, &self.workers)?;
         timer.done();
-        Ok(Findings { images, tensors })
+        Ok(Predictions { images, outputs })
     }
 
-    /// Decodes one image and writes what the model sees of it.
-    fn prepare(&self, image: Image, out: &mut [f32]) -> std::result::Result<(), ImageError> {
+    /// Decodes an image and writes its part of the input tensor to `out`.
+    fn preprocess_image(&self, image: EncodedImage, out: &mut [f32]) -> std::result::Result<(), ImageError> {
         let preprocess = &self.vision.preprocess;
         let mut geometry = None;
         let mut fit = |width, height| preprocess.fit(geometry.insert(preprocess.geometry(width, height)));

@@ -1,4 +1,4 @@
-//! [`Engine`]: what the queries of a session share, models and workers.
+//! [`InferContext`]: the state shared by the queries of a session: models, worker pool and object stores.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use crate::error::Error;
 use crate::model::Models;
 use crate::runtime::WorkerPool;
 
-/// A handle; clones share everything.
+/// Cheap to clone; clones share the state.
 #[derive(Debug, Clone)]
-pub(crate) struct Engine {
+pub(crate) struct InferContext {
     pub(crate) models: Arc<Models>,
     pub(crate) workers: Arc<WorkerPool>,
-    /// The object stores of the session, when there is one.
+    /// The runtime environment with the object stores. `None` outside a session.
     pub(crate) runtime: Option<Arc<RuntimeEnv>>,
 }
 
-impl Engine {
-    /// The bundled model, and so many threads.
+impl InferContext {
+    /// A context with the built-in model and a pool of `threads` threads.
     ///
     /// # Errors
-    /// When the bundled model's configuration cannot be read.
+    /// When the configuration of the built-in model cannot be read.
     pub(crate) fn with_builtin_model(threads: usize) -> Result<Self, Error> {
         Ok(Self { models: Arc::new(Models::bundled()?), workers: Arc::new(WorkerPool::new(threads)), runtime: None })
     }

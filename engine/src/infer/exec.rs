@@ -1,4 +1,4 @@
-//! [`InferExec`]: the physical form of [`InferNode`](super::InferNode).
+//! [`InferExec`]: the physical operator of [`InferNode`](super::InferNode).
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,19 +21,18 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 
 use super::error_budget::ErrorBudget;
 use super::metrics::InferMetrics;
-use super::reservation::Memory;
-use super::spec::Infer;
-use crate::backend::Decided;
+use super::reservation::PartitionMemory;
+use super::spec::InferSpec;
 
-/// Runs a model over one column of its input and appends what it says.
+/// Runs a model on a column of images and appends one column per output.
 ///
-/// - Rows, their order and their partitions are those of the input.
-/// - NULL in, NULL out; the model does not see it.
-/// - A dropped stream stops the work at the next image.
+/// - Preserves the rows, their order and the partitioning of the input.
+/// - A NULL image gives NULL outputs; the model does not run on it.
+/// - Dropping the stream cancels the work at the next image.
 #[derive(Debug, Clone)]
 pub(crate) struct InferExec {
     input: Arc<dyn ExecutionPlan>,
-    infer: Arc<Infer>,
+    spec: Arc<InferSpec>,
     max_error_ratio: f64,
     budget: Arc<ErrorBudget>,
     metrics: ExecutionPlanMetricsSet,
@@ -41,16 +40,16 @@ pub(crate) struct InferExec {
 }
 
 impl InferExec {
-    pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, infer: Infer, max_error_ratio: f64) -> Result<Self> {
+    pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, spec: InferSpec, max_error_ratio: f64) -> Result<Self> {
         let columns = input.schema().fields().len();
-        if [Some(infer.image), infer.guard, infer.place].into_iter().flatten().any(|column| column >= columns) {
-            return internal_err!("InferExec was planned on columns {infer:?} of {columns}");
+        if [Some(spec.image), spec.guard, spec.label_column].into_iter().flatten().any(|column| column >= columns) {
+            return internal_err!("InferExec was planned on columns beyond the {columns} of its input: {spec:?}");
         }
-        let properties = Self::compute_properties(&input, &infer)?;
+        let properties = Self::compute_properties(&input, &spec)?;
         let budget = Arc::new(ErrorBudget::new(properties.output_partitioning().partition_count(), max_error_ratio));
         Ok(Self {
             input,
-            infer: Arc::new(infer),
+            spec: Arc::new(spec),
             max_error_ratio,
             budget,
             metrics: ExecutionPlanMetricsSet::new(),
@@ -58,14 +57,14 @@ impl InferExec {
         })
     }
 
-    /// Those of the input: its columns keep their numbers, so that what is known of them stays true.
-    fn compute_properties(input: &Arc<dyn ExecutionPlan>, infer: &Infer) -> Result<PlanProperties> {
-        let from = input.schema();
-        let outputs = infer.outputs.iter().map(|output| Field::new(&output.name, output.value.data_type.clone(), true));
-        let fields = from.fields().iter().cloned().chain(outputs.map(Arc::new));
-        let schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), from.metadata().clone()));
-        let columns: Vec<usize> = (0..from.fields().len()).collect();
-        let mapping = ProjectionMapping::from_indices(&columns, &from)?;
+    /// The properties of the input. Its columns keep their indices, so its orderings and equivalences remain valid.
+    fn compute_properties(input: &Arc<dyn ExecutionPlan>, spec: &InferSpec) -> Result<PlanProperties> {
+        let input_schema = input.schema();
+        let outputs = spec.outputs.iter().map(|output| Field::new(&output.name, output.value.data_type.clone(), true));
+        let fields = input_schema.fields().iter().cloned().chain(outputs.map(Arc::new));
+        let schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), input_schema.metadata().clone()));
+        let columns: Vec<usize> = (0..input_schema.fields().len()).collect();
+        let mapping = ProjectionMapping::from_indices(&columns, &input_schema)?;
         Ok(PlanProperties::new(
             input.equivalence_properties().project(&mapping, schema),
             input.output_partitioning().clone(),
@@ -79,22 +78,23 @@ impl InferExec {
 
 impl DisplayAs for InferExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let infer = &self.infer;
+        let spec = &self.spec;
+        let (model, backend) = (spec.pipeline.model.name(), &spec.pipeline.backend);
         match format {
             DisplayFormatType::TreeRender => {
-                writeln!(f, "model={}", infer.compute.model.name())?;
-                writeln!(f, "backend={}", infer.compute.backend.kind.name())
+                writeln!(f, "model={model}")?;
+                writeln!(f, "backend={}", backend.kind.name())
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                let image = self.input.schema().field(infer.image).name().clone();
-                let outputs: Vec<String> = infer.outputs.iter().map(ToString::to_string).collect();
-                let (model, Decided { kind, short, why, .. }) = (infer.compute.model.name(), &infer.compute.backend);
-                let why = if format == DisplayFormatType::Verbose { why } else { short };
-                write!(f, "InferExec: model={model}, backend={} ({why}), image={image}", kind.name())?;
-                if let Some(guard) = infer.guard {
+                let image = self.input.schema().field(spec.image).name().clone();
+                let outputs: Vec<String> = spec.outputs.iter().map(ToString::to_string).collect();
+                let is_verbose = format == DisplayFormatType::Verbose;
+                let reason = if is_verbose { &backend.why } else { &backend.short };
+                write!(f, "InferExec: model={model}, backend={} ({reason}), image={image}", backend.kind.name())?;
+                if let Some(guard) = spec.guard {
                     write!(f, ", guard={}", self.input.schema().field(guard).name())?;
                 }
-                write!(f, ", outputs=[{}], batch_rows={}", outputs.join(", "), infer.batch_rows)
+                write!(f, ", outputs=[{}], batch_rows={}", outputs.join(", "), spec.batch_rows)
             }
         }
     }
@@ -117,7 +117,7 @@ impl ExecutionPlan for InferExec {
         vec![true]
     }
 
-    /// All partitions share the workers: dealing rows out to more of them only breaks up their order.
+    /// All partitions share the worker pool, so repartitioning would only lose the row order.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
     }
@@ -145,7 +145,7 @@ impl ExecutionPlan for InferExec {
         let Ok([input]) = <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) else {
             return internal_err!("InferExec has one input");
         };
-        Ok(Arc::new(Self::try_new(input, Infer::clone(&self.infer), self.max_error_ratio)?))
+        Ok(Arc::new(Self::try_new(input, InferSpec::clone(&self.spec), self.max_error_ratio)?))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -155,11 +155,11 @@ impl ExecutionPlan for InferExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (pool, runtime) = (Arc::clone(context.memory_pool()), context.runtime_env());
         let reservation = MemoryConsumer::new(format!("{}[{partition}]", self.name())).register(&pool);
-        let memory = Memory::new(reservation, pool);
+        let memory = PartitionMemory::new(reservation, pool);
         let input = self.input.execute(partition, context)?;
         let metrics = InferMetrics::new(&self.metrics, partition);
         let budget = (Arc::clone(&self.budget), partition);
-        let rows = Arc::clone(&self.infer).stream(input, self.schema(), metrics, budget, (memory, runtime));
+        let rows = Arc::clone(&self.spec).stream(input, self.schema(), metrics, budget, (memory, runtime));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 
@@ -167,13 +167,13 @@ impl ExecutionPlan for InferExec {
         vec![ChildStats::At(partition)]
     }
 
-    /// As many rows as the input, of which more is not known.
+    /// The row count and the column statistics of the input; those of the outputs are unknown.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
         if let [input] = inputs {
             statistics.num_rows = input.num_rows;
-            for (mine, known) in statistics.column_statistics.iter_mut().zip(&input.column_statistics) {
-                mine.clone_from(known);
+            for (column, input_column) in statistics.column_statistics.iter_mut().zip(&input.column_statistics) {
+                column.clone_from(input_column);
             }
         }
         Ok(Arc::new(statistics))

@@ -1,12 +1,12 @@
-//! [`Fetch`]: the images that a column of URIs names, read from their object stores.
+//! [`ImageFetcher`]: prefetches the images of a column of URIs from object stores.
 //!
 //! ```text
-//!            get (64 at once)           reserve             read (64 at once)
-//! URIs ─────────────────────▶ sizes ──────────────▶ sizes ───────────────────▶ images, in the order of the rows
+//!          get (64 concurrent)          reserve            read (64 concurrent)
+//! URIs ─────────────────────▶ sizes ──────────────▶ sizes ───────────────────▶ images, in row order
 //! ```
 //!
-//! Memory is asked for in the order of the rows, when the store has said how much it takes: a row never waits for what a
-//! later one holds.
+//! Memory is reserved in row order, once the store has reported the size of an object, so that no row waits for memory that a later
+//! row holds.
 
 use std::sync::Arc;
 
@@ -27,85 +27,85 @@ use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::reservation::{Held, Memory};
+use super::reservation::{PartitionMemory, ReservationGuard};
 use crate::error::Error;
 use crate::runtime::WorkerPool;
 use crate::storage::{ObjectStoreResolver, object_store_message};
 
-/// Objects that are asked for at the same time, and that are read, over all partitions.
+/// The number of concurrent requests, and of concurrent reads, over all partitions.
 const CONCURRENCY: usize = 64;
-/// Of images that are being read, or wait for their turn.
-const AHEAD_KIB: u32 = 16 << 10;
+/// The prefetch window of a partition: the size of the images that are being read or wait for their rows to be returned.
+const PREFETCH_KIB: u32 = 16 << 10;
 
-/// Reads the images of its input's rows, as far ahead as memory allows.
-pub(super) struct Fetch {
+/// Fetches the images of its input rows, ahead of their use as far as memory allows.
+pub(super) struct ImageFetcher {
     input: SendableRecordBatchStream,
-    uris: Uris,
-    /// The rows that have not been handed on.
-    rest: Option<RecordBatch>,
-    /// Their images.
-    images: BoxStream<'static, Result<Vec<Image>>>,
+    spec: FetchSpec,
+    /// The rows of the current batch that have not been returned.
+    remaining: Option<RecordBatch>,
+    /// The images of these rows.
+    images: BoxStream<'static, Result<Vec<FetchResult>>>,
 }
 
-/// Rows whose images are there.
-pub(super) struct Fetched {
+/// Rows with their fetched images.
+pub(super) struct FetchedBatch {
     pub(super) rows: RecordBatch,
-    /// The memory of the images, unless the pool had none left.
-    pub(super) held: Option<Held>,
+    /// The reservation of the images. `None` if a part of them is not reserved, because the pool was exhausted.
+    pub(super) reservation: Option<ReservationGuard>,
 }
 
-/// Where the images are, and what reading them takes.
+/// The configuration of an [`ImageFetcher`].
 #[derive(Clone)]
-pub(super) struct Uris {
+pub(super) struct FetchSpec {
     pub(super) runtime: Arc<RuntimeEnv>,
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Arc<PartitionMemory>,
     pub(super) workers: Arc<WorkerPool>,
-    /// The number of the column of URIs.
+    /// The index of the column of URIs.
     pub(super) column: usize,
-    /// The number of the column that says which images are wanted.
+    /// The index of the column with the selection mask; other rows are not fetched.
     pub(super) guard: Option<usize>,
-    /// Rows that are handed on together, at most.
-    pub(super) rows: usize,
-    /// That read at the same time.
+    /// The maximum number of rows per returned batch.
+    pub(super) max_rows: usize,
+    /// The number of partitions that fetch concurrently.
     pub(super) partitions: usize,
-    /// Whether what is read counts, and waits for those before it to be handed on.
+    /// Whether memory is reserved before an image is read (back-pressure).
     pub(super) is_bounded: bool,
 }
 
-/// What came of a row: none for one that wants no image.
-type Image = Option<(std::result::Result<Buffer, String>, Room)>;
+/// The bytes of a row's image or the reason of the failure. `None` without a URI, or if the row is not selected.
+type FetchResult = Option<(std::result::Result<Buffer, String>, FetchReservation)>;
 
-/// What an image takes until its rows are handed on.
+/// The resources that an image holds until its row is returned.
 #[derive(Default)]
-struct Room {
-    held: Option<Held>,
-    _ahead: Option<OwnedSemaphorePermit>,
+struct FetchReservation {
+    memory: Option<ReservationGuard>,
+    /// A part of the prefetch window.
+    _window: Option<OwnedSemaphorePermit>,
 }
 
-impl Fetch {
-    pub(super) fn new(input: SendableRecordBatchStream, uris: Uris) -> Self {
-        Self { input, uris, rest: None, images: stream::empty().boxed() }
+impl ImageFetcher {
+    pub(super) fn new(input: SendableRecordBatchStream, spec: FetchSpec) -> Self {
+        Self { input, spec, remaining: None, images: stream::empty().boxed() }
     }
 
-    /// The next rows, with two columns more: the bytes of each image, and why there are none.
+    /// The next rows with two columns appended: the encoded images, and the reasons of failed fetches.
     ///
-    /// As many rows as have their images: to wait for more would be to wait for the memory that these hold. A future that is
-    /// dropped loses nothing.
-    pub(super) async fn next(&mut self) -> Option<Result<Fetched>> {
+    /// Returns the rows whose images are ready; waiting for more could wait for the memory that these hold. Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<Result<FetchedBatch>> {
         loop {
-            match (self.images.next().await, &self.rest) {
+            match (self.images.next().await, &self.remaining) {
                 (Some(Ok(images)), Some(batch)) => {
                     let taken = images.len();
                     let rows = batch.slice(0, taken);
-                    self.rest = Some(batch.slice(taken, batch.num_rows() - taken));
-                    return Some(with_images(&rows, images));
+                    self.remaining = Some(batch.slice(taken, batch.num_rows() - taken));
+                    return Some(append_image_columns(&rows, images));
                 }
                 (Some(Err(error)), _) => return Some(Err(error)),
                 _ => {}
             }
             match self.input.next().await? {
                 Ok(batch) => {
-                    self.rest = Some(batch);
+                    self.remaining = Some(batch);
                     self.release();
                 }
                 Err(error) => return Some(Err(error)),
@@ -113,10 +113,10 @@ impl Fetch {
         }
     }
 
-    /// Gives up what was read ahead; it will be read again.
+    /// Drops the prefetched images. They are read again later.
     pub(super) fn release(&mut self) {
-        if let Some(rest) = &self.rest {
-            self.images = match self.uris.clone().read(rest) {
+        if let Some(remaining) = &self.remaining {
+            self.images = match self.spec.clone().read(remaining) {
                 Ok(images) => images.boxed(),
                 Err(error) => stream::once(async { Err(error) }).boxed(),
             };
@@ -124,145 +124,146 @@ impl Fetch {
     }
 }
 
-impl Uris {
-    /// The images of some rows, in their order.
-    fn read(self, rows: &RecordBatch) -> Result<impl Stream<Item = Result<Vec<Image>>> + Send + 'static> {
+impl FetchSpec {
+    /// Streams the images of the rows in row order, in chunks of those that are ready.
+    fn read(self, rows: &RecordBatch) -> Result<impl Stream<Item = Result<Vec<FetchResult>>> + Send + 'static> {
         let uris: StringArray = cast(rows.column(self.column), &DataType::Utf8)?.as_string::<i32>().clone();
-        let wanted: Option<BooleanArray> = self.guard.map(|guard| rows.column(guard).as_boolean().clone());
+        let mask: Option<BooleanArray> = self.guard.map(|guard| rows.column(guard).as_boolean().clone());
         let mut stores = ObjectStoreResolver::new(Arc::clone(&self.runtime));
-        let asked = stream::iter(0..rows.num_rows()).map(move |row| {
-            let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.is_valid(row) && wanted.value(row));
-            let uri = (is_wanted && uris.is_valid(row)).then(|| uris.value(row).to_owned());
-            let found = uri.as_deref().map(|uri| stores.resolve(uri));
+        let opened = stream::iter(0..rows.num_rows()).map(move |row| {
+            let is_selected = mask.as_ref().is_none_or(|mask| mask.is_valid(row) && mask.value(row));
+            let uri = (is_selected && uris.is_valid(row)).then(|| uris.value(row).to_owned());
+            let location = uri.as_deref().map(|uri| stores.resolve(uri));
             async move {
-                let object = match found? {
-                    Ok((store, path)) => spawned(async move { store.get(&path).await }).await,
+                let object = match location? {
+                    Ok((store, path)) => spawn_io(async move { store.get(&path).await }).await,
                     Err(reason) => Err(reason),
                 };
                 Some((uri?, object))
             }
         });
-        let chunk = self.rows;
+        let max_rows = self.max_rows;
         let concurrency = CONCURRENCY.div_ceil(self.partitions);
-        let (uris, ahead) = (Arc::new(self), Arc::new(Semaphore::new(AHEAD_KIB as usize)));
-        let sized = asked.buffered(concurrency).then(move |answer| {
-            let (uris, ahead) = (Arc::clone(&uris), Arc::clone(&ahead));
+        let (spec, window) = (Arc::new(self), Arc::new(Semaphore::new(PREFETCH_KIB as usize)));
+        let sized = opened.buffered(concurrency).then(move |opened| {
+            let (spec, window) = (Arc::clone(&spec), Arc::clone(&window));
             async move {
-                Ok::<_, DataFusionError>(match answer {
-                    Some((uri, Ok(object))) => Some((uris.room(&uri, object.meta.size, ahead).await?, Ok(object))),
-                    Some((_, Err(reason))) => Some((Room::default(), Err(reason))),
+                Ok::<_, DataFusionError>(match opened {
+                    Some((uri, Ok(object))) => Some((spec.reserve(&uri, object.meta.size, window).await?, Ok(object))),
+                    Some((_, Err(reason))) => Some((FetchReservation::default(), Err(reason))),
                     None => None,
                 })
             }
         });
         let read = sized.map_ok(|image| async move {
-            let Some((room, object)) = image else { return Ok(None) };
+            let Some((reservation, object)) = image else { return Ok(None) };
             let bytes = match object {
-                Ok(object) => spawned(async move { object.bytes().await }).await.map(Buffer::from),
+                Ok(object) => spawn_io(async move { object.bytes().await }).await.map(Buffer::from),
                 Err(reason) => Err(reason),
             };
-            Ok(Some((bytes, room)))
+            Ok(Some((bytes, reservation)))
         });
-        Ok(read.try_buffered(concurrency).ready_chunks(chunk).map(|images| images.into_iter().collect()))
+        Ok(read.try_buffered(concurrency).ready_chunks(max_rows).map(|images| images.into_iter().collect()))
     }
 
-    /// Waits until there is memory for an image that is not read yet.
-    async fn room(&self, uri: &str, size: u64, ahead: Arc<Semaphore>) -> Result<Room> {
+    /// Waits until there is memory to read an image of `size` bytes.
+    ///
+    /// # Errors
+    /// When the image is larger than the memory limit.
+    async fn reserve(&self, uri: &str, size: u64, window: Arc<Semaphore>) -> Result<FetchReservation> {
         if !self.is_bounded {
-            return Ok(Room::default());
+            return Ok(FetchReservation::default());
         }
         let bytes = usize::try_from(size).unwrap_or(usize::MAX);
         if let MemoryLimit::Finite(limit) = self.memory.limit()
             && bytes > limit
         {
-            let (place, needed) = (format!("'{uri}'"), human_readable_size(bytes));
-            return Err(
-                Error::ImageExceedsMemoryLimit { image: place, needed, limit: self.memory.shown_limit() }.into()
-            );
+            let (image, needed) = (format!("'{uri}'"), human_readable_size(bytes));
+            return Err(Error::ImageExceedsMemoryLimit { image, needed, limit: self.memory.display_limit() }.into());
         }
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(AHEAD_KIB);
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(PREFETCH_KIB);
         // The semaphore is never closed.
-        let ahead = ahead.acquire_many_owned(kib).await.ok();
+        let permit = window.acquire_many_owned(kib).await.ok();
         loop {
-            // What is read ahead leaves half of the memory to those who have something to run.
-            let is_ahead = self.memory.size() > 0;
-            let has_room = !is_ahead || self.memory.leaves_half(bytes);
-            if let Some(held) = has_room.then(|| Held::take(&self.memory, bytes)).flatten() {
-                return Ok(Room { held: Some(held), _ahead: ahead });
+            // Prefetching leaves half of the memory to what runs.
+            let is_prefetch = self.memory.size() > 0;
+            let may_reserve = !is_prefetch || self.memory.below_half_after(bytes);
+            if let Some(memory) = may_reserve.then(|| ReservationGuard::try_reserve(&self.memory, bytes)).flatten() {
+                return Ok(FetchReservation { memory: Some(memory), _window: permit });
             }
-            if is_ahead {
-                // What this partition has under way gives some back.
-                self.memory.given_back().await;
+            if is_prefetch {
+                // The micro-batches of this partition in flight release memory.
+                self.memory.wait_for_release().await;
             } else if self.workers.is_busy() {
                 self.workers.wait_for_completion().await;
             } else {
-                // Whoever runs it has the words for an image that is too large.
-                return Ok(Room { held: None, _ahead: ahead });
+                // Nothing runs that could release memory. The dispatch reports an image that is too large.
+                return Ok(FetchReservation { memory: None, _window: permit });
             }
         }
     }
 }
 
-/// The rows of one column of URIs with what was read, for a call that is computed in its expression: this thread waits.
-pub(super) fn fetch_now(
+/// Fetches the images of a batch with a single column of URIs, for scalar evaluation. Blocks this thread.
+pub(super) fn fetch_blocking(
     rows: &RecordBatch,
     runtime: &Arc<RuntimeEnv>,
     workers: &Arc<WorkerPool>,
 ) -> Result<RecordBatch> {
     let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
-    let memory = Memory::new(MemoryConsumer::new("images of URIs").register(&pool), pool);
+    let memory = PartitionMemory::new(MemoryConsumer::new("ImageFetcher").register(&pool), pool);
     let (runtime, workers) = (Arc::clone(runtime), Arc::clone(workers));
-    let uris = Uris {
+    let spec = FetchSpec {
         runtime,
         memory,
         workers,
         column: 0,
         guard: None,
-        rows: rows.num_rows().max(1),
+        max_rows: rows.num_rows().max(1),
         partitions: 1,
         is_bounded: false,
     };
-    let read = || -> Result<Vec<Vec<Image>>> {
-        // One of its own: the caller's may have this thread alone.
-        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(uris.read(rows)?.try_collect())
+    let read = || -> Result<Vec<Vec<FetchResult>>> {
+        // A separate runtime: that of the caller may have this thread only.
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(spec.read(rows)?.try_collect())
     };
     let images = std::thread::scope(|scope| scope.spawn(read).join());
     let images = images.unwrap_or_else(|_| internal_err!("reading images panicked"))?;
-    Ok(with_images(rows, images.into_iter().flatten().collect())?.rows)
+    Ok(append_image_columns(rows, images.into_iter().flatten().collect())?.rows)
 }
 
-/// On the runtime, so that it goes on while nobody looks; stopped when it is dropped.
-async fn spawned<T: Send + 'static>(
+/// Spawns I/O on the runtime, so that it makes progress without being polled. Dropping the future aborts it.
+async fn spawn_io<T: Send + 'static>(
     work: impl Future<Output = object_store::Result<T>> + Send + 'static,
 ) -> std::result::Result<T, String> {
     match SpawnedTask::spawn(work).join().await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(object_store_message(&error)),
-        Err(stopped) => Err(stopped.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-/// The rows with what was read behind their columns.
-fn with_images(rows: &RecordBatch, images: Vec<Image>) -> Result<Fetched> {
+/// Appends the columns `__image` and `__fetch_error` to the rows.
+fn append_image_columns(rows: &RecordBatch, images: Vec<FetchResult>) -> Result<FetchedBatch> {
     let (mut bytes, mut reasons) = (BinaryViewBuilder::new(), StringBuilder::new());
-    let mut all: Option<Held> = None;
-    let mut are_held = true;
+    let mut total: Option<ReservationGuard> = None;
+    let mut all_reserved = true;
     for image in images {
         match image {
-            Some((Ok(buffer), room)) => {
-                // A view counts in 32 bits.
+            Some((Ok(buffer), reservation)) => {
+                // The length in a view has 32 bits.
                 let Ok(length) = u32::try_from(buffer.len()) else {
                     bytes.append_null();
-                    reasons.append_value(format!("it has {} bytes", buffer.len()));
+                    reasons.append_value(format!("it has {} bytes, more than the limit of 4 GiB", buffer.len()));
                     continue;
                 };
                 let block = bytes.append_block(buffer);
                 bytes.try_append_view(block, 0, length)?;
                 reasons.append_null();
-                are_held &= room.held.is_some();
-                match (&mut all, room.held) {
-                    (Some(all), Some(held)) => all.join(held),
-                    (all, held) => *all = all.take().or(held),
+                all_reserved &= reservation.memory.is_some();
+                match (&mut total, reservation.memory) {
+                    (Some(total), Some(memory)) => total.merge(memory),
+                    (total, memory) => *total = total.take().or(memory),
                 }
             }
             Some((Err(reason), _)) => {
@@ -277,9 +278,9 @@ fn with_images(rows: &RecordBatch, images: Vec<Image>) -> Result<Fetched> {
     }
     let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("__image", DataType::BinaryView, true)));
-    fields.push(Arc::new(Field::new("__unreadable", DataType::Utf8, true)));
-    let more: [ArrayRef; 2] = [Arc::new(bytes.finish()), Arc::new(reasons.finish())];
-    let columns = rows.columns().iter().cloned().chain(more).collect();
+    fields.push(Arc::new(Field::new("__fetch_error", DataType::Utf8, true)));
+    let appended: [ArrayRef; 2] = [Arc::new(bytes.finish()), Arc::new(reasons.finish())];
+    let columns = rows.columns().iter().cloned().chain(appended).collect();
     let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-    Ok(Fetched { rows, held: if are_held { all } else { None } })
+    Ok(FetchedBatch { rows, reservation: if all_reserved { total } else { None } })
 }

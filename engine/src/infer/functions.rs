@@ -27,7 +27,7 @@ use datafusion::scalar::ScalarValue;
 
 pub use ocelli_udf::expr_fn::*;
 
-use super::context::Engine;
+use super::context::InferContext;
 use super::function::InferFunction;
 use super::predict::Predict;
 use super::udf::InferUdf;
@@ -40,18 +40,18 @@ pub fn all_functions() -> Vec<Arc<ScalarUDF>> {
 }
 
 /// [`all_functions`], bound to the models of a session. `model` is its `ocelli.model`.
-pub(crate) fn session_functions(engine: &Engine, model: &str) -> Vec<Arc<ScalarUDF>> {
-    let udf = |function| Arc::new(InferUdf::new(function, engine.clone(), model).into());
-    let predict = Arc::new(Predict::new(engine.clone()).into());
+pub(crate) fn session_functions(context: &InferContext, model: &str) -> Vec<Arc<ScalarUDF>> {
+    let udf = |function| Arc::new(InferUdf::new(function, context.clone(), model).into());
+    let predict = Arc::new(Predict::new(context.clone()).into());
     InferFunction::ALL.into_iter().map(udf).chain([predict]).chain(ocelli_udf::all()).collect()
 }
 
 /// The functions that run models, not bound to a session.
 static UNBOUND_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     // Cannot fail in a tested build: the unit tests read the same compiled-in files.
-    let Ok(engine) = Engine::with_builtin_model(1) else { return Vec::new() };
-    let udf = |function| Arc::new(InferUdf::unbound(function, engine.clone()).into());
-    let predict = Arc::new(Predict::new(engine.clone()).into());
+    let Ok(context) = InferContext::with_builtin_model(1) else { return Vec::new() };
+    let udf = |function| Arc::new(InferUdf::unbound(function, context.clone()).into());
+    let predict = Arc::new(Predict::new(context.clone()).into());
     InferFunction::ALL.into_iter().map(udf).chain([predict]).collect()
 });
 

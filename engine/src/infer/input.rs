@@ -1,4 +1,4 @@
-//! [`Input`]: the rows of one partition, with their images or with the URIs of them.
+//! [`InferInput`]: the input rows of a partition, with their images inline or by URI.
 
 use std::sync::Arc;
 
@@ -7,50 +7,50 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::StreamExt;
 
-use super::fetch::{Fetch, Fetched, Uris};
-use super::reservation::Memory;
-use super::spec::Infer;
+use super::fetch::{FetchSpec, FetchedBatch, ImageFetcher};
+use super::reservation::PartitionMemory;
+use super::spec::InferSpec;
 
-/// Where rows come from.
-pub(super) enum Input {
-    /// With their images.
-    There(SendableRecordBatchStream),
-    /// With the names of their images.
-    Named(Fetch),
+/// The input of a partition.
+pub(super) enum InferInput {
+    /// The image column holds encoded images.
+    Inline(SendableRecordBatchStream),
+    /// The image column holds URIs; the images are fetched.
+    ByUri(ImageFetcher),
 }
 
-impl Input {
-    /// The next rows, as [`Fetch::next`] gives them.
-    pub(super) async fn next(&mut self) -> Option<Result<Fetched>> {
+impl InferInput {
+    /// The next rows, as [`ImageFetcher::next`] returns them.
+    pub(super) async fn next(&mut self) -> Option<Result<FetchedBatch>> {
         match self {
-            Self::There(rows) => Some(rows.next().await?.map(|rows| Fetched { rows, held: None })),
-            Self::Named(fetch) => fetch.next().await,
+            Self::Inline(rows) => Some(rows.next().await?.map(|rows| FetchedBatch { rows, reservation: None })),
+            Self::ByUri(fetcher) => fetcher.next().await,
         }
     }
 }
 
-impl Infer {
+impl InferSpec {
     pub(super) fn input(
         &self,
         rows: SendableRecordBatchStream,
-        memory: &Arc<Memory>,
+        memory: &Arc<PartitionMemory>,
         runtime: Arc<RuntimeEnv>,
         partitions: usize,
-    ) -> Input {
+    ) -> InferInput {
         if !self.is_uri {
-            return Input::There(rows);
+            return InferInput::Inline(rows);
         }
-        let workers = &self.compute.workers;
-        let uris = Uris {
+        let workers = &self.pipeline.workers;
+        let spec = FetchSpec {
             runtime,
             memory: Arc::clone(memory),
             workers: Arc::clone(workers),
             column: self.image,
             guard: self.guard,
-            rows: self.batch_rows * workers.threads(),
+            max_rows: self.batch_rows * workers.threads(),
             partitions: partitions.max(1),
             is_bounded: true,
         };
-        Input::Named(Fetch::new(rows, uris))
+        InferInput::ByUri(ImageFetcher::new(rows, spec))
     }
 }

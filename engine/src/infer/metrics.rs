@@ -1,15 +1,15 @@
-//! [`InferMetrics`]: what one partition did, for EXPLAIN ANALYZE and progress.
+//! [`InferMetrics`]: the metrics of a partition, for EXPLAIN ANALYZE and progress.
 
 use std::time::Instant;
 
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, Time};
 
-/// Where the time goes.
+/// The times of the stages of an [`ImagePipeline`](super::compute::ImagePipeline).
 #[derive(Debug, Clone)]
 pub(crate) struct ComputeTimes {
     pub(crate) decode: Time,
     pub(crate) model: Time,
-    /// From a device's queue to its results.
+    /// From entering the queue of a device to the results.
     pub(crate) queue: Time,
 }
 
@@ -17,23 +17,23 @@ pub(crate) struct ComputeTimes {
 #[derive(Debug, Clone)]
 pub(super) struct InferMetrics {
     pub(super) baseline: BaselineMetrics,
-    /// Rows with an image that somebody asks about.
+    /// Selected rows with an image.
     pub(super) images_in: Count,
-    /// Images that went through the model.
+    /// Images that the model ran on.
     pub(super) images_run: Count,
-    /// Rows that got the answer to an image with the same bytes.
+    /// Rows that reused the prediction of an identical image.
     pub(super) images_reused: Count,
-    /// Rows with a bad image.
+    /// Rows with an invalid image.
     pub(super) images_failed: Count,
     /// Encoded bytes of the images.
     pub(super) bytes_fetched: Count,
-    /// Until rows came from the input.
+    /// Time spent waiting for the input, including fetches.
     pub(super) fetch_time: Time,
-    /// On the workers, and with a device.
+    /// Times on the workers and on the device.
     pub(super) times: ComputeTimes,
-    /// Until a worker had finished the rows that are next.
+    /// Time spent waiting for the oldest micro-batch in flight.
     pub(super) wait_time: Time,
-    /// The most memory that was reserved at once.
+    /// The peak of the reserved memory, in bytes.
     pub(super) peak_bytes: Gauge,
     images_per_second: Gauge,
     start: Instant,
@@ -60,9 +60,9 @@ impl InferMetrics {
         }
     }
 
-    /// Works out the rate so far.
-    pub(super) fn record_rate(&self) {
-        let rate = self.images_in.value() as f64 / self.start.elapsed().as_secs_f64().max(f64::EPSILON);
-        self.images_per_second.set(rate as usize);
+    /// Records the throughput so far.
+    pub(super) fn record_throughput(&self) {
+        let throughput = self.images_in.value() as f64 / self.start.elapsed().as_secs_f64().max(f64::EPSILON);
+        self.images_per_second.set(throughput as usize);
     }
 }

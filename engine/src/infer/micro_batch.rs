@@ -1,4 +1,4 @@
-//! [`Job`]: a micro-batch on its way through a worker. [`Recent`]: images that are under way, by their bytes.
+//! [`MicroBatch`]: the rows of one worker task. [`InFlightIndex`]: deduplicates images among the micro-batches in flight.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -7,120 +7,135 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::error::Result;
 use ocelli_udf::image::decoded_bytes;
 
-use super::compute::Findings;
-use super::image_rows::{Columns, Image};
+use super::compute::Predictions;
+use super::image_rows::{EncodedImage, ImageColumns};
 
-/// Rows that one worker takes.
-pub(super) struct Job {
+/// Rows whose images one worker runs together.
+pub(super) struct MicroBatch {
     pub(super) rows: RecordBatch,
-    /// The rows whose images this job runs, in the order of its findings.
+    /// The rows whose images are run, in the order of the predictions. Duplicates are left out.
     pub(super) images: Vec<usize>,
-    /// Encoded bytes of these.
-    pub(super) bytes: usize,
-    pub(super) findings: OnceLock<Findings>,
-    /// Of `images`, for [`Recent`].
-    keys: Vec<u64>,
+    /// The total encoded size of `images`, in bytes.
+    pub(super) encoded_bytes: usize,
+    /// Set when the micro-batch completes.
+    pub(super) predictions: OnceLock<Predictions>,
+    /// The sampled hashes of `images`, for [`InFlightIndex`].
+    hashes: Vec<u64>,
 }
 
-/// Where the answer for a row comes from.
-pub(super) enum Source {
-    /// No image, or nobody asks.
-    Nothing,
-    /// The job's own image of that number.
-    Own(usize),
-    /// The same bytes in a job that came before.
-    Earlier(Arc<Job>, usize),
+/// The source of a row's prediction. Images are indices into [`MicroBatch::images`].
+pub(super) enum RowSource {
+    /// The image is NULL or the row is not selected: the outputs are NULL.
+    Masked,
+    /// An image of the row's own micro-batch.
+    ThisBatch(usize),
+    /// An identical image of an earlier micro-batch, which was in flight.
+    EarlierBatch(Arc<MicroBatch>, usize),
 }
 
-/// How much a job takes on.
+/// The limits of a micro-batch, which has at least one image.
 #[derive(Clone, Copy)]
-pub(super) struct Share {
+pub(super) struct BatchLimits {
     pub(super) images: usize,
-    /// Of encoded images and tensors. One image is always taken.
+    /// Bytes of encoded images and their tensors.
     pub(super) bytes: usize,
 }
 
-impl Columns {
-    /// Takes rows from the front of `batch` until they make a share.
+impl ImageColumns {
+    /// Takes rows from the front of `batch` until a limit is reached.
     ///
-    /// Gives the job, and where the answer for each of its rows comes from. The job itself does not hold on to others: a
-    /// picture that comes again and again would make a chain of all of them.
-    pub(super) fn take(&self, batch: &RecordBatch, share: Share, recent: &Recent) -> Result<(Job, Vec<Source>)> {
+    /// Duplicates of an image in the micro-batch or in flight do not count towards the limits.
+    ///
+    /// Returns the micro-batch, and the source of each row's prediction. The micro-batch holds no reference to earlier ones;
+    /// otherwise an image that keeps recurring would keep every micro-batch alive.
+    pub(super) fn next_micro_batch(
+        &self,
+        batch: &RecordBatch,
+        limits: BatchLimits,
+        in_flight: &InFlightIndex,
+    ) -> Result<(MicroBatch, Vec<RowSource>)> {
         let images = self.images(batch)?;
-        let is_wanted = self.wanted(batch);
-        let mut job =
-            Job { rows: batch.slice(0, 0), images: Vec::new(), bytes: 0, findings: OnceLock::new(), keys: Vec::new() };
+        let is_selected = self.row_mask(batch);
+        let mut micro_batch = MicroBatch {
+            rows: batch.slice(0, 0),
+            images: Vec::new(),
+            encoded_bytes: 0,
+            predictions: OnceLock::new(),
+            hashes: Vec::new(),
+        };
         let mut sources = Vec::new();
-        let mut own: HashMap<u64, Vec<usize>> = HashMap::new();
+        let mut buckets: HashMap<u64, Vec<usize>> = HashMap::new();
         for row in 0..batch.num_rows() {
-            let Some(image) = images.get(row).filter(|_| is_wanted(row)) else {
-                sources.push(Source::Nothing);
+            let Some(image) = images.get(row).filter(|_| is_selected(row)) else {
+                sources.push(RowSource::Masked);
                 continue;
             };
-            let key = image.key();
-            let twins = own.entry(key).or_default();
-            let twin = twins.iter().find(|&&number| images.get(job.images[number]) == Some(image));
-            if let Some(&number) = twin {
-                sources.push(Source::Own(number));
+            let hash = image.sampled_hash();
+            let bucket = buckets.entry(hash).or_default();
+            let duplicate = bucket.iter().find(|&&index| images.get(micro_batch.images[index]) == Some(image));
+            if let Some(&index) = duplicate {
+                sources.push(RowSource::ThisBatch(index));
                 continue;
             }
-            if let Some((earlier, number)) = recent.find(key, image, self)? {
-                sources.push(Source::Earlier(earlier, number));
+            if let Some((earlier, index)) = in_flight.find(hash, image, self)? {
+                sources.push(RowSource::EarlierBatch(earlier, index));
                 continue;
             }
-            let size = job.bytes + image.len() + (job.images.len() + 1) * self.tensor;
-            if !job.images.is_empty() && (job.images.len() == share.images || size > share.bytes) {
+            let index = micro_batch.images.len();
+            let bytes = micro_batch.encoded_bytes + image.len() + (index + 1) * self.tensor_bytes;
+            if index > 0 && (index == limits.images || bytes > limits.bytes) {
                 break;
             }
-            let number = job.images.len();
-            twins.push(number);
-            sources.push(Source::Own(number));
-            job.images.push(row);
-            job.keys.push(key);
-            job.bytes += image.len();
+            bucket.push(index);
+            sources.push(RowSource::ThisBatch(index));
+            micro_batch.images.push(row);
+            micro_batch.hashes.push(hash);
+            micro_batch.encoded_bytes += image.len();
         }
-        job.rows = batch.slice(0, sources.len());
-        Ok((job, sources))
+        micro_batch.rows = batch.slice(0, sources.len());
+        Ok((micro_batch, sources))
     }
 
-    /// Bytes that a worker needs beside the encoded images: the tensors, and the pixels of one picture at a time.
-    pub(super) fn working_bytes(&self, job: &Job, max_pixels: u64) -> Result<usize> {
-        let images = self.images(&job.rows)?;
-        let pixels = job.images.iter().filter_map(|&row| images.get(row)).map(|image| {
-            // A bad one is found to be so before it takes any.
+    /// The peak memory of the worker in addition to the encoded images, in bytes: the tensors of all images, and the decoded pixels of
+    /// one image at a time.
+    pub(super) fn peak_working_bytes(&self, micro_batch: &MicroBatch, max_pixels: u64) -> Result<usize> {
+        let images = self.images(&micro_batch.rows)?;
+        let pixels = micro_batch.images.iter().filter_map(|&row| images.get(row)).map(|image| {
+            // Invalid images are rejected before their pixels are allocated.
             image.encoded().and_then(|bytes| decoded_bytes(bytes, max_pixels)).unwrap_or(0)
         });
-        Ok(job.images.len() * self.tensor + usize::try_from(pixels.max().unwrap_or(0)).unwrap_or(usize::MAX))
+        let tensors = micro_batch.images.len() * self.tensor_bytes;
+        Ok(tensors + usize::try_from(pixels.max().unwrap_or(0)).unwrap_or(usize::MAX))
     }
 }
 
-/// The images of the jobs that are under way.
+/// Index of the images in flight by sampled hash, for in-flight request deduplication (request coalescing).
 #[derive(Default)]
-pub(super) struct Recent(HashMap<u64, Vec<(Arc<Job>, usize)>>);
+pub(super) struct InFlightIndex(HashMap<u64, Vec<(Arc<MicroBatch>, usize)>>);
 
-impl Recent {
-    /// The job that runs an image with the same bytes, and its number there.
-    fn find(&self, key: u64, image: Image, columns: &Columns) -> Result<Option<(Arc<Job>, usize)>> {
-        for (job, number) in self.0.get(&key).into_iter().flatten() {
-            if columns.images(&job.rows)?.get(job.images[*number]) == Some(image) {
-                return Ok(Some((Arc::clone(job), *number)));
+impl InFlightIndex {
+    /// The micro-batch that runs an identical image, and the index of the image there.
+    fn find(&self, hash: u64, image: EncodedImage, columns: &ImageColumns) -> Result<Option<(Arc<MicroBatch>, usize)>> {
+        for (micro_batch, index) in self.0.get(&hash).into_iter().flatten() {
+            if columns.images(&micro_batch.rows)?.get(micro_batch.images[*index]) == Some(image) {
+                return Ok(Some((Arc::clone(micro_batch), *index)));
             }
         }
         Ok(None)
     }
 
-    pub(super) fn add(&mut self, job: &Arc<Job>) {
-        for (number, key) in job.keys.iter().enumerate() {
-            self.0.entry(*key).or_default().push((Arc::clone(job), number));
+    pub(super) fn add(&mut self, micro_batch: &Arc<MicroBatch>) {
+        for (index, hash) in micro_batch.hashes.iter().enumerate() {
+            self.0.entry(*hash).or_default().push((Arc::clone(micro_batch), index));
         }
     }
 
-    pub(super) fn remove(&mut self, job: &Arc<Job>) {
-        for key in &job.keys {
-            if let Some(same) = self.0.get_mut(key) {
-                same.retain(|(known, _)| !Arc::ptr_eq(known, job));
-                if same.is_empty() {
-                    self.0.remove(key);
+    pub(super) fn remove(&mut self, micro_batch: &Arc<MicroBatch>) {
+        for hash in &micro_batch.hashes {
+            if let Some(bucket) = self.0.get_mut(hash) {
+                bucket.retain(|(other, _)| !Arc::ptr_eq(other, micro_batch));
+                if bucket.is_empty() {
+                    self.0.remove(hash);
                 }
             }
         }

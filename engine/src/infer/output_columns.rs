@@ -1,4 +1,4 @@
-//! [`column`]: from what a model said of some rows to the column of one output.
+//! [`output_array`]: builds the Arrow array of an output from the predictions for its rows.
 
 use std::sync::Arc;
 
@@ -11,100 +11,107 @@ use datafusion::common::internal_err;
 use datafusion::error::Result;
 
 use super::call::{Task, result_struct_fields, topk_struct_fields};
-use super::compute::{Compute, Findings};
-use super::kernels::{argmax, largest, scale_to_unit_length, softmax};
+use super::compute::{ImagePipeline, Predictions};
+use super::kernels::{argmax, l2_normalize, softmax, top_k_indices};
 use super::output::OutputSpec;
 use crate::error::Error;
 use crate::model::Vision;
 
-/// Where to look for what came of a row's image.
+/// The prediction for the image of a row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a> {
-    pub(super) findings: &'a Findings,
-    /// Its number among the images of the findings.
+pub(super) struct RowPrediction<'a> {
+    pub(super) predictions: &'a Predictions,
+    /// The index of the image in the predictions.
     pub(super) image: usize,
 }
 
-impl<'a> Row<'a> {
-    /// `[classes]`, none for a bad image.
+impl<'a> RowPrediction<'a> {
+    /// The scores, `[classes]`. `None` for an invalid image.
     fn scores(self, vision: &Vision) -> Option<&'a [f32]> {
-        Some(slice(&self.findings.tensors.scores, self.position()?, vision.labels.len()))
+        Some(slice_row(&self.predictions.outputs.scores, self.tensor_row()?, vision.labels.len()))
     }
 
-    /// `[length]`, none for a bad image.
+    /// The embedding, `[length]`. `None` for an invalid image.
     fn embedding(self, length: usize) -> Option<&'a [f32]> {
-        Some(slice(&self.findings.tensors.embeddings, self.position()?, length))
+        Some(slice_row(&self.predictions.outputs.embeddings, self.tensor_row()?, length))
     }
 
-    fn position(self) -> Option<usize> {
-        self.findings.images.get(self.image)?.as_ref().ok().copied()
+    /// The row of the image in the output tensors. `None` for an invalid image.
+    fn tensor_row(self) -> Option<usize> {
+        self.predictions.images.get(self.image)?.as_ref().ok().copied()
     }
 
-    /// Why the image is bad.
+    /// The reason why the image is invalid. `None` for a valid image.
     fn error(self) -> Option<String> {
-        Some(self.findings.images.get(self.image)?.as_ref().err()?.to_string())
+        Some(self.predictions.images.get(self.image)?.as_ref().err()?.to_string())
     }
 }
 
-fn slice(tensor: &[f32], position: usize, length: usize) -> &[f32] {
-    &tensor[position * length..][..length]
+/// Row `row` of a tensor `[rows, length]`.
+fn slice_row(tensor: &[f32], row: usize, length: usize) -> &[f32] {
+    &tensor[row * length..][..length]
 }
 
-/// The column of an output; rows without an image have none of its values.
+/// The array of an output, with NULL for rows without an image.
 ///
 /// # Errors
-/// When the model gave no number for an image.
-pub(super) fn column(value: &OutputSpec, rows: &[Option<Row>], compute: &Compute) -> Result<ArrayRef> {
+/// When all scores of an image are NaN.
+pub(super) fn output_array(
+    value: &OutputSpec,
+    rows: &[Option<RowPrediction>],
+    pipeline: &ImagePipeline,
+) -> Result<ArrayRef> {
     let values = match value.task {
-        Task::Classify => labels(rows, compute)?,
-        Task::ClassifyTopk { k } => top_labels(rows, k, compute)?,
-        Task::Embed { normalize } => embeddings(rows, normalize, compute)?,
+        Task::Classify => labels(rows, pipeline)?,
+        Task::ClassifyTopk { k } => top_labels(rows, k, pipeline)?,
+        Task::Embed { normalize } => embeddings(rows, normalize, pipeline)?,
     };
     if !value.errors_as_struct {
         return Ok(values);
     }
-    let errors: StringArray = rows.iter().map(|row| row.and_then(Row::error)).collect();
+    let errors: StringArray = rows.iter().map(|row| row.and_then(RowPrediction::error)).collect();
     let present = NullBuffer::from_iter(rows.iter().map(Option::is_some));
     let fields = result_struct_fields(values.data_type().clone());
     Ok(Arc::new(StructArray::try_new(fields, vec![values, Arc::new(errors)], Some(present))?))
 }
 
-fn labels(rows: &[Option<Row>], compute: &Compute) -> Result<ArrayRef> {
-    let label = |row: &Option<Row>| match row.and_then(|row| row.scores(&compute.vision)) {
+fn labels(rows: &[Option<RowPrediction>], pipeline: &ImagePipeline) -> Result<ArrayRef> {
+    let label = |row: &Option<RowPrediction>| match row.and_then(|row| row.scores(&pipeline.vision)) {
         None => Ok(None),
-        Some(scores) => best(scores, compute).map(Some),
+        Some(scores) => top1_label(scores, pipeline).map(Some),
     };
     let labels: StringArray = rows.iter().map(label).collect::<Result<Vec<_>>>()?.into();
     Ok(Arc::new(labels))
 }
 
-fn best<'a>(scores: &[f32], compute: &'a Compute) -> Result<&'a str> {
+fn top1_label<'a>(scores: &[f32], pipeline: &'a ImagePipeline) -> Result<&'a str> {
     let Some(best) = argmax(scores) else {
-        let reason = "it gave no number for an image".to_owned();
-        let (backend, model) = (compute.backend.kind.name(), compute.model.name().to_owned());
+        let reason = "all scores of an image are NaN".to_owned();
+        let (backend, model) = (pipeline.backend.kind.name(), pipeline.model.name().to_owned());
         return Err(Error::Backend { backend, model, reason }.into());
     };
-    Ok(&compute.vision.labels[best])
+    Ok(&pipeline.vision.labels[best])
 }
 
-fn top_labels(rows: &[Option<Row>], k: usize, compute: &Compute) -> Result<ArrayRef> {
+fn top_labels(rows: &[Option<RowPrediction>], k: usize, pipeline: &ImagePipeline) -> Result<ArrayRef> {
     let (mut labels, mut scores, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(rows.len()));
     for row in rows {
-        let Some(logits) = row.and_then(|row| row.scores(&compute.vision)) else {
+        let Some(logits) = row.and_then(|row| row.scores(&pipeline.vision)) else {
             lengths.push(0);
             continue;
         };
-        best(logits, compute)?;
-        let mut shares = logits.to_vec();
-        if !compute.vision.is_softmaxed {
-            softmax(&mut shares);
+        // Fails if all scores are NaN.
+        top1_label(logits, pipeline)?;
+        let mut probabilities = logits.to_vec();
+        if !pipeline.vision.is_softmaxed {
+            softmax(&mut probabilities);
         }
-        let top = largest(&shares, k);
+        let top = top_k_indices(&probabilities, k);
         lengths.push(top.len());
-        labels.extend(top.iter().map(|&class| compute.vision.labels[class].as_str()));
-        scores.extend(top.iter().map(|&class| shares[class]));
+        labels.extend(top.iter().map(|&class| pipeline.vision.labels[class].as_str()));
+        scores.extend(top.iter().map(|&class| probabilities[class]));
     }
-    let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.position().is_some())));
+    let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.tensor_row().is_some())));
     let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(labels)), Arc::new(Float32Array::from(scores))];
     let classes = StructArray::try_new(topk_struct_fields(), columns, None)?;
     let field = Arc::new(Field::new_list_field(classes.data_type().clone(), false));
@@ -112,10 +119,10 @@ fn top_labels(rows: &[Option<Row>], k: usize, compute: &Compute) -> Result<Array
     Ok(Arc::new(lists))
 }
 
-fn embeddings(rows: &[Option<Row>], normalize: bool, compute: &Compute) -> Result<ArrayRef> {
-    let length = compute.model.embedding()?.length;
+fn embeddings(rows: &[Option<RowPrediction>], normalize: bool, pipeline: &ImagePipeline) -> Result<ArrayRef> {
+    let length = pipeline.model.embedding()?.length;
     let Ok(list_size) = i32::try_from(length) else {
-        return internal_err!("an embedding of {length} numbers");
+        return internal_err!("an embedding has {length} elements");
     };
     let mut values = vec![0.0; rows.len() * length];
     let mut present = Vec::with_capacity(rows.len());
@@ -125,7 +132,7 @@ fn embeddings(rows: &[Option<Row>], normalize: bool, compute: &Compute) -> Resul
         if let Some(embedding) = embedding {
             vector.copy_from_slice(embedding);
             if normalize {
-                scale_to_unit_length(vector);
+                l2_normalize(vector);
             }
         }
     }

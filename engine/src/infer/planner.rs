@@ -1,4 +1,4 @@
-//! [`InferPlanner`] makes an [`InferExec`] of an [`InferNode`].
+//! [`InferExtensionPlanner`]: plans an [`InferNode`] as an [`InferExec`].
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::InferNode;
-use super::compute::Compute;
-use super::context::Engine;
+use super::compute::ImagePipeline;
+use super::context::InferContext;
 use super::exec::InferExec;
-use super::spec::Infer;
+use super::spec::InferSpec;
 use crate::error::Error;
 use crate::options::OcelliOptions;
 
-/// Finds the model that a plan names, and the columns that it means.
+/// Resolves the model of a node by name, and its columns to indices.
 #[derive(Debug)]
-pub(crate) struct InferPlanner {
-    pub(crate) engine: Engine,
+pub(crate) struct InferExtensionPlanner {
+    pub(crate) context: InferContext,
 }
 
 #[async_trait]
-impl ExtensionPlanner for InferPlanner {
+impl ExtensionPlanner for InferExtensionPlanner {
     async fn plan_extension(
         &self,
         _planner: &dyn PhysicalPlanner,
@@ -42,24 +42,24 @@ impl ExtensionPlanner for InferPlanner {
         let ([logical], [input]) = (logical_inputs, physical_inputs) else {
             return internal_err!("Infer has one input");
         };
-        let model = self.engine.models.get(&node.model.name)?;
+        let model = self.context.models.get(&node.model.name)?;
         if model.digest() != node.model.digest {
-            let reason =
-                format!("the plan wants the one with SHA-256 {}, here it is {}", node.model.digest, model.digest());
+            let (planned, registered) = (&node.model.digest, model.digest());
+            let reason = format!("the plan expects SHA-256 {planned}, the registered model has {registered}");
             return Err(Error::Model { model: node.model.name.clone(), reason }.into());
         }
         let image = logical.schema().index_of_column(&node.image)?;
         let index = |column| logical.schema().index_of_column(column);
         let options = OcelliOptions::from_config(session.config_options());
-        let infer = Infer {
-            compute: Compute::new(&self.engine, model, &options, &node.outputs)?,
+        let spec = InferSpec {
+            pipeline: ImagePipeline::new(&self.context, model, &options, &node.outputs)?,
             image,
             is_uri: logical.schema().field(image).data_type().is_string(),
             guard: node.guard.as_ref().map(index).transpose()?,
-            place: node.label_column.as_ref().map(index).transpose()?,
+            label_column: node.label_column.as_ref().map(index).transpose()?,
             outputs: node.outputs.clone(),
             batch_rows: options.infer_batch_rows.max(1),
         };
-        Ok(Some(Arc::new(InferExec::try_new(Arc::clone(input), infer, options.max_error_ratio)?)))
+        Ok(Some(Arc::new(InferExec::try_new(Arc::clone(input), spec, options.max_error_ratio)?)))
     }
 }

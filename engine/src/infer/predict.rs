@@ -23,7 +23,7 @@ use datafusion::logical_expr::{
 };
 use rayon::prelude::*;
 
-use super::context::Engine;
+use super::context::InferContext;
 use crate::backend::{Input, Output};
 use crate::error::Error;
 use crate::model::{LARGEST_TENSOR, Loaded, Model};
@@ -38,15 +38,15 @@ const SYNTAX: &str = "predict('model', column, …)";
 #[derive(Debug)]
 pub(crate) struct Predict {
     signature: Signature,
-    engine: Engine,
+    context: InferContext,
     /// The model, resolved at planning time: a query keeps it even if the name is registered again.
     resolved: Option<Arc<Model>>,
 }
 
 impl Predict {
-    pub(crate) fn new(engine: Engine) -> Self {
+    pub(crate) fn new(context: InferContext) -> Self {
         // Stable, not immutable: the model registered under a name can change between queries.
-        Self { signature: Signature::user_defined(Volatility::Stable), engine, resolved: None }
+        Self { signature: Signature::user_defined(Volatility::Stable), context, resolved: None }
     }
 
     /// The model with the name in the first argument.
@@ -56,7 +56,7 @@ impl Predict {
         }
         let problem = "the first argument must be the model name, a string constant".to_owned();
         let name = name.and_then(|name| name.try_as_str().flatten());
-        self.engine.models.get(name.ok_or(Error::InvalidArguments { syntax: SYNTAX, problem })?)
+        self.context.models.get(name.ok_or(Error::InvalidArguments { syntax: SYNTAX, problem })?)
     }
 }
 
@@ -116,7 +116,7 @@ impl ScalarUDFImpl for Predict {
         let to_error = |problem| Error::InvalidPredictInput { model: model.name().to_owned(), problem };
         let loaded = model.load(&backend)?;
         // The backends are third-party code.
-        let run = AssertUnwindSafe(|| predict(&self.engine, loaded, &columns, args.number_rows));
+        let run = AssertUnwindSafe(|| predict(&self.context, loaded, &columns, args.number_rows));
         let values = catch_unwind(run).unwrap_or_else(|_| Err("the backend panicked".to_owned())).map_err(to_error)?;
         Ok(ColumnarValue::Array(values))
     }
@@ -127,7 +127,7 @@ impl ScalarUDFImpl for Predict {
             return Ok(ExprSimplifyResult::Original(args));
         };
         let resolved = Some(self.model(Some(name))?);
-        let udf = ScalarUDF::from(Self { signature: self.signature.clone(), engine: self.engine.clone(), resolved });
+        let udf = ScalarUDF::from(Self { signature: self.signature.clone(), context: self.context.clone(), resolved });
         Ok(ExprSimplifyResult::Simplified(udf.call(args)))
     }
 
@@ -240,7 +240,7 @@ const TARGET_BATCH_ELEMENTS: usize = 1 << 21;
 const MAX_BATCH_ROWS: usize = 256;
 
 /// Runs the model on the rows without NULLs, in parallel batches; the result is NULL in the other rows.
-fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], num_rows: usize) -> Result<ArrayRef, String> {
+fn predict(context: &InferContext, loaded: &Loaded, columns: &[ArrayRef], num_rows: usize) -> Result<ArrayRef, String> {
     let graph = &loaded.graph;
     let binding = bind_inputs(graph, &columns.iter().map(|column| column.data_type()).collect::<Vec<_>>())?;
     let data_type = return_type(graph)?;
@@ -270,7 +270,7 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], num_rows: usi
         return Err(format!("it takes {}, more than {LARGEST_TENSOR} elements per batch", graph.shown_inputs()));
     }
     // Batches of equal size, their number a multiple of the number of workers.
-    let threads = engine.workers.threads();
+    let threads = context.workers.threads();
     let max_rows = (TARGET_BATCH_ELEMENTS / elements_per_row).clamp(1, MAX_BATCH_ROWS);
     let batch_rows = fixed_batch.unwrap_or(num_valid.div_ceil(num_valid.div_ceil(max_rows).next_multiple_of(threads)));
     let outputs: Vec<Output> = (0..graph.outputs.len()).map(Output::Number).collect();
@@ -280,14 +280,14 @@ fn predict(engine: &Engine, loaded: &Loaded, columns: &[ArrayRef], num_rows: usi
         let inputs = graph.inputs.iter().zip(&inputs).map(|(info, tensor)| {
             Ok(Input { name: info.name.clone(), tensor: slice_padded(tensor, first, rows, batch)? })
         });
-        let results = loaded.backend.run(&inputs.collect::<Result<Vec<_>, String>>()?, &outputs, &engine.workers)?;
+        let results = loaded.backend.run(&inputs.collect::<Result<Vec<_>, String>>()?, &outputs, &context.workers)?;
         let arrays =
             results.into_iter().zip(&graph.outputs).map(|(result, info)| unpad_to_array(result, info, rows, batch));
         arrays.collect::<Result<Vec<ArrayRef>, String>>()
     };
     let offsets: Vec<usize> = (0..num_valid).step_by(batch_rows).collect();
     let batches =
-        engine.workers.pool().run(|| offsets.into_par_iter().map(run_batch).collect::<Result<Vec<_>, String>>())?;
+        context.workers.pool().run(|| offsets.into_par_iter().map(run_batch).collect::<Result<Vec<_>, String>>())?;
     let outputs = (0..graph.outputs.len()).map(|output| {
         let arrays: Vec<&dyn Array> = batches.iter().map(|batch| batch[output].as_ref()).collect();
         concat(&arrays).map_err(to_message)

@@ -1,33 +1,34 @@
-//! [`Infer`]: how to compute the outputs of one [`InferNode`](super::InferNode).
+//! [`InferSpec`]: what an [`InferExec`](super::InferExec) computes, and from which columns.
 
 use std::sync::Arc;
 
 use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
 
-use super::compute::Compute;
+use super::compute::ImagePipeline;
 use super::output::InferOutput;
 
-/// How to compute the outputs of one [`InferNode`](super::InferNode), the same for all partitions.
+/// The specification of an [`InferExec`](super::InferExec), the same for all partitions. Columns are indices into its input schema.
 #[derive(Debug, Clone)]
-pub(crate) struct Infer {
-    pub(crate) compute: Compute,
-    /// The number of the column of images, or of their URIs.
+pub(crate) struct InferSpec {
+    pub(crate) pipeline: ImagePipeline,
+    /// The column of encoded images or URIs.
     pub(crate) image: usize,
+    /// Whether the images are URIs, to be fetched from object stores.
     pub(crate) is_uri: bool,
-    /// The number of the column that says which images are wanted.
+    /// The boolean column with the selection mask.
     pub(crate) guard: Option<usize>,
-    /// The number of the column that names them.
-    pub(crate) place: Option<usize>,
+    /// The column that names images in messages.
+    pub(crate) label_column: Option<usize>,
     pub(crate) outputs: Vec<InferOutput>,
-    /// Images that a worker takes at a time.
+    /// The largest number of images in a micro-batch.
     pub(crate) batch_rows: usize,
 }
 
-impl Infer {
-    /// Has the model loaded, on a thread that may wait.
+impl InferSpec {
+    /// Loads the model, on a blocking thread of Tokio.
     pub(super) async fn load(&self) -> Result<()> {
-        let (model, backend) = (&self.compute.model, &self.compute.backend);
+        let (model, backend) = (&self.pipeline.model, &self.pipeline.backend);
         if model.is_loaded(backend) {
             return Ok(());
         }

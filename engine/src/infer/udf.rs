@@ -19,9 +19,9 @@ use datafusion::scalar::ScalarValue;
 use ocelli_udf::image::is_image_type;
 
 use super::call::{InferCall, Task};
-use super::context::Engine;
+use super::context::InferContext;
 use super::function::InferFunction;
-use super::scalar_eval::evaluate;
+use super::scalar_eval::evaluate_scalar;
 use crate::error::Error;
 use crate::options::{DEFAULT_MODEL, OcelliOptions};
 
@@ -31,7 +31,7 @@ pub(crate) struct InferUdf {
     function: InferFunction,
     signature: Signature,
     documentation: LazyLock<Documentation, Box<dyn FnOnce() -> Documentation + Send>>,
-    engine: Engine,
+    context: InferContext,
     /// The default model, `ocelli.model`: the return type can depend on it.
     model: String,
     /// Not bound to a session; see [`InferUdf::unbound`].
@@ -39,7 +39,7 @@ pub(crate) struct InferUdf {
 }
 
 impl InferUdf {
-    pub(crate) fn new(function: InferFunction, engine: Engine, model: &str) -> Self {
+    pub(crate) fn new(function: InferFunction, context: InferContext, model: &str) -> Self {
         // User-defined: `return_field_from_args` checks the types, with our error messages. Stable, not immutable: the model
         // registered under a name can change between queries.
         let names: Vec<&str> = function.parameters().to_vec();
@@ -51,7 +51,7 @@ impl InferUdf {
             function,
             signature,
             documentation: LazyLock::new(documentation),
-            engine,
+            context,
             model: model.to_owned(),
             is_unbound: false,
         }
@@ -59,8 +59,8 @@ impl InferUdf {
 
     /// A function for expressions that are built before a session exists. It knows only the built-in model, and accepts the names of
     /// other models: the session resolves them.
-    pub(crate) fn unbound(function: InferFunction, engine: Engine) -> Self {
-        Self { is_unbound: true, ..Self::new(function, engine, DEFAULT_MODEL) }
+    pub(crate) fn unbound(function: InferFunction, context: InferContext) -> Self {
+        Self { is_unbound: true, ..Self::new(function, context, DEFAULT_MODEL) }
     }
 
     pub(crate) fn function(&self) -> InferFunction {
@@ -113,11 +113,11 @@ impl ScalarUDFImpl for InferUdf {
             args.scalar_arguments[1..].iter().map(|value| value.cloned()).collect();
         let call = InferCall::parse(self.function, &constants)?;
         let model = call.model.as_deref().unwrap_or(&self.model);
-        let model = match (self.engine.models.get(model), call.task) {
+        let model = match (self.context.models.get(model), call.task) {
             (Ok(model), _) => model,
             // The return type does not depend on the model, which the session can resolve later.
             (Err(_), Task::Classify | Task::ClassifyTopk { .. }) if self.is_unbound => {
-                self.engine.models.get(DEFAULT_MODEL)?
+                self.context.models.get(DEFAULT_MODEL)?
             }
             (Err(error), _) => return Err(error.into()),
         };
@@ -126,7 +126,7 @@ impl ScalarUDFImpl for InferUdf {
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
         let model = OcelliOptions::from_config(config).model;
-        (model != self.model).then(|| Self::new(self.function, self.engine.clone(), &model).into())
+        (model != self.model).then(|| Self::new(self.function, self.context.clone(), &model).into())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -144,7 +144,7 @@ impl ScalarUDFImpl for InferUdf {
             ColumnarValue::Scalar(value) => value.to_array()?,
             ColumnarValue::Array(images) => Arc::clone(images),
         };
-        let values = evaluate(&images, self.function, &call, &options, &self.engine)?;
+        let values = evaluate_scalar(&images, self.function, &call, &options, &self.context)?;
         Ok(match image {
             ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?),
             ColumnarValue::Array(_) => ColumnarValue::Array(values),

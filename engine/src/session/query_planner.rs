@@ -11,13 +11,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use super::progress::{ProgressCallback, ProgressExec};
-use crate::infer::{Engine, InferPlanner, limit_image_batch_size};
+use crate::infer::{InferContext, InferExtensionPlanner, limit_image_batch_size};
 use crate::sparse::{SparseMatMulExtensionPlanner, annotate_explain};
 
 /// DataFusion's physical planner, with an extension planner for each of our nodes.
 #[derive(Debug)]
 pub(crate) struct OcelliQueryPlanner {
-    pub(crate) engine: Engine,
+    pub(crate) infer_context: InferContext,
     pub(crate) progress_callback: Option<ProgressCallback>,
 }
 
@@ -25,8 +25,8 @@ impl OcelliQueryPlanner {
     /// One extension planner per node.
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
         vec![
-            Arc::new(InferPlanner { engine: self.engine.clone() }),
-            Arc::new(SparseMatMulExtensionPlanner { workers: Arc::clone(&self.engine.workers) }),
+            Arc::new(InferExtensionPlanner { context: self.infer_context.clone() }),
+            Arc::new(SparseMatMulExtensionPlanner { workers: Arc::clone(&self.infer_context.workers) }),
         ]
     }
 }
