@@ -1,4 +1,4 @@
-//! Image inference in a plan: functions, optimizer rules, logical node, physical operator, stream and kernels.
+//! Inference in a query: SQL functions, optimizer rules, logical node, physical operator, stream and kernels.
 
 pub(crate) mod call;
 mod compute;
@@ -30,4 +30,4 @@ pub(crate) use exec::InferExec;
 pub(crate) use node::InferNode;
 pub(crate) use output::{InferOutput, OutputSpec};
 pub(crate) use planner::InferExtensionPlanner;
-pub(crate) use rules::{DeferInfer, LiftInfer, PruneInfer, ShareInfer, limit_batch_size};
+pub(crate) use rules::{DeferInfer, LiftInfer, PruneInfer, ShareInfer, limit_image_batch_size};

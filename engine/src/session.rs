@@ -38,7 +38,7 @@ pub use statement::Statement;
 #[derive(Clone)]
 pub struct Ocelli {
     context: SessionContext,
-    engine: InferContext,
+    infer_context: InferContext,
 }
 
 impl Ocelli {
@@ -91,12 +91,16 @@ impl Ocelli {
     /// [`Error::CreateModel`](crate::Error::CreateModel) when a file is missing or invalid; nothing is registered then.
     pub async fn register_model(&self, name: &str, location: &str) -> Result<()> {
         let model = self.models().create(name, location, ModelOptions::default()).await?;
-        Ok(self.engine.models.register(model)?)
+        Ok(self.infer_context.models.register(model)?)
     }
 
     /// What statements about models act on.
     pub(crate) fn models(&self) -> ModelSession<'_> {
-        ModelSession { context: &self.context, models: &self.engine.models, workers: &self.engine.workers }
+        ModelSession {
+            context: &self.context,
+            models: &self.infer_context.models,
+            workers: &self.infer_context.workers,
+        }
     }
 
     /// The underlying DataFusion session, for registering tables, object stores and functions, and for DataFrames.
@@ -173,13 +177,13 @@ impl OcelliBuilder {
             .with_default_features()
             .with_config(config)
             .with_runtime_env(runtime.build_arc()?);
-        let engine = InferContext::with_builtin_model(threads)?;
-        let state = register_into(builder, engine.clone(), self.progress_callback).build();
+        let infer_context = InferContext::with_builtin_model(threads)?;
+        let state = register_into(builder, infer_context.clone(), self.progress_callback).build();
         let defaults = &state.config_options().catalog;
         if let Some(catalog) = state.catalog_list().catalog(&defaults.default_catalog) {
             catalog.register_schema(
                 SYSTEM_SCHEMA,
-                Arc::new(SystemSchemaProvider { models: Arc::clone(&engine.models) }),
+                Arc::new(SystemSchemaProvider { models: Arc::clone(&infer_context.models) }),
             )?;
         }
         let files = Arc::new(FileTableFactory::default());
@@ -187,7 +191,7 @@ impl OcelliBuilder {
         let state = SessionStateBuilder::from(state).with_catalog_list(Arc::new(catalogs)).build();
         let context = SessionContext::new_with_state(state);
         files.factory.session_store().with_state(context.state_weak_ref());
-        Ok(Ocelli { context, engine })
+        Ok(Ocelli { context, infer_context })
     }
 }
 
@@ -204,22 +208,25 @@ const TOP_MEMORY_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new
 /// When the configuration of the built-in model cannot be read.
 pub fn extend(mut builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
     let config = builder.config().get_or_insert_default();
-    let engine = InferContext::with_builtin_model(config.target_partitions())?;
-    Ok(register_into(builder, engine, None))
+    let infer_context = InferContext::with_builtin_model(config.target_partitions())?;
+    Ok(register_into(builder, infer_context, None))
 }
 
 fn register_into(
     mut builder: SessionStateBuilder,
-    mut engine: InferContext,
+    mut infer_context: InferContext,
     progress_callback: Option<ProgressCallback>,
 ) -> SessionStateBuilder {
-    engine.runtime = Some(Arc::clone(builder.runtime_env().get_or_insert_default()));
+    infer_context.runtime = Some(Arc::clone(builder.runtime_env().get_or_insert_default()));
     let config = builder.config().get_or_insert_default();
     if config.options().extensions.get::<OcelliOptions>().is_none() {
         config.options_mut().extensions.insert(OcelliOptions::default());
     }
     let model = OcelliOptions::from_config(config.options()).model;
-    builder.scalar_functions().get_or_insert_default().extend(functions::of(&engine, &model));
-    optimizer_rules::insert_rules(&mut builder.optimizer().get_or_insert_default().rules, Arc::clone(&engine.models));
-    builder.with_query_planner(Arc::new(OcelliQueryPlanner { engine, progress_callback }))
+    builder.scalar_functions().get_or_insert_default().extend(functions::session_functions(&infer_context, &model));
+    optimizer_rules::insert_rules(
+        &mut builder.optimizer().get_or_insert_default().rules,
+        Arc::clone(&infer_context.models),
+    );
+    builder.with_query_planner(Arc::new(OcelliQueryPlanner { infer_context, progress_callback }))
 }

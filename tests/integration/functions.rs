@@ -1,6 +1,6 @@
-//! docs/functions.md says what the functions' own documentation says: `cargo test -p ocelli-tests --test integration functions`.
+//! docs/functions.md is generated from the documentation of the functions: `cargo test -p ocelli-tests --test integration functions`.
 //!
-//! `OCELLI_COMPLETE=1` writes the file instead of comparing it.
+//! `OCELLI_COMPLETE=1` writes the file instead of comparing with it.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -19,7 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn documentation() -> Vec<(String, Documentation)> {
-    let functions = ocelli::functions::all();
+    let functions = ocelli::functions::all_functions();
     functions.iter().filter_map(|f| Some((f.name().to_owned(), f.documentation()?.clone()))).collect()
 }
 
@@ -28,9 +28,10 @@ fn reference() -> Result<(), Box<dyn Error>> {
     for (name, documentation) in documentation() {
         sections.entry(documentation.doc_section.label).or_default().insert(name, documentation);
     }
-    let mut page = "# Functions\n\nWhat an Ocelli session has beside DataFusion's own. Written from the functions' \
+    let mut page =
+        "# Functions\n\nThe functions that an Ocelli session adds to DataFusion's. This page is generated from their \
                     documentation.\n"
-        .to_owned();
+            .to_owned();
     for (label, functions) in sections {
         writeln!(page, "\n## {label}")?;
         for (name, documentation) in functions {
@@ -44,7 +45,10 @@ fn reference() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    writeln!(page, "\n## Matrices\n\nTable functions of `Ocelli::sql` and the program; each stands for ordinary SQL.")?;
+    writeln!(
+        page,
+        "\n## Matrices\n\nTable functions of `Ocelli::sql` and the command line; each is expanded to a SQL query."
+    )?;
     for function in &TABLE_FUNCTIONS {
         writeln!(page, "\n### {}\n\n{}\n", function.name, function.description)?;
         writeln!(page, "```text\n{}\n```\n\n```sql\n{}\n```", function.syntax, function.example)?;

@@ -1,4 +1,4 @@
-//! The operator from outside: what it counts, and what a dropped stream leaves behind.
+//! `InferExec` end to end: how many images run, memory limits, cancellation, errors.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex};
@@ -12,25 +12,28 @@ use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("infer::images_are_counted", images_are_counted),
-        trial("infer::cheap_predicates_spare_the_model", cheap_predicates_spare_the_model),
-        trial("infer::equal_calls_run_once", equal_calls_run_once),
-        trial("infer::limits_spare_the_model", limits_spare_the_model),
-        trial("infer::branches_spare_the_model", branches_spare_the_model),
-        trial("infer::equal_images_run_once", equal_images_run_once),
-        trial("infer::one_file_keeps_all_workers_busy", one_file_keeps_all_workers_busy),
-        trial("infer::a_dropped_stream_stops", a_dropped_stream_stops),
-        trial("infer::an_error_ends_the_query_where_it_stands", an_error_ends_the_query_where_it_stands),
-        trial("infer::nothing_in_nothing_out", nothing_in_nothing_out),
-        trial("infer::queries_share_a_model", queries_share_a_model),
-        trial("infer::a_little_memory_is_enough", a_little_memory_is_enough),
-        trial("infer::copies_need_no_more_memory", copies_need_no_more_memory),
-        trial("infer::files_are_read_in_a_little_memory", files_are_read_in_a_little_memory),
-        trial("infer::only_wanted_files_are_read", only_wanted_files_are_read),
-        trial("infer::too_little_memory_names_the_image", too_little_memory_names_the_image),
-        trial("infer::an_extended_session_has_everything", an_extended_session_has_everything),
-        trial("infer::expressions_are_the_same_functions", expressions_are_the_same_functions),
-        trial("infer::a_folder_is_a_model", a_folder_is_a_model),
+        trial("infer::metrics_count_run_and_failed_images", metrics_count_run_and_failed_images),
+        trial(
+            "infer::cheap_predicates_are_evaluated_before_the_model",
+            cheap_predicates_are_evaluated_before_the_model,
+        ),
+        trial("infer::duplicate_calls_are_evaluated_once", duplicate_calls_are_evaluated_once),
+        trial("infer::limits_are_pushed_below_the_model", limits_are_pushed_below_the_model),
+        trial("infer::conditional_calls_run_on_selected_rows_only", conditional_calls_run_on_selected_rows_only),
+        trial("infer::duplicate_images_are_evaluated_once", duplicate_images_are_evaluated_once),
+        trial("infer::a_batch_is_split_over_all_workers", a_batch_is_split_over_all_workers),
+        trial("infer::dropping_the_stream_cancels_the_work", dropping_the_stream_cancels_the_work),
+        trial("infer::an_invalid_image_fails_the_query_at_its_row", an_invalid_image_fails_the_query_at_its_row),
+        trial("infer::empty_inputs_and_null_images_run_nothing", empty_inputs_and_null_images_run_nothing),
+        trial("infer::concurrent_queries_share_a_model", concurrent_queries_share_a_model),
+        trial("infer::micro_batches_shrink_under_memory_pressure", micro_batches_shrink_under_memory_pressure),
+        trial("infer::duplicate_images_need_the_memory_of_one", duplicate_images_need_the_memory_of_one),
+        trial("infer::fetches_stay_within_the_memory_limit", fetches_stay_within_the_memory_limit),
+        trial("infer::masked_rows_are_not_fetched", masked_rows_are_not_fetched),
+        trial("infer::insufficient_memory_names_the_image", insufficient_memory_names_the_image),
+        trial("infer::an_extended_session_state_runs_models", an_extended_session_state_runs_models),
+        trial("infer::expression_builders_equal_the_sql_functions", expression_builders_equal_the_sql_functions),
+        trial("infer::a_folder_is_registered_as_a_model", a_folder_is_registered_as_a_model),
         trial("infer::progress_is_reported", progress_is_reported),
     ]
 }
@@ -38,7 +41,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 const PHOTOS: &str = "'examples/data/photos.parquet'";
 const MIXED: &str = "'examples/data/mixed.parquet'";
 
-/// Images that went through the model, and images that were bad, anywhere in the plan.
+/// Executes a query; returns the number of images that were run, and that failed.
 async fn counts(query: &str) -> Result<(usize, usize), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     let plan = ocelli.sql(query).await?.create_physical_plan().await?;
@@ -46,18 +49,19 @@ async fn counts(query: &str) -> Result<(usize, usize), Box<dyn Error>> {
     Ok((count(&plan, "images_run"), count(&plan, "images_failed")))
 }
 
+/// The sum of a metric over all nodes of a plan.
 pub(crate) fn count(plan: &Arc<dyn ExecutionPlan>, name: &str) -> usize {
-    let here = plan.metrics().and_then(|metrics| metrics.sum_by_name(name)).map_or(0, |value| value.as_usize());
-    here + plan.children().into_iter().map(|child| count(child, name)).sum::<usize>()
+    let own = plan.metrics().and_then(|metrics| metrics.sum_by_name(name)).map_or(0, |value| value.as_usize());
+    own + plan.children().into_iter().map(|child| count(child, name)).sum::<usize>()
 }
 
 #[tokio::main]
-async fn images_are_counted() -> Result<(), Box<dyn Error>> {
+async fn metrics_count_run_and_failed_images() -> Result<(), Box<dyn Error>> {
     assert_eq!(counts(&format!("SELECT try_classify(image) FROM {MIXED}")).await?, (3, 2));
     Ok(())
 }
 
-/// The images that each query runs, as `(query, images)`.
+/// Asserts how many images each query runs: `(query, images)`.
 async fn assert_runs(queries: &[(&str, usize)]) -> Result<(), Box<dyn Error>> {
     for (query, expected) in queries {
         let query = query.replace("PHOTOS", PHOTOS).replace("MIXED", MIXED);
@@ -67,18 +71,18 @@ async fn assert_runs(queries: &[(&str, usize)]) -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::main]
-async fn cheap_predicates_spare_the_model() -> Result<(), Box<dyn Error>> {
+async fn cheap_predicates_are_evaluated_before_the_model() -> Result<(), Box<dyn Error>> {
     assert_runs(&[
         ("SELECT uri FROM PHOTOS WHERE classify(image) = 'cat' AND uri LIKE '%/cat%'", 1),
         ("SELECT uri FROM PHOTOS WHERE false AND classify(image) = 'cat'", 0),
-        // Whatever share of the rows they keep.
+        // Independent of the selectivity.
         ("SELECT uri FROM PHOTOS WHERE classify(image) = 'cat' AND uri <> 'photos/cat.jpg'", 11),
         ("SELECT uri FROM (SELECT uri, classify(image) AS label FROM PHOTOS) WHERE label = 'cat' AND uri LIKE '%/c%'", 3),
         (
             "SELECT uri FROM PHOTOS WHERE classify(image) = 'cat' AND uri IN (SELECT uri FROM MIXED)",
             3,
         ),
-        // One model's answer spares the other call.
+        // The first call filters the rows of the second one.
         (
             "SELECT uri FROM PHOTOS WHERE classify(image) = 'horse' AND classify(arrow_cast(image, 'Binary')) = 'cat'",
             13,
@@ -88,7 +92,7 @@ async fn cheap_predicates_spare_the_model() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::main]
-async fn equal_calls_run_once() -> Result<(), Box<dyn Error>> {
+async fn duplicate_calls_are_evaluated_once() -> Result<(), Box<dyn Error>> {
     assert_runs(&[
         ("SELECT classify(image), upper(classify(image)), try_classify(image) FROM PHOTOS", 12),
         ("SELECT label FROM (SELECT classify(image) AS label FROM PHOTOS) WHERE label = 'cat'", 12),
@@ -108,7 +112,7 @@ async fn equal_calls_run_once() -> Result<(), Box<dyn Error>> {
              JOIN PHOTOS AS q ON p.uri = q.uri",
             12,
         ),
-        // A label that nobody reads is no reason to run its model on rows that a join leaves out.
+        // An unread label is pruned, not shared: the model runs above the join, on fewer rows.
         (
             "SELECT classify(p.image) FROM (SELECT uri, image, classify(image) AS label FROM PHOTOS) AS p
              JOIN (SELECT uri FROM MIXED) AS m ON p.uri = m.uri",
@@ -119,7 +123,7 @@ async fn equal_calls_run_once() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::main]
-async fn limits_spare_the_model() -> Result<(), Box<dyn Error>> {
+async fn limits_are_pushed_below_the_model() -> Result<(), Box<dyn Error>> {
     assert_runs(&[
         ("SELECT classify(image) FROM PHOTOS LIMIT 2", 2),
         ("SELECT classify(image) FROM PHOTOS LIMIT 2 OFFSET 3", 2),
@@ -129,20 +133,20 @@ async fn limits_spare_the_model() -> Result<(), Box<dyn Error>> {
         ("SELECT uri FROM PHOTOS ORDER BY classify(image) LIMIT 1", 12),
     ])
     .await?;
-    // A filter on the label stops as soon as enough are found: the cat is the first of 12,000.
+    // LIMIT cancels the model as soon as enough rows pass a filter on the label.
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     ocelli.sql("SET ocelli.infer_batch_rows = 4").await?.collect().await?;
     let many = format!("SELECT image FROM range(1000) CROSS JOIN (SELECT image FROM {PHOTOS})");
     ocelli.sql(&format!("CREATE TABLE many AS {many}")).await?.collect().await?;
     assert_eq!(run(&ocelli, "SELECT classify(image) FROM many LIMIT 10").await?, (10, 10));
     let (_, run) = run(&ocelli, "SELECT 1 FROM many WHERE classify(image) IS NOT NULL LIMIT 5").await?;
-    // Two micro-batches have five rows; three more may be under way by then.
+    // Two micro-batches have five rows; three more can be in flight by then.
     assert!(run <= (2 + 3) * 4, "{run} images for five rows");
     Ok(())
 }
 
 #[tokio::main]
-async fn branches_spare_the_model() -> Result<(), Box<dyn Error>> {
+async fn conditional_calls_run_on_selected_rows_only() -> Result<(), Box<dyn Error>> {
     assert_runs(&[
         ("SELECT CASE WHEN uri LIKE '%/c%' THEN classify(image) END FROM PHOTOS", 3),
         ("SELECT CASE uri WHEN 'photos/cat.jpg' THEN classify(image) ELSE 'other' END FROM PHOTOS", 1),
@@ -153,7 +157,7 @@ async fn branches_spare_the_model() -> Result<(), Box<dyn Error>> {
         ("SELECT classify(image) = 'cat' AND uri LIKE '%/c%' FROM PHOTOS", 3),
         ("SELECT uri LIKE '%/c%' OR classify(image) = 'cat' FROM PHOTOS", 9),
         ("SELECT count(classify(image)) FILTER (WHERE uri LIKE '%/c%') FROM PHOTOS", 3),
-        // Two branches, each image once.
+        // Overlapping branches run each image once.
         (
             "SELECT CASE WHEN uri LIKE '%/c%' THEN classify(image) END,
                     CASE WHEN uri LIKE '%/ca%' THEN classify_topk(image) END FROM PHOTOS",
@@ -164,7 +168,7 @@ async fn branches_spare_the_model() -> Result<(), Box<dyn Error>> {
     .await
 }
 
-/// The rows and the images that were run.
+/// Executes a query; returns the number of rows, and of images that were run.
 async fn run(ocelli: &Ocelli, query: &str) -> Result<(usize, usize), Box<dyn Error>> {
     let plan = ocelli.sql(query).await?.create_physical_plan().await?;
     let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
@@ -172,7 +176,7 @@ async fn run(ocelli: &Ocelli, query: &str) -> Result<(usize, usize), Box<dyn Err
 }
 
 #[tokio::main]
-async fn equal_images_run_once() -> Result<(), Box<dyn Error>> {
+async fn duplicate_images_are_evaluated_once() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     let query =
         format!("SELECT classify(image) FROM (SELECT image FROM {PHOTOS} LIMIT 3) AS three CROSS JOIN range(100)");
@@ -186,9 +190,9 @@ async fn equal_images_run_once() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One batch of one partition is cut into a part for each worker.
+/// A batch of a single partition is split into one micro-batch per worker.
 #[tokio::main]
-async fn one_file_keeps_all_workers_busy() -> Result<(), Box<dyn Error>> {
+async fn a_batch_is_split_over_all_workers() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(4).build()?;
     let plan = ocelli.sql(&format!("SELECT classify(image) FROM {PHOTOS}")).await?.create_physical_plan().await?;
     let batches = collect(plan, ocelli.context().task_ctx()).await?;
@@ -196,9 +200,9 @@ async fn one_file_keeps_all_workers_busy() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The stream is dropped after its first rows; the images of one window at most have been run then, and none after.
+/// The stream is dropped after its first rows: at most one in-flight window of images has run by then, and none runs later.
 #[tokio::main]
-async fn a_dropped_stream_stops() -> Result<(), Box<dyn Error>> {
+async fn dropping_the_stream_cancels_the_work() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     ocelli.sql("SET ocelli.infer_batch_rows = 1").await?.collect().await?;
     let query = "SELECT classify(image) FROM 'examples/data/photos.parquet', range(1000)";
@@ -206,41 +210,41 @@ async fn a_dropped_stream_stops() -> Result<(), Box<dyn Error>> {
     let mut rows = execute_stream(Arc::clone(&plan), ocelli.context().task_ctx())?;
     assert!(rows.next().await.is_some());
     drop(rows);
-    // Whatever was queued before these has been worked off after them.
+    // When these are done, so is everything that was queued before them.
     let other = "SELECT count(classify(image)) FROM 'examples/data/photos.parquet'";
     ocelli.sql(other).await?.collect().await?;
     let run = count(&plan, "images_run");
     assert!(run < 100, "{run} images were run");
     ocelli.sql(other).await?.collect().await?;
-    assert_eq!(count(&plan, "images_run"), run, "nothing is run for a stream that is gone");
+    assert_eq!(count(&plan, "images_run"), run, "images were run after the stream was dropped");
     Ok(())
 }
 
-/// Five partitions, of which the third has a bad image in its middle.
+/// Five partitions; the third has an invalid image after valid ones.
 #[tokio::main]
-async fn an_error_ends_the_query_where_it_stands() -> Result<(), Box<dyn Error>> {
+async fn an_invalid_image_fails_the_query_at_its_row() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(5).build()?;
     let branch = |file: &str| format!("SELECT uri, classify(image) AS label FROM {file}");
-    let good = branch(PHOTOS);
-    let query = format!("{good} UNION ALL {good} UNION ALL {} UNION ALL {good} UNION ALL {good}", branch(MIXED));
+    let valid = branch(PHOTOS);
+    let query = format!("{valid} UNION ALL {valid} UNION ALL {} UNION ALL {valid} UNION ALL {valid}", branch(MIXED));
     let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
     let rows = execute_stream(plan, ocelli.context().task_ctx())?;
     let failed = rows.filter_map(|batch| async move { batch.err() }).collect::<Vec<_>>().await;
     let messages: Vec<String> = failed.iter().map(ocelli::user_message).collect();
     assert_eq!(messages.len(), 1, "{messages:?}");
     assert!(messages[0].starts_with("cannot decode image 'photos/truncated.jpg': "), "{messages:?}");
-    // The rows before it are there, when only its own partition is asked.
+    // Within the partition, the rows before the image are returned first.
     ocelli.sql("SET ocelli.infer_batch_rows = 1").await?.collect().await?;
     let plan = ocelli.sql(&branch(MIXED)).await?.create_physical_plan().await?;
     let mut rows = execute_stream(plan, ocelli.context().task_ctx())?;
     assert_eq!(rows.next().await.ok_or("no rows")??.num_rows(), 1);
     assert!(rows.next().await.ok_or("no error")?.is_err());
-    assert!(rows.next().await.is_none(), "nothing comes after an error");
+    assert!(rows.next().await.is_none(), "the stream continues after an error");
     Ok(())
 }
 
 #[tokio::main]
-async fn nothing_in_nothing_out() -> Result<(), Box<dyn Error>> {
+async fn empty_inputs_and_null_images_run_nothing() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     for (query, expected) in [
         (format!("SELECT classify(image) FROM {PHOTOS} WHERE width < 0"), (0, 0)),
@@ -255,7 +259,7 @@ async fn nothing_in_nothing_out() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::main]
-async fn queries_share_a_model() -> Result<(), Box<dyn Error>> {
+async fn concurrent_queries_share_a_model() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     let query = format!("SELECT classify(image) FROM {PHOTOS}");
     let (one, two) = tokio::join!(run(&ocelli, &query), run(&ocelli, &query));
@@ -263,9 +267,9 @@ async fn queries_share_a_model() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The window shrinks to one image before anything fails.
+/// Micro-batches shrink to one image before a query fails.
 #[tokio::main]
-async fn a_little_memory_is_enough() -> Result<(), Box<dyn Error>> {
+async fn micro_batches_shrink_under_memory_pressure() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(1_500_000).build()?;
     let query = format!("SELECT classify(image) FROM {PHOTOS} WHERE uri NOT LIKE '%pagoda%'");
     let plan = ocelli.sql(&query).await?.create_physical_plan().await?;
@@ -273,13 +277,13 @@ async fn a_little_memory_is_enough() -> Result<(), Box<dyn Error>> {
     assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 11);
     let peak = count(&plan, "peak_bytes");
     assert!((1..=1_500_000).contains(&peak), "{peak}");
-    assert_eq!(ocelli.context().runtime_env().memory_pool.reserved(), 0, "all is given back");
+    assert_eq!(ocelli.context().runtime_env().memory_pool.reserved(), 0, "memory is still reserved");
     Ok(())
 }
 
-/// A hundred copies of one image, with memory for that one.
+/// A hundred copies of an image, with memory for one.
 #[tokio::main]
-async fn copies_need_no_more_memory() -> Result<(), Box<dyn Error>> {
+async fn duplicate_images_need_the_memory_of_one() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(700_000).build()?;
     let photo = format!("SELECT image FROM {PHOTOS} WHERE uri = 'photos/cat.jpg'");
     let copies = vec!["SELECT image FROM one"; 100].join(" UNION ALL ");
@@ -292,9 +296,9 @@ async fn copies_need_no_more_memory() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A thousand files, with memory for a few of them.
+/// A thousand files, with memory for a few.
 #[tokio::main]
-async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
+async fn fetches_stay_within_the_memory_limit() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(1_500_000).build()?;
     let files = format!("SELECT 'examples/data/' || uri AS file FROM {PHOTOS} WHERE uri NOT LIKE '%pagoda%'");
     let query = format!("SELECT classify(file) FROM ({files}) CROSS JOIN generate_series(1, 91)");
@@ -302,15 +306,15 @@ async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
     let rows = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
     assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1001);
     assert!((1..=1_500_000).contains(&count(&plan, "peak_bytes")));
-    // The join keeps its side in the plan.
+    // The plan holds the build side of the join.
     drop(plan);
-    assert_eq!(ocelli.context().runtime_env().memory_pool.reserved(), 0, "all is given back");
-    // Four partitions that read ahead, and leave each other what they need to run.
+    assert_eq!(ocelli.context().runtime_env().memory_pool.reserved(), 0, "memory is still reserved");
+    // Four partitions prefetch, and leave each other enough memory to run.
     let ocelli = Ocelli::builder().with_threads(4).with_memory_limit(1_500_000).build()?;
     let parts = vec![format!("SELECT classify(file) AS label FROM ({files}) CROSS JOIN generate_series(1, 20)"); 4];
     let labels = ocelli.sql(&parts.join(" UNION ALL ")).await?.collect().await?;
     assert_eq!(labels.iter().map(|batch| batch.num_rows()).sum::<usize>(), 880);
-    // Where calls stand they read a batch at a time, however much it is: 20 MB here.
+    // Scalar evaluation fetches a whole batch, here 20 MB.
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     for set in ["ocelli.lift_infer = false", "ocelli.infer_batch_rows = 400"] {
         ocelli.sql(&format!("SET {set}")).await?;
@@ -319,7 +323,7 @@ async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
     let query = format!("SELECT label FROM ({schooner} CROSS JOIN generate_series(1, 400)) WHERE label = 'ship'");
     let labels = ocelli.sql(&query).await?.collect().await?;
     assert_eq!(labels.iter().map(|batch| batch.num_rows()).sum::<usize>(), 400);
-    // Too little for the picture, and for the file.
+    // Too little memory for the decoded image, and for the encoded one.
     for limit in [100_000, 20_000] {
         let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(limit).build()?;
         let query = "SELECT try_classify('examples/data/photos/cat.jpg')";
@@ -330,9 +334,9 @@ async fn files_are_read_in_a_little_memory() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// As many bytes as the wanted pictures have: a filter and a guard keep the others from being read.
+/// Neither a filter nor the condition of a CASE fetches images of other rows.
 #[tokio::main]
-async fn only_wanted_files_are_read() -> Result<(), Box<dyn Error>> {
+async fn masked_rows_are_not_fetched() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     let cat = std::fs::metadata("examples/data/photos/cat.jpg")?.len() as usize;
     let files = format!("(SELECT uri, 'examples/data/' || uri AS file FROM {PHOTOS})");
@@ -348,7 +352,7 @@ async fn only_wanted_files_are_read() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::main]
-async fn too_little_memory_names_the_image() -> Result<(), Box<dyn Error>> {
+async fn insufficient_memory_names_the_image() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).with_memory_limit(100_000).build()?;
     let error = run(&ocelli, &format!("SELECT classify(image) FROM {PHOTOS}")).await.expect_err("too little memory");
     let error = error.downcast::<datafusion::error::DataFusionError>()?;
@@ -359,14 +363,14 @@ async fn too_little_memory_names_the_image() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::main]
-async fn a_folder_is_a_model() -> Result<(), Box<dyn Error>> {
+async fn a_folder_is_registered_as_a_model() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     ocelli.register_model("mine", "engine/src/models/resnet20-cifar10").await?;
     let same = format!("SELECT 1 FROM {PHOTOS} WHERE classify(image, model => 'mine') = classify(image)");
     assert_eq!(run(&ocelli, &same).await?, (12, 24));
     ocelli.sql("SET ocelli.model = 'mine'").await?.collect().await?;
     assert_eq!(run(&ocelli, &same).await?, (12, 12));
-    let error = ocelli.register_model("none", "examples/data").await.expect_err("no model");
+    let error = ocelli.register_model("none", "examples/data").await.expect_err("a folder without a model");
     let message = ocelli::user_message(&error);
     assert!(
         message.starts_with("model 'none' cannot be created from 'examples/data': the folder has no ONNX file"),
@@ -383,7 +387,7 @@ async fn progress_is_reported() -> Result<(), Box<dyn Error>> {
         .with_threads(2)
         .with_progress_callback(move |progress| sink.lock().expect("no panic").push(progress.clone()))
         .build()?;
-    for (query, rows, total, bad) in [
+    for (query, rows, total_rows, failed) in [
         (format!("SELECT count(try_classify(image)) FROM {MIXED}"), 6, Some(6), 2),
         (format!("SELECT try_classify(image) FROM {MIXED}"), 6, Some(6), 2),
         (format!("SELECT count(*) FROM {PHOTOS} WHERE width > 0"), 12, None, 0),
@@ -391,20 +395,20 @@ async fn progress_is_reported() -> Result<(), Box<dyn Error>> {
     ] {
         reports.lock().expect("no panic").clear();
         ocelli.sql(&query).await?.collect().await?;
-        // The last report comes on its own thread.
+        // The last report is made on another thread.
         let last = loop {
             if let Some(last) = reports.lock().expect("no panic").last().filter(|last| last.is_finished) {
                 break last.clone();
             }
             tokio::task::yield_now().await;
         };
-        assert_eq!((last.rows, last.total, last.bad), (rows, total, bad), "{query}: {last:?}");
+        assert_eq!((last.rows, last.total_rows, last.failed), (rows, total_rows, failed), "{query}: {last:?}");
     }
     Ok(())
 }
 
 #[tokio::main]
-async fn an_extended_session_has_everything() -> Result<(), Box<dyn Error>> {
+async fn an_extended_session_state_runs_models() -> Result<(), Box<dyn Error>> {
     use datafusion::execution::SessionStateBuilder;
     use datafusion::prelude::{ParquetReadOptions, SessionContext};
 
@@ -419,16 +423,15 @@ async fn an_extended_session_has_everything() -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::main]
-async fn expressions_are_the_same_functions() -> Result<(), Box<dyn Error>> {
+async fn expression_builders_equal_the_sql_functions() -> Result<(), Box<dyn Error>> {
     use datafusion::prelude::{ParquetReadOptions, col};
 
     let ocelli = Ocelli::builder().build()?;
     let image = || col("image");
     let photos = ocelli.context().read_parquet("examples/data/photos.parquet", ParquetReadOptions::default()).await?;
-    let same =
-        photos
-            .filter(functions::classify(image()).eq(functions::classify_with(image(), "resnet20-cifar10")))?
-            .filter(functions::try_classify(image()).eq(functions::try_classify_with(image(), "resnet20-cifar10")))?;
+    let same = photos
+        .filter(functions::classify(image()).eq(functions::classify_with_model(image(), "resnet20-cifar10")))?
+        .filter(functions::try_classify(image()).eq(functions::try_classify_with_model(image(), "resnet20-cifar10")))?;
     assert_eq!(same.count().await?, 12);
     Ok(())
 }

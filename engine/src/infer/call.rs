@@ -1,4 +1,4 @@
-//! [`InferCall`]: what a call asks for, read from its constant arguments.
+//! [`InferCall`]: the task of a call, parsed from its constant arguments.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,26 +11,26 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::options::OnError;
 
-/// Everything of a call but its image.
+/// The constant arguments of a call: everything but the image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct InferCall {
-    /// `None` is the session's.
+    /// The name of the model. `None`: that of the session.
     pub(crate) model: Option<String>,
     pub(crate) task: Task,
-    /// What a bad image does; `None` is what the session says.
+    /// The effect of an invalid image. `None`: that of the session.
     pub(crate) on_error: Option<OnError>,
-    /// A bad image is neither an error nor NULL, but data: `STRUCT<value, error>`.
-    pub(crate) error: bool,
+    /// Errors are returned as data: `STRUCT<value, error>`.
+    pub(crate) errors_as_struct: bool,
 }
 
-/// What is wanted of the model for one image.
+/// The inference task: what is computed per image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Task {
-    /// The label of the best class.
+    /// The top-1 label.
     Classify,
-    /// The labels and probabilities of the best `k`.
+    /// The top-k labels with their probabilities.
     ClassifyTopk { k: usize },
-    /// The vector before the last layer.
+    /// The embedding: the input vector of the last layer.
     Embed { normalize: bool },
 }
 
@@ -43,13 +43,13 @@ impl Task {
         }
     }
 
-    /// The type of its values.
+    /// The type of the result, without the struct of [`result_struct_fields`].
     ///
     /// # Errors
-    /// When the model cannot do it.
+    /// When the model does not support the task.
     pub(crate) fn data_type(self, model: &Model) -> Result<DataType, Error> {
         if model.vision()?.labels.is_empty() && !matches!(self, Self::Embed { .. }) {
-            let reason = "it has no classes, embed takes it".to_owned();
+            let reason = "it has no classes; use embed".to_owned();
             return Err(Error::Model { model: model.name().to_owned(), reason });
         }
         Ok(match self {
@@ -65,57 +65,57 @@ impl Task {
     }
 }
 
-/// The fields of one class in `classify_topk`.
+/// The fields of one class in the result of `classify_topk`.
 pub(crate) fn topk_struct_fields() -> Fields {
     Fields::from(vec![Field::new("label", DataType::Utf8, false), Field::new("score", DataType::Float32, false)])
 }
 
-/// The fields of a result whose errors are data.
+/// The fields of a result with `on_error => 'struct'`.
 pub(crate) fn result_struct_fields(value: DataType) -> Fields {
     Fields::from(vec![Field::new("value", value, true), Field::new("error", DataType::Utf8, true)])
 }
 
 impl InferCall {
-    /// Reads the arguments behind the image; `None` for one that is no constant. NULL leaves an argument out.
+    /// Parses the arguments that follow the image. `None` is an argument that is not a constant; NULL counts as omitted.
     ///
     /// # Errors
-    /// One sentence for an argument that is missing, of another type, or too much.
+    /// When an argument is not a constant, has an invalid type or value, or there are too many arguments.
     pub(crate) fn parse(function: InferFunction, arguments: &[Option<ScalarValue>]) -> Result<Self, Error> {
-        let refuse = |problem: String| Error::InvalidArguments { syntax: function.syntax(), problem };
+        let invalid = |problem: String| Error::InvalidArguments { syntax: function.syntax(), problem };
         let names = &function.parameters()[1..];
         if arguments.len() > names.len() {
-            return Err(refuse(format!("got {} arguments", arguments.len() + 1)));
+            return Err(invalid(format!("got {} arguments", arguments.len() + 1)));
         }
-        let (mut model, mut k, mut normalize, mut on_error, mut error) = (None, 5, false, None, false);
+        let (mut model, mut k, mut normalize, mut on_error, mut errors_as_struct) = (None, 5, false, None, false);
         for (&name, value) in names.iter().zip(arguments) {
             let Some(value) = value else {
-                return Err(refuse(match name {
-                    "model" => "the model's name must be written as text, in quotes".to_owned(),
-                    _ => format!("{name} must be written as a constant"),
+                return Err(invalid(match name {
+                    "model" => "the model name must be a string constant".to_owned(),
+                    _ => format!("{name} must be a constant"),
                 }));
             };
             if value.is_null() {
                 continue;
             }
             match (name, value) {
-                ("model", ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text))) => {
-                    model = Some(text.clone());
+                ("model", ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name))) => {
+                    model = Some(name.clone());
                 }
-                ("model", _) => return Err(refuse(format!("the model's name must be text, got {value}"))),
-                ("k", ScalarValue::Int64(Some(number))) if *number > 0 => {
-                    k = usize::try_from(*number).unwrap_or(usize::MAX);
+                ("model", _) => return Err(invalid(format!("the model name must be a string, got {value}"))),
+                ("k", ScalarValue::Int64(Some(count))) if *count > 0 => {
+                    k = usize::try_from(*count).unwrap_or(usize::MAX);
                 }
-                ("k", _) => return Err(refuse(format!("k must be a whole number above 0, got {value}"))),
-                ("normalize", ScalarValue::Boolean(Some(is))) => normalize = *is,
-                ("normalize", _) => return Err(refuse(format!("normalize must be true or false, got {value}"))),
+                ("k", _) => return Err(invalid(format!("k must be a positive integer, got {value}"))),
+                ("normalize", ScalarValue::Boolean(Some(value))) => normalize = *value,
+                ("normalize", _) => return Err(invalid(format!("normalize must be true or false, got {value}"))),
                 (_, ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)))
                     if text.eq_ignore_ascii_case("struct") =>
                 {
-                    error = true;
+                    errors_as_struct = true;
                 }
                 (_, value) => match value.try_as_str().flatten().and_then(OnError::parse) {
                     Some(parsed) => on_error = Some(parsed),
-                    None => return Err(refuse(format!("on_error must be 'raise', 'null' or 'struct', got {value}"))),
+                    None => return Err(invalid(format!("on_error must be 'raise', 'null' or 'struct', got {value}"))),
                 },
             }
         }
@@ -127,20 +127,20 @@ impl InferCall {
         if function.is_try() {
             on_error = Some(OnError::Null);
         }
-        Ok(Self { model, task, on_error, error })
+        Ok(Self { model, task, on_error, errors_as_struct })
     }
 
-    /// The type of the call.
+    /// The return type of the call.
     ///
     /// # Errors
-    /// When the model cannot do it.
+    /// When the model does not support the task.
     pub(crate) fn data_type(&self, model: &Model) -> Result<DataType, Error> {
         let value = self.task.data_type(model)?;
-        Ok(if self.error { DataType::Struct(result_struct_fields(value)) } else { value })
+        Ok(if self.errors_as_struct { DataType::Struct(result_struct_fields(value)) } else { value })
     }
 }
 
-/// As it is read in plans: `classify`, `classify_topk(k=5)`.
+/// As displayed in plans: `classify`, `classify_topk(k=5)`, `embed(normalized)`.
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
@@ -162,16 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn null_leaves_an_argument_out() {
+    fn null_arguments_count_as_omitted() {
         let call = parse(InferFunction::ClassifyTopk, &[ScalarValue::Int64(None), ScalarValue::from("m")]).unwrap();
         assert_eq!((call.task, call.model.as_deref()), (Task::ClassifyTopk { k: 5 }, Some("m")));
     }
 
     #[test]
-    fn bad_images_raise_or_are_null_or_data() {
-        let on_error = |function, text: &str| {
-            let call = parse(function, &[ScalarValue::Null, ScalarValue::from(text)])?;
-            Ok::<_, String>((call.on_error, call.error))
+    fn on_error_selects_error_null_or_struct() {
+        let on_error = |function, value: &str| {
+            let call = parse(function, &[ScalarValue::Null, ScalarValue::from(value)])?;
+            Ok::<_, String>((call.on_error, call.errors_as_struct))
         };
         assert_eq!(on_error(InferFunction::Classify, "NULL"), Ok((Some(OnError::Null), false)));
         assert_eq!(on_error(InferFunction::Classify, "struct"), Ok((None, true)));
@@ -181,18 +181,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_argument_is_named() {
+    fn invalid_arguments_are_named() {
         for (function, argument, problem) in [
-            (InferFunction::Classify, ScalarValue::from(5_i64), "the model's name must be text, got 5"),
-            (InferFunction::ClassifyTopk, ScalarValue::from(0_i64), "k must be a whole number above 0, got 0"),
-            (InferFunction::Embed, ScalarValue::from(1_i64), "the model's name must be text, got 1"),
-            (InferFunction::ClassifyTopk, ScalarValue::from("x"), "k must be a whole number above 0, got x"),
+            (InferFunction::Classify, ScalarValue::from(5_i64), "the model name must be a string, got 5"),
+            (InferFunction::ClassifyTopk, ScalarValue::from(0_i64), "k must be a positive integer, got 0"),
+            (InferFunction::Embed, ScalarValue::from(1_i64), "the model name must be a string, got 1"),
+            (InferFunction::ClassifyTopk, ScalarValue::from("x"), "k must be a positive integer, got x"),
         ] {
             let error = parse(function, &[argument]).unwrap_err();
             assert!(error.ends_with(problem), "{error}");
         }
         let error = InferCall::parse(InferFunction::Classify, &[None]).unwrap_err().to_string();
-        assert!(error.ends_with("must be written as text, in quotes"), "{error}");
+        assert!(error.ends_with("the model name must be a string constant"), "{error}");
         let error = parse(InferFunction::Embed, &[const { ScalarValue::Null }; 4]).unwrap_err();
         assert!(error.ends_with("got 5 arguments"), "{error}");
     }

@@ -1,7 +1,7 @@
 //! [`ImagePipeline`]: from encoded images to the outputs of a model.
 //!
 //! ```text
-//! images ──decode, resize, normalise──▶ one tensor ──model──▶ scores, embeddings
+//! images ──decode, resize, normalize──▶ tensor [images, …] ──model──▶ scores, embeddings
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use ocelli_udf::image::{ImageError, decode_to_fit};
 
 use super::call::Task;
 use super::context::InferContext;
-use super::image_rows::Image;
+use super::image_rows::EncodedImage;
 use super::metrics::ComputeTimes;
 use super::output::InferOutput;
 use super::reservation::ReservationGuard;
@@ -24,7 +24,7 @@ use crate::model::{ImageTask, Model, ModelOutputs, RequestedOutputs};
 use crate::options::OcelliOptions;
 use crate::runtime::{WorkerPermit, WorkerPool};
 
-/// A model and the requested outputs.
+/// An image model with its backend and the requested outputs.
 #[derive(Debug, Clone)]
 pub(crate) struct ImagePipeline {
     pub(crate) model: Arc<Model>,
@@ -33,35 +33,36 @@ pub(crate) struct ImagePipeline {
     pub(crate) backend: BackendSelection,
     pub(crate) workers: Arc<WorkerPool>,
     pub(crate) requested: RequestedOutputs,
-    /// Larger images count as invalid.
+    /// Images with more pixels are invalid.
     pub(crate) max_pixels: u64,
-    /// Stop at the first invalid image, because it fails the query.
+    /// Whether to stop at the first invalid image, because it fails the query.
     pub(crate) fail_fast: bool,
 }
 
-/// The model outputs of a batch of images.
+/// The model outputs for a batch of images.
 #[derive(Debug, Default)]
 pub(crate) struct Predictions {
-    /// For each image its row in the outputs, or the reason why it is invalid. Shorter than the input if an invalid image ended the
-    /// batch.
+    /// For each image its row in the output tensors, or the reason why it is invalid. Ends with the first invalid image if the
+    /// pipeline fails fast.
     pub(crate) images: Vec<Result<usize, ImageError>>,
     pub(crate) outputs: ModelOutputs,
 }
 
-/// ImageRows on their way to the model.
+/// Preprocessed images, the input of the model.
 struct PreprocessedBatch {
     /// As in [`Predictions`].
     images: Vec<std::result::Result<usize, ImageError>>,
-    /// The input tensor, of the valid images only.
+    /// The input tensor, `[valid, …]` in row-major order.
     tensor: Vec<f32>,
+    /// The number of valid images.
     valid: usize,
 }
 
 impl ImagePipeline {
     /// # Errors
-    /// When it is not an image model, or its backend is not available.
+    /// When the model is not an image model, or its backend is not available.
     pub(crate) fn new(
-        engine: &InferContext,
+        context: &InferContext,
         model: Arc<Model>,
         options: &OcelliOptions,
         outputs: &[InferOutput],
@@ -71,7 +72,7 @@ impl ImagePipeline {
             vision: Arc::clone(model.vision()?),
             backend: model.backend(options.backend_preferences())?,
             model,
-            workers: Arc::clone(&engine.workers),
+            workers: Arc::clone(&context.workers),
             requested: RequestedOutputs {
                 scores: !outputs.iter().all(is_embedding),
                 embedding: outputs.iter().any(is_embedding),
@@ -81,10 +82,10 @@ impl ImagePipeline {
         })
     }
 
-    /// Decodes the images one after another, then runs the model on all of them. Checks `is_cancelled` between images.
+    /// Preprocesses the images one after another, then runs the model on all of them. Checks `is_cancelled` between images.
     ///
     /// # Errors
-    /// Those of the model; invalid images are part of the result.
+    /// Those of the model. Invalid images are not errors, but part of the predictions.
     pub(super) fn run(
         &self,
         images: &[EncodedImage],
@@ -95,18 +96,20 @@ impl ImagePipeline {
         self.catch_panic(|| self.run_model(batch, times))
     }
 
-    /// Like [`run`](Self::run), for backends that may run the model on a device: `done` is called with the result, on this thread or a
-    /// thread of the device. `permit` is released once the batch is preprocessed, and `pixels` is the reservation for decoding.
+    /// Like [`run`](Self::run), but hands the model run to the device if the backend has a queue. `done` is called with the result, on
+    /// this thread or on a thread of the device.
+    ///
+    /// `decode_reservation` is released once the images are preprocessed, and for a device also `permit`: the worker is free then.
     pub(super) fn run_async(
         &self,
         images: &[EncodedImage],
         times: &ComputeTimes,
         is_cancelled: CancelCheck,
-        (mut permit, pixels): (WorkerPermit, ReservationGuard),
+        (mut permit, decode_reservation): (WorkerPermit, ReservationGuard),
         done: impl FnOnce(Result<Predictions>, WorkerPermit) + Send + 'static,
     ) {
         let batch = self.catch_panic(|| self.preprocess_batch(images, times, &*is_cancelled));
-        drop(pixels);
+        drop(decode_reservation);
         let batch = match batch {
             Ok(batch) => batch,
             Err(error) => return done(Err(error), permit),
@@ -130,12 +133,12 @@ impl ImagePipeline {
         });
     }
 
-    /// Decoders and backends are third-party code.
+    /// Turns a panic into an error: decoders and backends are third-party code.
     fn catch_panic<T>(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| internal_err!("model '{}' panicked", self.model.name()))
     }
 
-    /// The input tensor, of the valid images only.
+    /// Preprocesses the valid images into one tensor.
     fn preprocess_batch(
         &self,
         images: &[EncodedImage],
@@ -156,7 +159,7 @@ impl ImagePipeline {
             batch.valid += usize::from(!is_invalid);
             batch.images.push(result);
             if is_invalid && self.fail_fast {
-                // The query fails with this image.
+                // The query fails with this image, so the model does not have to run.
                 batch.valid = 0;
                 break;
             }
@@ -181,7 +184,7 @@ impl ImagePipeline {
         Ok(Predictions { images, outputs })
     }
 
-    /// Decodes one image and writes its preprocessed pixels to `out`.
+    /// Decodes an image and writes its part of the input tensor to `out`.
     fn preprocess_image(&self, image: EncodedImage, out: &mut [f32]) -> std::result::Result<(), ImageError> {
         let processor = &self.vision.processor;
         let mut geometry = None;

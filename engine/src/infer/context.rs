@@ -1,4 +1,4 @@
-//! [`InferContext`]: the state that all queries of a session share: models, worker pool, object stores.
+//! [`InferContext`]: the state shared by the queries of a session: models, worker pool and object stores.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::runtime::WorkerPool;
 pub(crate) struct InferContext {
     pub(crate) models: Arc<ModelRegistry>,
     pub(crate) workers: Arc<WorkerPool>,
-    /// The runtime with the object stores, within a session.
+    /// The runtime environment with the object stores. `None` outside a session.
     pub(crate) runtime: Option<Arc<RuntimeEnv>>,
 }
 

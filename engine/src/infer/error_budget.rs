@@ -1,4 +1,4 @@
-//! [`ErrorBudget`]: the limit on images of a query that cannot be decoded, over all partitions.
+//! [`ErrorBudget`]: the limit on the ratio of invalid images in a query, over all partitions.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,9 +6,9 @@ use datafusion::error::Result;
 
 use crate::error::Error;
 
-/// Counts images over all partitions. The last partition to end fails if too many could not be decoded (`ocelli.max_error_ratio`).
+/// Counts images over all partitions. The last partition to end fails if more than `ocelli.max_error_ratio` of them are invalid.
 ///
-/// Streams that are dropped early, for example by a LIMIT, are not checked.
+/// The ratio is not checked if a stream is dropped early, for example by a LIMIT.
 #[derive(Debug)]
 pub(super) struct ErrorBudget {
     partitions: usize,
@@ -23,7 +23,7 @@ struct Counts {
     ended: usize,
     images: usize,
     failed: usize,
-    /// The first failures by partition and row, with their reasons.
+    /// The first failures by partition and row, with their labels and reasons.
     first: Vec<((usize, usize), String)>,
 }
 
@@ -35,7 +35,7 @@ impl ErrorBudget {
         Self { partitions, max_ratio, counts: Mutex::default() }
     }
 
-    /// The number of partitions of the plan.
+    /// The number of partitions of the operator.
     pub(super) fn partitions(&self) -> usize {
         self.partitions
     }
@@ -49,7 +49,7 @@ impl ErrorBudget {
         counts.started += 1;
     }
 
-    /// Adds images, and the failed rows of a partition.
+    /// Adds `images` images of a partition, and its failures by row.
     pub(super) fn count(&self, partition: usize, images: usize, failures: Vec<(usize, String)>) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.images += images;
@@ -59,7 +59,7 @@ impl ErrorBudget {
         counts.first.truncate(REPORTED_FAILURES);
     }
 
-    /// Whether reasons have to be collected.
+    /// Whether the ratio is limited, so that the reasons of failures are needed.
     pub(super) fn has_limit(&self) -> bool {
         self.max_ratio < 1.0
     }
@@ -67,7 +67,7 @@ impl ErrorBudget {
     /// Records the end of a partition.
     ///
     /// # Errors
-    /// When it is the last one, and too many images could not be decoded.
+    /// When it is the last one, and too many images are invalid.
     pub(super) fn end(&self) -> Result<()> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.ended += 1;

@@ -23,13 +23,12 @@ use super::error_budget::ErrorBudget;
 use super::metrics::InferMetrics;
 use super::reservation::PartitionMemory;
 use super::spec::InferSpec;
-use crate::backend::BackendSelection;
 
-/// Runs a model on a column of images and appends its outputs.
+/// Runs a model on a column of images and appends one column per output.
 ///
-/// - Preserves rows, their order and the partitioning of the input.
-/// - NULL images give NULL outputs and do not reach the model.
-/// - Dropping the stream stops the work at the next image.
+/// - Preserves the rows, their order and the partitioning of the input.
+/// - A NULL image gives NULL outputs; the model does not run on it.
+/// - Dropping the stream cancels the work at the next image.
 #[derive(Debug, Clone)]
 pub(crate) struct InferExec {
     input: Arc<dyn ExecutionPlan>,
@@ -44,7 +43,7 @@ impl InferExec {
     pub(crate) fn try_new(input: Arc<dyn ExecutionPlan>, spec: InferSpec, max_error_ratio: f64) -> Result<Self> {
         let columns = input.schema().fields().len();
         if [Some(spec.image), spec.guard, spec.label_column].into_iter().flatten().any(|column| column >= columns) {
-            return internal_err!("InferExec was planned on columns {spec:?} of {columns}");
+            return internal_err!("InferExec was planned on columns beyond the {columns} of its input: {spec:?}");
         }
         let properties = Self::compute_properties(&input, &spec)?;
         let budget = Arc::new(ErrorBudget::new(properties.output_partitioning().partition_count(), max_error_ratio));
@@ -58,14 +57,14 @@ impl InferExec {
         })
     }
 
-    /// The properties of the input: its columns keep their indices, so that orderings and equivalences remain valid.
+    /// The properties of the input. Its columns keep their indices, so its orderings and equivalences remain valid.
     fn compute_properties(input: &Arc<dyn ExecutionPlan>, spec: &InferSpec) -> Result<PlanProperties> {
-        let from = input.schema();
+        let input_schema = input.schema();
         let outputs = spec.outputs.iter().map(|output| Field::new(&output.name, output.value.data_type.clone(), true));
-        let fields = from.fields().iter().cloned().chain(outputs.map(Arc::new));
-        let schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), from.metadata().clone()));
-        let columns: Vec<usize> = (0..from.fields().len()).collect();
-        let mapping = ProjectionMapping::from_indices(&columns, &from)?;
+        let fields = input_schema.fields().iter().cloned().chain(outputs.map(Arc::new));
+        let schema = Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), input_schema.metadata().clone()));
+        let columns: Vec<usize> = (0..input_schema.fields().len()).collect();
+        let mapping = ProjectionMapping::from_indices(&columns, &input_schema)?;
         Ok(PlanProperties::new(
             input.equivalence_properties().project(&mapping, schema),
             input.output_partitioning().clone(),
@@ -80,18 +79,18 @@ impl InferExec {
 impl DisplayAs for InferExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         let spec = &self.spec;
+        let (model, backend) = (spec.pipeline.model.name(), &spec.pipeline.backend);
         match format {
             DisplayFormatType::TreeRender => {
-                writeln!(f, "model={}", spec.compute.model.name())?;
-                writeln!(f, "backend={}", spec.compute.backend.kind.name())
+                writeln!(f, "model={model}")?;
+                writeln!(f, "backend={}", backend.kind.name())
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
                 let image = self.input.schema().field(spec.image).name().clone();
                 let outputs: Vec<String> = spec.outputs.iter().map(ToString::to_string).collect();
-                let (model, BackendSelection { kind, summary, reason, .. }) =
-                    (spec.compute.model.name(), &spec.compute.backend);
-                let reason = if format == DisplayFormatType::Verbose { reason } else { summary };
-                write!(f, "InferExec: model={model}, backend={} ({reason}), image={image}", kind.name())?;
+                let is_verbose = format == DisplayFormatType::Verbose;
+                let reason = if is_verbose { &backend.reason } else { &backend.summary };
+                write!(f, "InferExec: model={model}, backend={} ({reason}), image={image}", backend.kind.name())?;
                 if let Some(guard) = spec.guard {
                     write!(f, ", guard={}", self.input.schema().field(guard).name())?;
                 }
@@ -118,7 +117,7 @@ impl ExecutionPlan for InferExec {
         vec![true]
     }
 
-    /// All partitions share the worker pool: repartitioning would only lose the order.
+    /// All partitions share the worker pool, so repartitioning would only lose the row order.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
     }
@@ -168,13 +167,13 @@ impl ExecutionPlan for InferExec {
         vec![ChildStats::At(partition)]
     }
 
-    /// The row count and column statistics of the input.
+    /// The row count and the column statistics of the input; those of the outputs are unknown.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
         if let [input] = inputs {
             statistics.num_rows = input.num_rows;
-            for (column, input) in statistics.column_statistics.iter_mut().zip(&input.column_statistics) {
-                column.clone_from(input);
+            for (column, input_column) in statistics.column_statistics.iter_mut().zip(&input.column_statistics) {
+                column.clone_from(input_column);
             }
         }
         Ok(Arc::new(statistics))

@@ -1,12 +1,12 @@
-//! [`ImageFetcher`]: a prefetching stream that reads the images of a column of URIs from object stores.
+//! [`ImageFetcher`]: prefetches the images of a column of URIs from object stores.
 //!
 //! ```text
-//!            get (64 at once)           reserve             read (64 at once)
+//!          get (64 concurrent)          reserve            read (64 concurrent)
 //! URIs ─────────────────────▶ sizes ──────────────▶ sizes ───────────────────▶ images, in row order
 //! ```
 //!
-//! Memory is reserved in row order, once the store has reported the size of an object: a row never waits for memory that a later row
-//! holds.
+//! Memory is reserved in row order, once the store has reported the size of an object, so that no row waits for memory that a later
+//! row holds.
 
 use std::sync::Arc;
 
@@ -32,16 +32,16 @@ use crate::error::Error;
 use crate::runtime::WorkerPool;
 use crate::storage::{ObjectStoreResolver, object_store_message};
 
-/// Concurrent requests, and concurrent reads, over all partitions.
+/// The number of concurrent requests, and of concurrent reads, over all partitions.
 const CONCURRENCY: usize = 64;
-/// The prefetch window: bytes of images that are being read or queued, per partition.
+/// The prefetch window of a partition: the size of the images that are being read or wait for their rows to be returned.
 const PREFETCH_KIB: u32 = 16 << 10;
 
-/// Fetches the images of the input rows, ahead of their use as far as memory allows.
+/// Fetches the images of its input rows, ahead of their use as far as memory allows.
 pub(super) struct ImageFetcher {
     input: SendableRecordBatchStream,
     spec: FetchSpec,
-    /// The rows that have not been returned.
+    /// The rows of the current batch that have not been returned.
     remaining: Option<RecordBatch>,
     /// The images of these rows.
     images: BoxStream<'static, Result<Vec<FetchResult>>>,
@@ -50,11 +50,11 @@ pub(super) struct ImageFetcher {
 /// Rows with their fetched images.
 pub(super) struct FetchedBatch {
     pub(super) rows: RecordBatch,
-    /// The reservation of the images, `None` if the pool is exhausted.
+    /// The reservation of the images. `None` if a part of them is not reserved, because the pool was exhausted.
     pub(super) reservation: Option<ReservationGuard>,
 }
 
-/// The configuration of a fetch.
+/// The configuration of an [`ImageFetcher`].
 #[derive(Clone)]
 pub(super) struct FetchSpec {
     pub(super) runtime: Arc<RuntimeEnv>,
@@ -62,24 +62,25 @@ pub(super) struct FetchSpec {
     pub(super) workers: Arc<WorkerPool>,
     /// The index of the column of URIs.
     pub(super) column: usize,
-    /// The index of the column with the selection mask.
+    /// The index of the column with the selection mask; other rows are not fetched.
     pub(super) guard: Option<usize>,
-    /// The largest number of rows per returned batch.
-    pub(super) rows: usize,
+    /// The maximum number of rows per returned batch.
+    pub(super) max_rows: usize,
     /// The number of partitions that fetch concurrently.
     pub(super) partitions: usize,
-    /// Whether reads reserve memory, with back-pressure.
+    /// Whether memory is reserved before an image is read (back-pressure).
     pub(super) is_bounded: bool,
 }
 
-/// The fetched bytes or the error of a row; `None` for rows without a URI or masked rows.
+/// The bytes of a row's image or the reason of the failure. `None` without a URI, or if the row is not selected.
 type FetchResult = Option<(std::result::Result<Buffer, String>, FetchReservation)>;
 
-/// What an image holds until its rows are returned.
+/// The resources that an image holds until its row is returned.
 #[derive(Default)]
 struct FetchReservation {
-    guard: Option<ReservationGuard>,
-    _prefetch: Option<OwnedSemaphorePermit>,
+    memory: Option<ReservationGuard>,
+    /// A part of the prefetch window.
+    _window: Option<OwnedSemaphorePermit>,
 }
 
 impl ImageFetcher {
@@ -87,9 +88,9 @@ impl ImageFetcher {
         Self { input, spec, remaining: None, images: stream::empty().boxed() }
     }
 
-    /// The next rows, with two appended columns: the bytes of each image, and the error of failed fetches.
+    /// The next rows with two columns appended: the encoded images, and the reasons of failed fetches.
     ///
-    /// Returns the rows that are ready: waiting for more would wait for the memory that these hold. Cancel-safe.
+    /// Returns the rows whose images are ready; waiting for more could wait for the memory that these hold. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Result<FetchedBatch>> {
         loop {
             match (self.images.next().await, &self.remaining) {
@@ -112,7 +113,7 @@ impl ImageFetcher {
         }
     }
 
-    /// Drops prefetched images; they are read again later.
+    /// Drops the prefetched images. They are read again later.
     pub(super) fn release(&mut self) {
         if let Some(remaining) = &self.remaining {
             self.images = match self.spec.clone().read(remaining) {
@@ -124,7 +125,7 @@ impl ImageFetcher {
 }
 
 impl FetchSpec {
-    /// The images of the rows, in order.
+    /// Streams the images of the rows in row order, in chunks of those that are ready.
     fn read(self, rows: &RecordBatch) -> Result<impl Stream<Item = Result<Vec<FetchResult>>> + Send + 'static> {
         let uris: StringArray = cast(rows.column(self.column), &DataType::Utf8)?.as_string::<i32>().clone();
         let mask: Option<BooleanArray> = self.guard.map(|guard| rows.column(guard).as_boolean().clone());
@@ -132,23 +133,23 @@ impl FetchSpec {
         let opened = stream::iter(0..rows.num_rows()).map(move |row| {
             let is_selected = mask.as_ref().is_none_or(|mask| mask.is_valid(row) && mask.value(row));
             let uri = (is_selected && uris.is_valid(row)).then(|| uris.value(row).to_owned());
-            let found = uri.as_deref().map(|uri| stores.resolve(uri));
+            let location = uri.as_deref().map(|uri| stores.resolve(uri));
             async move {
-                let object = match found? {
+                let object = match location? {
                     Ok((store, path)) => spawn_io(async move { store.get(&path).await }).await,
                     Err(reason) => Err(reason),
                 };
                 Some((uri?, object))
             }
         });
-        let chunk = self.rows;
+        let max_rows = self.max_rows;
         let concurrency = CONCURRENCY.div_ceil(self.partitions);
-        let (spec, permits) = (Arc::new(self), Arc::new(Semaphore::new(PREFETCH_KIB as usize)));
+        let (spec, window) = (Arc::new(self), Arc::new(Semaphore::new(PREFETCH_KIB as usize)));
         let sized = opened.buffered(concurrency).then(move |opened| {
-            let (spec, permits) = (Arc::clone(&spec), Arc::clone(&permits));
+            let (spec, window) = (Arc::clone(&spec), Arc::clone(&window));
             async move {
                 Ok::<_, DataFusionError>(match opened {
-                    Some((uri, Ok(object))) => Some((spec.reserve(&uri, object.meta.size, permits).await?, Ok(object))),
+                    Some((uri, Ok(object))) => Some((spec.reserve(&uri, object.meta.size, window).await?, Ok(object))),
                     Some((_, Err(reason))) => Some((FetchReservation::default(), Err(reason))),
                     None => None,
                 })
@@ -162,11 +163,14 @@ impl FetchSpec {
             };
             Ok(Some((bytes, reservation)))
         });
-        Ok(read.try_buffered(concurrency).ready_chunks(chunk).map(|images| images.into_iter().collect()))
+        Ok(read.try_buffered(concurrency).ready_chunks(max_rows).map(|images| images.into_iter().collect()))
     }
 
-    /// Waits for memory for an image before it is read.
-    async fn reserve(&self, uri: &str, size: u64, permits: Arc<Semaphore>) -> Result<FetchReservation> {
+    /// Waits until there is memory to read an image of `size` bytes.
+    ///
+    /// # Errors
+    /// When the image is larger than the memory limit.
+    async fn reserve(&self, uri: &str, size: u64, window: Arc<Semaphore>) -> Result<FetchReservation> {
         if !self.is_bounded {
             return Ok(FetchReservation::default());
         }
@@ -174,42 +178,40 @@ impl FetchSpec {
         if let MemoryLimit::Finite(limit) = self.memory.limit()
             && bytes > limit
         {
-            let (place, needed) = (format!("'{uri}'"), human_readable_size(bytes));
-            return Err(
-                Error::ImageExceedsMemoryLimit { image: place, needed, limit: self.memory.display_limit() }.into()
-            );
+            let (image, needed) = (format!("'{uri}'"), human_readable_size(bytes));
+            return Err(Error::ImageExceedsMemoryLimit { image, needed, limit: self.memory.display_limit() }.into());
         }
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(PREFETCH_KIB);
         // The semaphore is never closed.
-        let permits = permits.acquire_many_owned(kib).await.ok();
+        let permit = window.acquire_many_owned(kib).await.ok();
         loop {
-            // Prefetching leaves half of the memory to operators that have work.
+            // Prefetching leaves half of the memory to what runs.
             let is_prefetch = self.memory.size() > 0;
-            let has_memory = !is_prefetch || self.memory.below_half_after(bytes);
-            if let Some(guard) = has_memory.then(|| ReservationGuard::try_reserve(&self.memory, bytes)).flatten() {
-                return Ok(FetchReservation { guard: Some(guard), _prefetch: permits });
+            let may_reserve = !is_prefetch || self.memory.below_half_after(bytes);
+            if let Some(memory) = may_reserve.then(|| ReservationGuard::try_reserve(&self.memory, bytes)).flatten() {
+                return Ok(FetchReservation { memory: Some(memory), _window: permit });
             }
             if is_prefetch {
-                // In-flight micro-batches of this partition release memory.
+                // The micro-batches of this partition in flight release memory.
                 self.memory.wait_for_release().await;
             } else if self.workers.is_busy() {
                 self.workers.wait_for_completion().await;
             } else {
-                // The dispatch reports images that are too large.
-                return Ok(FetchReservation { guard: None, _prefetch: permits });
+                // Nothing runs that could release memory. The dispatch reports an image that is too large.
+                return Ok(FetchReservation { memory: None, _window: permit });
             }
         }
     }
 }
 
-/// Fetches the images of a single column of URIs and blocks this thread, for scalar evaluation.
+/// Fetches the images of a batch with a single column of URIs, for scalar evaluation. Blocks this thread.
 pub(super) fn fetch_blocking(
     rows: &RecordBatch,
     runtime: &Arc<RuntimeEnv>,
     workers: &Arc<WorkerPool>,
 ) -> Result<RecordBatch> {
     let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
-    let memory = PartitionMemory::new(MemoryConsumer::new("images of URIs").register(&pool), pool);
+    let memory = PartitionMemory::new(MemoryConsumer::new("ImageFetcher").register(&pool), pool);
     let (runtime, workers) = (Arc::clone(runtime), Arc::clone(workers));
     let spec = FetchSpec {
         runtime,
@@ -217,12 +219,12 @@ pub(super) fn fetch_blocking(
         workers,
         column: 0,
         guard: None,
-        rows: rows.num_rows().max(1),
+        max_rows: rows.num_rows().max(1),
         partitions: 1,
         is_bounded: false,
     };
     let read = || -> Result<Vec<Vec<FetchResult>>> {
-        // A separate runtime: the caller's may be single-threaded.
+        // A separate runtime: that of the caller may have this thread only.
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(spec.read(rows)?.try_collect())
     };
     let images = std::thread::scope(|scope| scope.spawn(read).join());
@@ -230,38 +232,38 @@ pub(super) fn fetch_blocking(
     Ok(append_image_columns(rows, images.into_iter().flatten().collect())?.rows)
 }
 
-/// Spawns I/O on the runtime, so that it progresses without being polled. Aborted on drop.
+/// Spawns I/O on the runtime, so that it makes progress without being polled. Dropping the future aborts it.
 async fn spawn_io<T: Send + 'static>(
     work: impl Future<Output = object_store::Result<T>> + Send + 'static,
 ) -> std::result::Result<T, String> {
     match SpawnedTask::spawn(work).join().await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(object_store_message(&error)),
-        Err(stopped) => Err(stopped.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-/// Appends the fetched bytes and errors as columns.
+/// Appends the columns `__image` and `__fetch_error` to the rows.
 fn append_image_columns(rows: &RecordBatch, images: Vec<FetchResult>) -> Result<FetchedBatch> {
     let (mut bytes, mut reasons) = (BinaryViewBuilder::new(), StringBuilder::new());
-    let mut all: Option<ReservationGuard> = None;
-    let mut is_reserved = true;
+    let mut total: Option<ReservationGuard> = None;
+    let mut all_reserved = true;
     for image in images {
         match image {
             Some((Ok(buffer), reservation)) => {
-                // Views have 32-bit lengths.
+                // The length in a view has 32 bits.
                 let Ok(length) = u32::try_from(buffer.len()) else {
                     bytes.append_null();
-                    reasons.append_value(format!("it has {} bytes", buffer.len()));
+                    reasons.append_value(format!("it has {} bytes, more than the limit of 4 GiB", buffer.len()));
                     continue;
                 };
                 let block = bytes.append_block(buffer);
                 bytes.try_append_view(block, 0, length)?;
                 reasons.append_null();
-                is_reserved &= reservation.guard.is_some();
-                match (&mut all, reservation.guard) {
-                    (Some(all), Some(guard)) => all.merge(guard),
-                    (all, guard) => *all = all.take().or(guard),
+                all_reserved &= reservation.memory.is_some();
+                match (&mut total, reservation.memory) {
+                    (Some(total), Some(memory)) => total.merge(memory),
+                    (total, memory) => *total = total.take().or(memory),
                 }
             }
             Some((Err(reason), _)) => {
@@ -280,5 +282,5 @@ fn append_image_columns(rows: &RecordBatch, images: Vec<FetchResult>) -> Result<
     let appended: [ArrayRef; 2] = [Arc::new(bytes.finish()), Arc::new(reasons.finish())];
     let columns = rows.columns().iter().cloned().chain(appended).collect();
     let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-    Ok(FetchedBatch { rows, reservation: if is_reserved { all } else { None } })
+    Ok(FetchedBatch { rows, reservation: if all_reserved { total } else { None } })
 }

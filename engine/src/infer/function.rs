@@ -1,4 +1,4 @@
-//! [`InferFunction`]: the functions that run a model, by name, with their documentation.
+//! [`InferFunction`]: the functions that run a model on an image, with their parameters and documentation.
 
 use datafusion::logical_expr::{DocSection, Documentation, ScalarUDF};
 
@@ -16,7 +16,7 @@ pub(crate) enum InferFunction {
 }
 
 impl InferFunction {
-    /// In the order of their names.
+    /// All functions, sorted by name.
     pub(crate) const ALL: [Self; 6] =
         [Self::Classify, Self::ClassifyTopk, Self::Embed, Self::TryClassify, Self::TryClassifyTopk, Self::TryEmbed];
 
@@ -31,12 +31,12 @@ impl InferFunction {
         }
     }
 
-    /// Whether a bad image is NULL, whatever the session says.
+    /// Whether an invalid image gives NULL regardless of `ocelli.on_error`.
     pub(crate) fn is_try(self) -> bool {
         matches!(self, Self::TryClassify | Self::TryClassifyTopk | Self::TryEmbed)
     }
 
-    /// Names of the arguments, in their order.
+    /// The parameter names, in order.
     pub(crate) fn parameters(self) -> &'static [&'static str] {
         match self {
             Self::Classify => &["image", "model", "on_error"],
@@ -48,7 +48,7 @@ impl InferFunction {
         }
     }
 
-    /// How a call is written, for messages.
+    /// The syntax of a call, for messages and documentation.
     pub(crate) fn syntax(self) -> &'static str {
         match self {
             Self::Classify => "classify(image [, model => 'name'] [, on_error => 'null'])",
@@ -60,62 +60,62 @@ impl InferFunction {
         }
     }
 
-    /// The function that a call names, when it is one of these.
-    pub(crate) fn of(function: &ScalarUDF) -> Option<Self> {
+    /// The function behind a DataFusion UDF. `None` if the UDF is not an [`InferUdf`].
+    pub(crate) fn from_udf(function: &ScalarUDF) -> Option<Self> {
         function.inner().downcast_ref::<InferUdf>().map(InferUdf::function)
     }
 
     pub(super) fn documentation(self) -> Documentation {
         let (description, example) = match self {
             Self::Classify => (
-                "The label of the class that the model finds most likely. NULL for NULL. An image that cannot be decoded fails the \
-                 query with a message that names it; `on_error => 'null'`, `try_classify` and `SET ocelli.on_error = 'null'` give NULL \
-                 instead, and `on_error => 'struct'` gives `STRUCT<value, error>`, with the reason for a bad image in `error`.",
+                "The top-1 label. NULL if the image is NULL. An image that cannot be decoded fails the query, and the message names it; \
+                 `on_error => 'null'`, `try_classify` and `SET ocelli.on_error = 'null'` return NULL instead, and \
+                 `on_error => 'struct'` returns `STRUCT<value, error>` with the reason in `error`.",
                 "SELECT uri, classify(image) AS label FROM 'examples/data/photos.parquet'",
             ),
             Self::ClassifyTopk => (
-                "The `k` most likely classes with their probabilities (softmax), the most likely first: \
-                 `LIST<STRUCT<label, score>>`. Fewer when the model has fewer classes. Bad images as for `classify`.",
+                "The top-k labels with their probabilities (softmax) in descending order: `LIST<STRUCT<label, score>>`. The list is \
+                 shorter if the model has fewer than `k` classes. Invalid images are handled as by `classify`.",
                 "SELECT uri, classify_topk(image, k => 3) AS labels FROM 'examples/data/photos.parquet'",
             ),
             Self::Embed => (
-                "The vector before the model's last layer, a `FIXED_SIZE_LIST<FLOAT>`: pictures that look alike have vectors \
-                 that are near. `normalize => true` scales it to length 1. Bad images as for `classify`.",
+                "The embedding of an image, a `FIXED_SIZE_LIST<FLOAT>`: the input vector of the model's last layer. Similar images have \
+                 nearby vectors. `normalize => true` scales the vector to unit L2 norm. Invalid images are handled as by `classify`.",
                 "SELECT uri, embed(image, normalize => true) AS vector FROM 'examples/data/photos.parquet'",
             ),
             Self::TryClassify => (
-                "Like `classify`, with NULL for an image that cannot be decoded.",
+                "Like `classify`, but returns NULL for an image that cannot be decoded.",
                 "SELECT uri, try_classify(image) AS label FROM 'examples/data/mixed.parquet'",
             ),
             Self::TryClassifyTopk => (
-                "Like `classify_topk`, with NULL for an image that cannot be decoded.",
+                "Like `classify_topk`, but returns NULL for an image that cannot be decoded.",
                 "SELECT uri, try_classify_topk(image, k => 1) AS labels FROM 'examples/data/mixed.parquet'",
             ),
             Self::TryEmbed => (
-                "Like `embed`, with NULL for an image that cannot be decoded.",
+                "Like `embed`, but returns NULL for an image that cannot be decoded.",
                 "SELECT uri, try_embed(image) AS vector FROM 'examples/data/mixed.parquet'",
             ),
         };
-        let section = DocSection { label: "ModelRegistry", ..Default::default() };
-        let document = Documentation::builder(section, description, self.syntax()).with_sql_example(example);
+        let section = DocSection { label: "Models", ..Default::default() };
+        let documentation = Documentation::builder(section, description, self.syntax()).with_sql_example(example);
         let names = self.parameters().iter();
-        names.fold(document, |document, name| document.with_argument(*name, explain(name))).build()
+        names.fold(documentation, |builder, name| builder.with_argument(*name, parameter_doc(name))).build()
     }
 }
 
-/// What an argument is for.
-fn explain(parameter: &str) -> &'static str {
+/// The documentation of a parameter.
+fn parameter_doc(parameter: &str) -> &'static str {
     match parameter {
         "image" => {
-            "An encoded image (JPEG, PNG, WebP, GIF, BMP or TIFF): Binary, LargeBinary or BinaryView. Or text: its path or the URI in \
-                    an object store of the session, from where it is read"
+            "An encoded image (JPEG, PNG, WebP, GIF, BMP or TIFF) as Binary, LargeBinary or BinaryView; or a string, the path of an \
+             image file or its URI in an object store of the session"
         }
-        "k" => "How many classes, a constant; 5 when it is left out",
-        "model" => "The name of a model, a constant; `ocelli.model` when it is left out",
-        "normalize" => "Whether the vector is scaled to length 1, a constant; false when it is left out",
+        "k" => "The maximum number of labels, a constant; default 5",
+        "model" => "The name of a model, a constant; default `ocelli.model`",
+        "normalize" => "Whether the vector is scaled to unit L2 norm, a constant; default false",
         _ => {
-            "What a bad image does, a constant: 'raise' an error, give 'null', or 'struct' for `STRUCT<value, error>`; \
-              `ocelli.on_error` when it is left out"
+            "The effect of an invalid image, a constant: 'raise' fails the query, 'null' returns NULL, 'struct' returns \
+             `STRUCT<value, error>`; default `ocelli.on_error`"
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The functions that look at images, as DataFrame expressions.
+//! The functions of an Ocelli session as DataFrame expressions.
 //!
 //! ```
 //! use datafusion::prelude::*;
@@ -32,73 +32,75 @@ use super::function::InferFunction;
 use super::predict::Predict;
 use super::udf::InferUdf;
 
-/// Every function of a new Ocelli session that DataFusion does not have, those of [`ocelli_udf`] last.
-pub fn all() -> Vec<Arc<ScalarUDF>> {
-    INFER.iter().cloned().chain(ocelli_udf::all()).collect()
+/// The functions that an Ocelli session adds to DataFusion's; those of [`ocelli_udf`] come last.
+///
+/// They can be used in expressions before a session exists; the session that runs a call resolves its model.
+pub fn all_functions() -> Vec<Arc<ScalarUDF>> {
+    UNBOUND_FUNCTIONS.iter().cloned().chain(ocelli_udf::all()).collect()
 }
 
-/// [`all`], with the models of a session.
-pub(crate) fn of(engine: &InferContext, model: &str) -> Vec<Arc<ScalarUDF>> {
-    let udf = |function| Arc::new(InferUdf::new(function, engine.clone(), model).into());
-    let predict = Arc::new(Predict::new(engine.clone()).into());
+/// [`all_functions`], bound to the models of a session. `model` is its `ocelli.model`.
+pub(crate) fn session_functions(context: &InferContext, model: &str) -> Vec<Arc<ScalarUDF>> {
+    let udf = |function| Arc::new(InferUdf::new(function, context.clone(), model).into());
+    let predict = Arc::new(Predict::new(context.clone()).into());
     InferFunction::ALL.into_iter().map(udf).chain([predict]).chain(ocelli_udf::all()).collect()
 }
 
-/// Those that expressions are made of, before there is a session: a session takes its own models for them.
-static INFER: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
-    // The tests of the bundled model read the same files; a broken one would leave these functions out.
-    let Ok(engine) = InferContext::with_builtin_model(1) else { return Vec::new() };
-    let udf = |function| Arc::new(InferUdf::sessionless(function, engine.clone()).into());
-    let predict = Arc::new(Predict::new(engine.clone()).into());
+/// The functions that run models, not bound to a session.
+static UNBOUND_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+    // Cannot fail in a tested build: the unit tests read the same compiled-in files.
+    let Ok(context) = InferContext::with_builtin_model(1) else { return Vec::new() };
+    let udf = |function| Arc::new(InferUdf::unbound(function, context.clone()).into());
+    let predict = Arc::new(Predict::new(context.clone()).into());
     InferFunction::ALL.into_iter().map(udf).chain([predict]).collect()
 });
 
 fn call(function: InferFunction, arguments: Vec<Expr>) -> Expr {
-    let udf = INFER.iter().find(|udf| InferFunction::of(udf) == Some(function));
-    udf.expect("the bundled model can be read").call(arguments)
+    let udf = UNBOUND_FUNCTIONS.iter().find(|udf| InferFunction::from_udf(udf) == Some(function));
+    udf.expect("the built-in model can be read").call(arguments)
 }
 
-/// The label of the session's model (`ocelli.model`) for an encoded image; an image that cannot be decoded fails the query.
+/// The top-1 label by the session's model (`ocelli.model`). An image that cannot be decoded fails the query.
 pub fn classify(image: Expr) -> Expr {
     call(InferFunction::Classify, vec![image])
 }
 
-/// [`classify`] by the model of that name.
-pub fn classify_with(image: Expr, model: &str) -> Expr {
+/// [`classify`] by the model with the name `model`.
+pub fn classify_with_model(image: Expr, model: &str) -> Expr {
     call(InferFunction::Classify, vec![image, lit(model)])
 }
 
-/// [`classify`], with what is wrong with a bad image as data: `STRUCT<value, error>`.
-pub fn classify_with_error(image: Expr) -> Expr {
+/// [`classify`] with errors as data: `STRUCT<value, error>`. An image that cannot be decoded does not fail the query.
+pub fn classify_or_error(image: Expr) -> Expr {
     call(InferFunction::Classify, vec![image, lit(ScalarValue::Utf8(None)), lit("struct")])
 }
 
-/// The best `k` labels with their probabilities, the best first: `LIST<STRUCT<label, score>>`.
+/// The top-k labels with their probabilities in descending order: `LIST<STRUCT<label, score>>`.
 pub fn classify_topk(image: Expr, k: usize) -> Expr {
     call(InferFunction::ClassifyTopk, vec![image, lit(i64::try_from(k).unwrap_or(i64::MAX))])
 }
 
-/// The vector before the last layer of the session's model.
+/// The embedding of an image: the input vector of the last layer of the session's model.
 pub fn embed(image: Expr) -> Expr {
     call(InferFunction::Embed, vec![image])
 }
 
-/// [`classify`], NULL for an image that cannot be decoded.
+/// [`classify`], but NULL for an image that cannot be decoded.
 pub fn try_classify(image: Expr) -> Expr {
     call(InferFunction::TryClassify, vec![image])
 }
 
-/// [`try_classify`] by the model of that name.
-pub fn try_classify_with(image: Expr, model: &str) -> Expr {
+/// [`try_classify`] by the model with the name `model`.
+pub fn try_classify_with_model(image: Expr, model: &str) -> Expr {
     call(InferFunction::TryClassify, vec![image, lit(model)])
 }
 
-/// [`classify_topk`], NULL for an image that cannot be decoded.
+/// [`classify_topk`], but NULL for an image that cannot be decoded.
 pub fn try_classify_topk(image: Expr, k: usize) -> Expr {
     call(InferFunction::TryClassifyTopk, vec![image, lit(i64::try_from(k).unwrap_or(i64::MAX))])
 }
 
-/// [`embed`], NULL for an image that cannot be decoded.
+/// [`embed`], but NULL for an image that cannot be decoded.
 pub fn try_embed(image: Expr) -> Expr {
     call(InferFunction::TryEmbed, vec![image])
 }
@@ -108,11 +110,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn functions_are_named_once_and_documented() {
-        let all = all();
-        let names: std::collections::BTreeSet<_> = all.iter().map(|function| function.name()).collect();
-        assert_eq!(names.len(), all.len(), "{names:?}");
-        for function in &all {
+    fn function_names_are_unique_and_documented() {
+        let functions = all_functions();
+        let names: std::collections::BTreeSet<_> = functions.iter().map(|function| function.name()).collect();
+        assert_eq!(names.len(), functions.len(), "{names:?}");
+        for function in &functions {
             assert!(function.documentation().is_some(), "{} has no documentation", function.name());
         }
     }

@@ -1,4 +1,4 @@
-//! [`ImageRows`]: the encoded images of a batch, or the errors of failed fetches.
+//! [`ImageRows`]: the encoded images of a batch, or the reasons why they could not be fetched.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -7,15 +7,16 @@ use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
 use ocelli_udf::image::{ImageColumn, ImageError};
 
-/// The columns that define the images of a batch.
+/// The columns of a batch that define its images, by index, and the tensor size of an image.
 #[derive(Clone, Copy)]
 pub(super) struct ImageColumns {
     pub(super) image: usize,
-    /// The errors of failed fetches.
+    /// The messages of failed fetches, if images are fetched.
     pub(super) fetch_error: Option<usize>,
+    /// The selection mask.
     pub(super) guard: Option<usize>,
-    /// Bytes of a preprocessed image.
-    pub(super) tensor: usize,
+    /// Bytes of the input tensor of one image.
+    pub(super) tensor_bytes: usize,
 }
 
 impl ImageColumns {
@@ -28,25 +29,22 @@ impl ImageColumns {
         Ok(ImageRows { encoded, fetch_error: self.fetch_error.map(|column| rows.column(column).as_string()) })
     }
 
-    /// The encoded bytes of the images in selected rows.
-    pub(super) fn bytes(&self, rows: &RecordBatch) -> Result<usize> {
+    /// The total encoded size of the images in the selected rows, in bytes.
+    pub(super) fn encoded_bytes(&self, rows: &RecordBatch) -> Result<usize> {
         let images = self.images(rows)?;
         let is_selected = self.row_mask(rows);
-        Ok((0..rows.num_rows())
-            .filter(|&row| is_selected(row))
-            .filter_map(|row| images.get(row))
-            .map(EncodedImage::len)
-            .sum())
+        let selected = (0..rows.num_rows()).filter(|&row| is_selected(row)).filter_map(|row| images.get(row));
+        Ok(selected.map(EncodedImage::len).sum())
     }
 
-    /// The selection mask of the rows.
+    /// The selection mask: which rows the outputs are requested for.
     pub(super) fn row_mask<'a>(&self, rows: &'a RecordBatch) -> impl Fn(usize) -> bool + use<'a> {
-        let guard = self.guard.map(|guard| rows.column(guard).as_boolean());
-        move |row| guard.is_none_or(|guard| guard.is_valid(row) && guard.value(row))
+        let mask = self.guard.map(|guard| rows.column(guard).as_boolean());
+        move |row| mask.is_none_or(|mask| mask.is_valid(row) && mask.value(row))
     }
 }
 
-/// The images of a batch.
+/// The images of a batch, by row.
 pub(super) struct ImageRows<'a> {
     encoded: ImageColumn<'a>,
     fetch_error: Option<&'a StringArray>,
@@ -66,36 +64,39 @@ impl<'a> ImageRows<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EncodedImage<'a> {
     Encoded(&'a [u8]),
-    /// The fetch failed with this message.
-    Unreadable(&'a str),
+    /// The image could not be fetched, for this reason.
+    FetchFailed(&'a str),
 }
 
 impl<'a> EncodedImage<'a> {
     /// The encoded bytes.
+    ///
+    /// # Errors
+    /// When the image could not be fetched.
     pub(super) fn encoded(self) -> std::result::Result<&'a [u8], ImageError> {
         match self {
             Self::Encoded(bytes) => Ok(bytes),
-            Self::Unreadable(reason) => Err(ImageError::Unreadable { reason: reason.to_owned() }),
+            Self::FetchFailed(reason) => Err(ImageError::Unreadable { reason: reason.to_owned() }),
         }
     }
 
     pub(super) fn len(self) -> usize {
         match self {
             Self::Encoded(bytes) => bytes.len(),
-            Self::Unreadable(_) => 0,
+            Self::FetchFailed(_) => 0,
         }
     }
 
-    /// A hash of the length and a sample of the bytes. Equal hashes are confirmed by a full comparison.
+    /// A hash of the length and two samples of the content. Images with equal hashes are compared in full.
     pub(super) fn sampled_hash(self) -> u64 {
         const SAMPLE: usize = 128;
         let bytes = match self {
             Self::Encoded(bytes) => bytes,
-            Self::Unreadable(reason) => reason.as_bytes(),
+            Self::FetchFailed(reason) => reason.as_bytes(),
         };
         let mut hasher = DefaultHasher::new();
         bytes.len().hash(&mut hasher);
-        // The start of a file describes the camera rather than the image, so the middle and the end are sampled.
+        // Sampled in the middle and at the end: the start of a file holds metadata, which images of one camera share.
         let middle = bytes.len() / 2;
         bytes[middle..bytes.len().min(middle + SAMPLE)].hash(&mut hasher);
         bytes[bytes.len().saturating_sub(SAMPLE)..].hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! [`InferInput`]: the input rows of one partition, with inline images or with URIs.
+//! [`InferInput`]: the input rows of a partition, with their images inline or by URI.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use super::fetch::{FetchSpec, FetchedBatch, ImageFetcher};
 use super::reservation::PartitionMemory;
 use super::spec::InferSpec;
 
-/// The input rows of a partition.
+/// The input of a partition.
 pub(super) enum InferInput {
-    /// The column holds encoded images.
+    /// The image column holds encoded images.
     Inline(SendableRecordBatchStream),
-    /// The column holds URIs, whose images are fetched.
+    /// The image column holds URIs; the images are fetched.
     ByUri(ImageFetcher),
 }
 
 impl InferInput {
-    /// The next rows, as from [`ImageFetcher::next`].
+    /// The next rows, as [`ImageFetcher::next`] returns them.
     pub(super) async fn next(&mut self) -> Option<Result<FetchedBatch>> {
         match self {
             Self::Inline(rows) => Some(rows.next().await?.map(|rows| FetchedBatch { rows, reservation: None })),
-            Self::ByUri(fetch) => fetch.next().await,
+            Self::ByUri(fetcher) => fetcher.next().await,
         }
     }
 }
@@ -40,14 +40,14 @@ impl InferSpec {
         if !self.is_uri {
             return InferInput::Inline(rows);
         }
-        let workers = &self.compute.workers;
+        let workers = &self.pipeline.workers;
         let spec = FetchSpec {
             runtime,
             memory: Arc::clone(memory),
             workers: Arc::clone(workers),
             column: self.image,
             guard: self.guard,
-            rows: self.batch_rows * workers.threads(),
+            max_rows: self.batch_rows * workers.threads(),
             partitions: partitions.max(1),
             is_bounded: true,
         };

@@ -1,31 +1,31 @@
-//! Arithmetic on the scores and vectors of a model: slices in, slices out.
+//! Kernels on the scores and embeddings of a model: argmax, top-k, softmax, L2 normalization. Slices in, slices out.
 
-/// `[n] -> ()`: the index of the largest score, the first one of equals. `None` without scores, or if all are NaN.
+/// `[n] -> ()`: the index of the largest score, the first one of equals. `None` if there are no scores or all are NaN.
 pub(crate) fn argmax(scores: &[f32]) -> Option<usize> {
     let mut best = None;
     let mut highest = f32::NEG_INFINITY;
-    for (position, &score) in scores.iter().enumerate() {
+    for (index, &score) in scores.iter().enumerate() {
         if score > highest || (best.is_none() && !score.is_nan()) {
-            best = Some(position);
+            best = Some(index);
             highest = score;
         }
     }
     best
 }
 
-/// `[n] -> [min(k, n)]`: the indices of the `k` largest scores in descending order, equal scores in order of their index. NaN is the
-/// smallest score.
+/// `[n] -> [min(k, n)]`: the indices of the `k` largest scores in descending order; equal scores are in the order of their
+/// indices. NaN ranks with negative infinity.
 pub(crate) fn top_k_indices(scores: &[f32], k: usize) -> Vec<usize> {
-    let mut positions: Vec<usize> = (0..scores.len()).collect();
-    let score = |position: usize| if scores[position].is_nan() { f32::NEG_INFINITY } else { scores[position] };
-    let k = k.min(positions.len());
+    let mut indices: Vec<usize> = (0..scores.len()).collect();
+    let score = |index: usize| if scores[index].is_nan() { f32::NEG_INFINITY } else { scores[index] };
+    let k = k.min(indices.len());
     let order = |a: &usize, b: &usize| score(*b).total_cmp(&score(*a)).then(a.cmp(b));
-    if 0 < k && k < positions.len() {
-        positions.select_nth_unstable_by(k - 1, order);
+    if 0 < k && k < indices.len() {
+        indices.select_nth_unstable_by(k - 1, order);
     }
-    positions.truncate(k);
-    positions.sort_unstable_by(order);
-    positions
+    indices.truncate(k);
+    indices.sort_unstable_by(order);
+    indices
 }
 
 /// `[n] -> [n]`, in place: `exp(x) / sum(exp(x))`. The largest score is subtracted first, so that no exponential overflows.
@@ -41,12 +41,12 @@ pub(crate) fn softmax(scores: &mut [f32]) {
     }
 }
 
-/// `[n] -> [n]`, in place: divided by the Euclidean norm. A zero vector is unchanged.
+/// `[n] -> [n]`, in place: divides by the Euclidean norm. The zero vector is unchanged.
 pub(crate) fn l2_normalize(vector: &mut [f32]) {
-    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-    if length > 0.0 {
+    let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if norm > 0.0 {
         for value in vector {
-            *value /= length;
+            *value /= norm;
         }
     }
 }
@@ -80,18 +80,18 @@ mod tests {
     }
 
     #[test]
-    fn largest_come_first() {
+    fn top_k_is_descending_and_stable() {
         assert_eq!(top_k_indices(&[0.1, 0.7, 0.2, 0.7], 3), [1, 3, 2]);
     }
 
     #[test]
-    fn k_is_limited_to_n() {
+    fn top_k_is_limited_by_the_number_of_scores() {
         assert_eq!(top_k_indices(&[2.0, 1.0], 5), [0, 1]);
         assert!(top_k_indices(&[2.0, 1.0], 0).is_empty());
     }
 
     #[test]
-    fn nan_is_the_smallest() {
+    fn top_k_ranks_nan_last() {
         assert_eq!(top_k_indices(&[f32::NAN, -1.0], 2), [1, 0]);
     }
 
@@ -110,21 +110,21 @@ mod tests {
     }
 
     #[test]
-    fn large_scores_do_not_overflow() {
+    fn softmax_of_large_scores_does_not_overflow() {
         let mut scores = [1000.0, 1000.0];
         softmax(&mut scores);
         assert_eq!(scores, [0.5, 0.5]);
     }
 
     #[test]
-    fn the_norm_becomes_1() {
+    fn l2_normalize_gives_unit_length() {
         let mut vector = [3.0, 0.0, -4.0];
         l2_normalize(&mut vector);
         assert_eq!(vector, [0.6, 0.0, -0.8]);
     }
 
     #[test]
-    fn a_vector_of_zeros_stays() {
+    fn l2_normalize_keeps_the_zero_vector() {
         let mut vector = [0.0; 2];
         l2_normalize(&mut vector);
         assert_eq!(vector, [0.0; 2]);

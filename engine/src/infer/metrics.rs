@@ -1,15 +1,15 @@
-//! [`InferMetrics`]: the metrics of one partition, for EXPLAIN ANALYZE and progress.
+//! [`InferMetrics`]: the metrics of a partition, for EXPLAIN ANALYZE and progress.
 
 use std::time::Instant;
 
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, Time};
 
-/// CPU and device times.
+/// The times of the stages of an [`ImagePipeline`](super::compute::ImagePipeline).
 #[derive(Debug, Clone)]
 pub(crate) struct ComputeTimes {
     pub(crate) decode: Time,
     pub(crate) model: Time,
-    /// From the queue of a device to its results.
+    /// From entering the queue of a device to the results.
     pub(crate) queue: Time,
 }
 
@@ -17,23 +17,23 @@ pub(crate) struct ComputeTimes {
 #[derive(Debug, Clone)]
 pub(super) struct InferMetrics {
     pub(super) baseline: BaselineMetrics,
-    /// Rows with an image that is not masked.
+    /// Selected rows with an image.
     pub(super) images_in: Count,
     /// Images that the model ran on.
     pub(super) images_run: Count,
-    /// Rows that reused the result of an identical image.
+    /// Rows that reused the prediction of an identical image.
     pub(super) images_reused: Count,
-    /// Rows whose image could not be decoded.
+    /// Rows with an invalid image.
     pub(super) images_failed: Count,
-    /// Bytes of encoded images.
+    /// Encoded bytes of the images.
     pub(super) bytes_fetched: Count,
-    /// Time waiting for input rows and fetches.
+    /// Time spent waiting for the input, including fetches.
     pub(super) fetch_time: Time,
-    /// Times of the worker threads and the device.
+    /// Times on the workers and on the device.
     pub(super) times: ComputeTimes,
-    /// Time waiting for the next micro-batch in order.
+    /// Time spent waiting for the oldest micro-batch in flight.
     pub(super) wait_time: Time,
-    /// Peak reserved memory.
+    /// The peak of the reserved memory, in bytes.
     pub(super) peak_bytes: Gauge,
     images_per_second: Gauge,
     start: Instant,
@@ -61,8 +61,8 @@ impl InferMetrics {
     }
 
     /// Records the throughput so far.
-    pub(super) fn record_rate(&self) {
-        let rate = self.images_in.value() as f64 / self.start.elapsed().as_secs_f64().max(f64::EPSILON);
-        self.images_per_second.set(rate as usize);
+    pub(super) fn record_throughput(&self) {
+        let throughput = self.images_in.value() as f64 / self.start.elapsed().as_secs_f64().max(f64::EPSILON);
+        self.images_per_second.set(throughput as usize);
     }
 }

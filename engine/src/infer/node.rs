@@ -107,7 +107,8 @@ impl InferNode {
         }
     }
 
-    /// Removes unread outputs, also of `Infer` nodes directly below, and the node itself if none is left. `None` if all outputs are read.
+    /// Removes unread outputs, also those of `Infer` nodes directly below, and the node itself if none is left. `None` if all outputs are
+    /// read.
     pub(crate) fn prune(&self, is_read: &dyn Fn(&str) -> bool) -> Result<Option<LogicalPlan>> {
         let outputs: Vec<_> = self.outputs.iter().filter(|output| is_read(&output.name)).cloned().collect();
         let reads_itself = |name: &str| !outputs.is_empty() && self.columns().any(|column| column.name == name);
@@ -122,11 +123,11 @@ impl InferNode {
         if outputs.is_empty() {
             return Ok(Some(input));
         }
-        Self { input, outputs, ..self.clone() }.with_schema().map(|node| Some(node.into_plan()))
+        Self { input, outputs, ..self.clone() }.with_schema().map(|node| Some(node.into_logical_plan()))
     }
 
-    /// Wraps the node in a plan.
-    pub(crate) fn into_plan(self) -> LogicalPlan {
+    /// Wraps the node in a [`LogicalPlan::Extension`].
+    pub(crate) fn into_logical_plan(self) -> LogicalPlan {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 }

@@ -1,4 +1,4 @@
-//! [`output_array`]: builds the Arrow array of an output from the predictions of its rows.
+//! [`output_array`]: builds the Arrow array of an output from the predictions for its rows.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::output::OutputSpec;
 use crate::error::Error;
 use crate::model::ImageTask;
 
-/// The prediction of a row's image.
+/// The prediction for the image of a row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowPrediction<'a> {
     pub(super) predictions: &'a Predictions,
@@ -26,43 +26,45 @@ pub(super) struct RowPrediction<'a> {
 }
 
 impl<'a> RowPrediction<'a> {
-    /// `[classes]`, `None` for an invalid image.
+    /// The scores, `[classes]`. `None` for an invalid image.
     fn scores(self, vision: &ImageTask) -> Option<&'a [f32]> {
-        Some(slice(&self.predictions.outputs.scores, self.tensor_row()?, vision.labels.len()))
+        Some(slice_row(&self.predictions.outputs.scores, self.tensor_row()?, vision.labels.len()))
     }
 
-    /// `[length]`, `None` for an invalid image.
+    /// The embedding, `[length]`. `None` for an invalid image.
     fn embedding(self, length: usize) -> Option<&'a [f32]> {
-        Some(slice(&self.predictions.outputs.embeddings, self.tensor_row()?, length))
+        Some(slice_row(&self.predictions.outputs.embeddings, self.tensor_row()?, length))
     }
 
+    /// The row of the image in the output tensors. `None` for an invalid image.
     fn tensor_row(self) -> Option<usize> {
         self.predictions.images.get(self.image)?.as_ref().ok().copied()
     }
 
-    /// The reason why the image is invalid.
+    /// The reason why the image is invalid. `None` for a valid image.
     fn error(self) -> Option<String> {
         Some(self.predictions.images.get(self.image)?.as_ref().err()?.to_string())
     }
 }
 
-fn slice(tensor: &[f32], row: usize, length: usize) -> &[f32] {
+/// Row `row` of a tensor `[rows, length]`.
+fn slice_row(tensor: &[f32], row: usize, length: usize) -> &[f32] {
     &tensor[row * length..][..length]
 }
 
-/// The array of an output, NULL for rows without an image.
+/// The array of an output, with NULL for rows without an image.
 ///
 /// # Errors
-/// When the scores of an image are all NaN.
+/// When all scores of an image are NaN.
 pub(super) fn output_array(
     value: &OutputSpec,
     rows: &[Option<RowPrediction>],
-    compute: &ImagePipeline,
+    pipeline: &ImagePipeline,
 ) -> Result<ArrayRef> {
     let values = match value.task {
-        Task::Classify => labels(rows, compute)?,
-        Task::ClassifyTopk { k } => top_labels(rows, k, compute)?,
-        Task::Embed { normalize } => embeddings(rows, normalize, compute)?,
+        Task::Classify => labels(rows, pipeline)?,
+        Task::ClassifyTopk { k } => top_labels(rows, k, pipeline)?,
+        Task::Embed { normalize } => embeddings(rows, normalize, pipeline)?,
     };
     if !value.errors_as_struct {
         return Ok(values);
@@ -73,42 +75,43 @@ pub(super) fn output_array(
     Ok(Arc::new(StructArray::try_new(fields, vec![values, Arc::new(errors)], Some(present))?))
 }
 
-fn labels(rows: &[Option<RowPrediction>], compute: &ImagePipeline) -> Result<ArrayRef> {
-    let label = |row: &Option<RowPrediction>| match row.and_then(|row| row.scores(&compute.vision)) {
+fn labels(rows: &[Option<RowPrediction>], pipeline: &ImagePipeline) -> Result<ArrayRef> {
+    let label = |row: &Option<RowPrediction>| match row.and_then(|row| row.scores(&pipeline.vision)) {
         None => Ok(None),
-        Some(scores) => top1_label(scores, compute).map(Some),
+        Some(scores) => top1_label(scores, pipeline).map(Some),
     };
     let labels: StringArray = rows.iter().map(label).collect::<Result<Vec<_>>>()?.into();
     Ok(Arc::new(labels))
 }
 
-fn top1_label<'a>(scores: &[f32], compute: &'a ImagePipeline) -> Result<&'a str> {
+fn top1_label<'a>(scores: &[f32], pipeline: &'a ImagePipeline) -> Result<&'a str> {
     let Some(best) = argmax(scores) else {
         let reason = "all scores of an image are NaN".to_owned();
-        let (backend, model) = (compute.backend.kind.name(), compute.model.name().to_owned());
+        let (backend, model) = (pipeline.backend.kind.name(), pipeline.model.name().to_owned());
         return Err(Error::Backend { backend, model, reason }.into());
     };
-    Ok(&compute.vision.labels[best])
+    Ok(&pipeline.vision.labels[best])
 }
 
-fn top_labels(rows: &[Option<RowPrediction>], k: usize, compute: &ImagePipeline) -> Result<ArrayRef> {
+fn top_labels(rows: &[Option<RowPrediction>], k: usize, pipeline: &ImagePipeline) -> Result<ArrayRef> {
     let (mut labels, mut scores, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(rows.len()));
     for row in rows {
-        let Some(logits) = row.and_then(|row| row.scores(&compute.vision)) else {
+        let Some(logits) = row.and_then(|row| row.scores(&pipeline.vision)) else {
             lengths.push(0);
             continue;
         };
-        best(logits, compute)?;
-        let mut shares = logits.to_vec();
-        if !compute.vision.is_softmaxed {
-            softmax(&mut shares);
+        // Fails if all scores are NaN.
+        top1_label(logits, pipeline)?;
+        let mut probabilities = logits.to_vec();
+        if !pipeline.vision.is_softmaxed {
+            softmax(&mut probabilities);
         }
-        let top = top_k_indices(&shares, k);
+        let top = top_k_indices(&probabilities, k);
         lengths.push(top.len());
-        labels.extend(top.iter().map(|&class| compute.vision.labels[class].as_str()));
-        scores.extend(top.iter().map(|&class| shares[class]));
+        labels.extend(top.iter().map(|&class| pipeline.vision.labels[class].as_str()));
+        scores.extend(top.iter().map(|&class| probabilities[class]));
     }
-    let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.position().is_some())));
+    let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.tensor_row().is_some())));
     let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(labels)), Arc::new(Float32Array::from(scores))];
     let classes = StructArray::try_new(topk_struct_fields(), columns, None)?;
     let field = Arc::new(Field::new_list_field(classes.data_type().clone(), false));
@@ -116,10 +119,10 @@ fn top_labels(rows: &[Option<RowPrediction>], k: usize, compute: &ImagePipeline)
     Ok(Arc::new(lists))
 }
 
-fn embeddings(rows: &[Option<RowPrediction>], normalize: bool, compute: &ImagePipeline) -> Result<ArrayRef> {
-    let length = compute.model.embedding()?.length;
+fn embeddings(rows: &[Option<RowPrediction>], normalize: bool, pipeline: &ImagePipeline) -> Result<ArrayRef> {
+    let length = pipeline.model.embedding()?.length;
     let Ok(list_size) = i32::try_from(length) else {
-        return internal_err!("an embedding of {length} numbers");
+        return internal_err!("an embedding has {length} elements");
     };
     let mut values = vec![0.0; rows.len() * length];
     let mut present = Vec::with_capacity(rows.len());

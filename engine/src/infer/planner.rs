@@ -1,4 +1,4 @@
-//! [`InferExtensionPlanner`] plans an [`InferNode`] as an [`InferExec`].
+//! [`InferExtensionPlanner`]: plans an [`InferNode`] as an [`InferExec`].
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use super::spec::InferSpec;
 use crate::error::Error;
 use crate::options::OcelliOptions;
 
-/// Finds the model that a plan names, and the columns that it means.
+/// Resolves the model of a node by name, and its columns to indices.
 #[derive(Debug)]
 pub(crate) struct InferExtensionPlanner {
-    pub(crate) engine: InferContext,
+    pub(crate) context: InferContext,
 }
 
 #[async_trait]
@@ -40,22 +40,19 @@ impl ExtensionPlanner for InferExtensionPlanner {
             return Ok(None);
         };
         let ([logical], [input]) = (logical_inputs, physical_inputs) else {
-            return internal_err!("InferSpec has one input");
+            return internal_err!("Infer has one input");
         };
-        let model = self.engine.models.get(&node.model.name)?;
+        let model = self.context.models.get(&node.model.name)?;
         if model.digest() != node.model.digest {
-            let reason = format!(
-                "the plan was made with SHA-256 {}, the registered model has {}",
-                node.model.digest,
-                model.digest()
-            );
+            let (planned, registered) = (&node.model.digest, model.digest());
+            let reason = format!("the plan expects SHA-256 {planned}, the registered model has {registered}");
             return Err(Error::Model { model: node.model.name.clone(), reason }.into());
         }
         let image = logical.schema().index_of_column(&node.image)?;
         let index = |column| logical.schema().index_of_column(column);
         let options = OcelliOptions::from_config(session.config_options());
         let spec = InferSpec {
-            compute: ImagePipeline::new(&self.engine, model, &options, &node.outputs)?,
+            pipeline: ImagePipeline::new(&self.context, model, &options, &node.outputs)?,
             image,
             is_uri: logical.schema().field(image).data_type().is_string(),
             guard: node.guard.as_ref().map(index).transpose()?,

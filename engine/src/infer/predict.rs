@@ -1,8 +1,8 @@
-//! `predict('model', a, b, …)`: any model on columns of numbers.
+//! [`Predict`]: `predict('model', a, b, …)` runs any ONNX model on columns of numbers, booleans or strings.
 //!
 //! ```text
-//! a  b      rows ──▶ tensors, [rows, …] ──model──▶ tensors, [rows, …] ──▶ one value a row
-//! 1  [2, 3]
+//! a  b
+//! 1  [2, 3]   columns ──▶ tensors [rows, …] ──model──▶ tensors [rows, …] ──▶ one value per row
 //! ```
 
 mod arrow_tensors;
@@ -29,41 +29,41 @@ use crate::error::Error;
 use crate::model::{LoadedModel, Model};
 use crate::onnx::{Dim, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo};
 use crate::options::OcelliOptions;
-use arrow_tensors::{beside, is_list, keep, part, tensor};
+use arrow_tensors::{column_to_tensor, is_list, slice_padded, stack_columns, unpad_to_array};
 
 const NAME: &str = "predict";
 const SYNTAX: &str = "predict('model', column, …)";
 
-/// What DataFusion sees of it.
+/// `predict` as a DataFusion scalar function.
 #[derive(Debug)]
 pub(crate) struct Predict {
     signature: Signature,
-    engine: InferContext,
-    /// The model that the name meant when the query was planned: a query keeps it, whatever becomes of the name.
-    bound: Option<Arc<Model>>,
+    context: InferContext,
+    /// The model, resolved at planning time: a query keeps it even if the name is registered again.
+    resolved: Option<Arc<Model>>,
 }
 
 impl Predict {
-    pub(crate) fn new(engine: InferContext) -> Self {
-        // The model behind a name may change between queries.
-        Self { signature: Signature::user_defined(Volatility::Stable), engine, bound: None }
+    pub(crate) fn new(context: InferContext) -> Self {
+        // Stable, not immutable: the model registered under a name can change between queries.
+        Self { signature: Signature::user_defined(Volatility::Stable), context, resolved: None }
     }
 
-    /// The model of a constant.
+    /// The model with the name in the first argument.
     fn model(&self, name: Option<&ScalarValue>) -> Result<Arc<Model>, Error> {
-        if let Some(model) = &self.bound {
+        if let Some(model) = &self.resolved {
             return Ok(Arc::clone(model));
         }
-        let problem = "the model's name must be written as text, in quotes, and come first".to_owned();
+        let problem = "the first argument must be the model name, a string constant".to_owned();
         let name = name.and_then(|name| name.try_as_str().flatten());
-        self.engine.models.get(name.ok_or(Error::InvalidArguments { syntax: SYNTAX, problem })?)
+        self.context.models.get(name.ok_or(Error::InvalidArguments { syntax: SYNTAX, problem })?)
     }
 }
 
-/// Each session has one, and one more for each model.
+/// Compares the resolved models by identity: calls of different models are different functions.
 impl PartialEq for Predict {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.bound, &other.bound) {
+        match (&self.resolved, &other.resolved) {
             (None, None) => true,
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             _ => false,
@@ -93,16 +93,16 @@ impl ScalarUDFImpl for Predict {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        internal_err!("{NAME} is typed by return_field_from_args")
+        internal_err!("{NAME}: return_type is not implemented, use return_field_from_args")
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let model = self.model(args.scalar_arguments.first().copied().flatten())?;
         let graph = model.graph()?;
         let types: Vec<&DataType> = args.arg_fields[1..].iter().map(|field| field.data_type()).collect();
-        let refuse = |problem| Error::InvalidPredictInput { model: model.name().to_owned(), problem };
-        place(graph, &types).map_err(refuse)?;
-        Ok(Arc::new(Field::new(NAME, data_type(graph).map_err(refuse)?, true)))
+        let to_error = |problem| Error::InvalidPredictInput { model: model.name().to_owned(), problem };
+        bind_inputs(graph, &types).map_err(to_error)?;
+        Ok(Arc::new(Field::new(NAME, return_type(graph).map_err(to_error)?, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -113,34 +113,34 @@ impl ScalarUDFImpl for Predict {
         let columns: Vec<ArrayRef> =
             columns.iter().map(|column| column.to_array(args.number_rows)).collect::<Result<_>>()?;
         let backend = model.backend(OcelliOptions::from_config(&args.config_options).backend_preferences())?;
-        let refuse = |problem| Error::InvalidPredictInput { model: model.name().to_owned(), problem };
+        let to_error = |problem| Error::InvalidPredictInput { model: model.name().to_owned(), problem };
         let loaded = model.load(&backend)?;
-        // The backends are other people's code.
-        let run = AssertUnwindSafe(|| predict(&self.engine, loaded, &columns, args.number_rows));
-        let values = catch_unwind(run).unwrap_or_else(|_| Err("it panicked".to_owned())).map_err(refuse)?;
+        // The backends are third-party code.
+        let run = AssertUnwindSafe(|| predict(&self.context, loaded, &columns, args.number_rows));
+        let values = catch_unwind(run).unwrap_or_else(|_| Err("the backend panicked".to_owned())).map_err(to_error)?;
         Ok(ColumnarValue::Array(values))
     }
 
-    /// The call with its model in place of the model's name.
+    /// Resolves the model name at planning time.
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        let (None, Some(Expr::Literal(name, _))) = (&self.bound, args.first()) else {
+        let (None, Some(Expr::Literal(name, _))) = (&self.resolved, args.first()) else {
             return Ok(ExprSimplifyResult::Original(args));
         };
-        let bound = Some(self.model(Some(name))?);
-        let udf = ScalarUDF::from(Self { signature: self.signature.clone(), engine: self.engine.clone(), bound });
+        let resolved = Some(self.model(Some(name))?);
+        let udf = ScalarUDF::from(Self { signature: self.signature.clone(), context: self.context.clone(), resolved });
         Ok(ExprSimplifyResult::Simplified(udf.call(args)))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
         static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
-            let description = "Any model on columns: a column of numbers, truth values or text, or of lists of them, for each of \
-                its inputs, or, for a model with one input of several numbers, as many columns of numbers. NULL where a \
-                column is NULL. The type is that of the model's output, a list where it gives several numbers a row, a \
-                struct where it has several outputs.";
-            let section = DocSection { label: "ModelRegistry", ..Default::default() };
+            let description = "Runs any model on columns: one column per input (numbers, booleans or strings, or lists of them), or, for \
+                a model whose only input is a feature vector, one numeric column per feature. NULL in rows where a column is NULL. \
+                The return type is that of the model's output: a list if it has several elements per row, a struct if the model has \
+                several outputs.";
+            let section = DocSection { label: "Models", ..Default::default() };
             Documentation::builder(section, description, SYNTAX)
                 .with_argument("model", "The name of a model, a constant")
-                .with_argument("column", "Values for an input of the model, in the order of its inputs")
+                .with_argument("column", "The values of an input, in the order of the model's inputs")
                 .with_sql_example("SELECT predict('resnet20-cifar10', array_repeat(0.5, 3072))")
                 .build()
         });
@@ -148,72 +148,74 @@ impl ScalarUDFImpl for Predict {
     }
 }
 
-/// How columns become inputs.
+/// How columns are bound to the inputs of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Placement {
-    /// A column an input.
-    Each,
-    /// All columns beside each other in one input.
-    Beside,
+enum InputBinding {
+    /// One column per input.
+    PerInput,
+    /// All columns are stacked into the feature matrix `[rows, columns]` of the only input.
+    Stacked,
 }
 
+/// Binds columns of the given types to the inputs of a graph.
+///
 /// # Errors
-/// One sentence when the columns are not what the graph takes.
-fn place(graph: &GraphInfo, types: &[&DataType]) -> Result<Placement, String> {
-    let placement = match graph.inputs.as_slice() {
-        inputs if inputs.len() == types.len() => Placement::Each,
+/// When the number or the types of the columns do not match the inputs.
+fn bind_inputs(graph: &GraphInfo, types: &[&DataType]) -> Result<InputBinding, String> {
+    let binding = match graph.inputs.as_slice() {
+        inputs if inputs.len() == types.len() => InputBinding::PerInput,
         [input] if !types.is_empty() && input.dims.len() == 2 && !types.iter().any(|data_type| is_list(data_type)) => {
             if let Dim::Fixed(width) = input.dims[1]
                 && width != types.len()
             {
                 return Err(format!("its input is {input}, got {} columns", types.len()));
             }
-            Placement::Beside
+            InputBinding::Stacked
         }
         inputs => {
-            let (count, shown) = (inputs.len(), graph.display_inputs());
-            return Err(format!("it takes {count} inputs ({shown}), got {} columns", types.len()));
+            let (count, display) = (inputs.len(), graph.display_inputs());
+            return Err(format!("it takes {count} inputs ({display}), got {} columns", types.len()));
         }
     };
-    for (number, data_type) in types.iter().enumerate() {
-        let input = &graph.inputs[if placement == Placement::Each { number } else { 0 }];
-        let Some(wanted) = input.element_type.data_type() else {
-            return Err(format!("its input is {input}, a type that is not known here"));
+    for (index, data_type) in types.iter().enumerate() {
+        let input = &graph.inputs[if binding == InputBinding::PerInput { index } else { 0 }];
+        let Some(expected) = input.element_type.data_type() else {
+            return Err(format!("its input is {input}, which has an unsupported element type"));
         };
         let mut value = *data_type;
         while let DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) = value {
             value = item.data_type();
         }
-        if wanted.is_integer() && (value.is_floating() || value.is_decimal()) {
+        if expected.is_integer() && (value.is_floating() || value.is_decimal()) {
             return Err(format!(
-                "its input is {input}, got a column of type {data_type}; CAST says how it becomes whole"
+                "its input is {input}, got a column of type {data_type}; use CAST to convert it to integers"
             ));
         }
-        let is_text = |data_type: &DataType| data_type.is_string();
+        let is_string = |data_type: &DataType| data_type.is_string();
         let is_number =
             |data_type: &DataType| data_type.is_numeric() || matches!(data_type, DataType::Boolean | DataType::Null);
-        if !(is_text(value) && is_text(&wanted) || is_number(value) && is_number(&wanted)) {
+        if !(is_string(value) && is_string(&expected) || is_number(value) && is_number(&expected)) {
             return Err(format!("its input is {input}, got a column of type {data_type}"));
         }
     }
-    Ok(placement)
+    Ok(binding)
 }
 
-/// The type of what the model gives for a row.
-fn data_type(graph: &GraphInfo) -> Result<DataType, String> {
+/// The return type: that of the only output, or a struct of all outputs.
+fn return_type(graph: &GraphInfo) -> Result<DataType, String> {
     let types = graph.outputs.iter().map(|output| {
         let Some(mut value) = output.element_type.data_type() else {
-            return Err(format!("its output is {output}, a type that is not known here"));
+            return Err(format!("its output is {output}, which has an unsupported element type"));
         };
-        let rest = output.dims.get(1..).unwrap_or_default();
-        let numbers = rest.iter().map(|dim| if let Dim::Fixed(length) = dim { *length } else { 1 });
-        if numbers.fold(1, usize::saturating_mul) > MAX_TENSOR_ELEMENTS {
-            return Err(format!("its output is {output}, more than a row can hold"));
+        let axes = output.dims.get(1..).unwrap_or_default();
+        let lengths = axes.iter().map(|dim| if let Dim::Fixed(length) = dim { *length } else { 1 });
+        if lengths.fold(1, usize::saturating_mul) > MAX_TENSOR_ELEMENTS {
+            return Err(format!("its output is {output}, which has more than {MAX_TENSOR_ELEMENTS} elements per row"));
         }
-        if rest.iter().all(|dim| *dim == Dim::Fixed(1)) && rest.len() < 2 {
+        if axes.iter().all(|dim| *dim == Dim::Fixed(1)) && axes.len() < 2 {
             return Ok(value);
         }
-        for dim in rest.iter().rev() {
+        for dim in axes.iter().rev() {
             let item = Arc::new(Field::new_list_field(value, false));
             value = match dim {
                 Dim::Fixed(length) => DataType::FixedSizeList(item, i32::try_from(*length).unwrap_or(i32::MAX)),
@@ -224,86 +226,91 @@ fn data_type(graph: &GraphInfo) -> Result<DataType, String> {
     });
     let types: Vec<DataType> = types.collect::<Result<_, _>>()?;
     Ok(match types.as_slice() {
-        [one] => one.clone(),
-        several => {
+        [only] => only.clone(),
+        types => {
             let names = graph.outputs.iter().map(|output| &output.name);
-            DataType::Struct(names.zip(several).map(|(name, value)| Field::new(name, value.clone(), true)).collect())
+            DataType::Struct(names.zip(types).map(|(name, value)| Field::new(name, value.clone(), true)).collect())
         }
     })
 }
 
-/// Numbers that a pass takes on, about.
-const PASS: usize = 1 << 21;
-/// Rows that a pass takes on at most: enough passes for all workers.
-const PASS_ROWS: usize = 256;
+/// The input elements per batch that are aimed at.
+const TARGET_BATCH_ELEMENTS: usize = 1 << 21;
+/// The maximum number of rows per batch, so that there are enough batches for all workers.
+const MAX_BATCH_ROWS: usize = 256;
 
-fn predict(engine: &InferContext, loaded: &LoadedModel, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, String> {
+/// Runs the model on the rows without NULLs, in parallel batches; the result is NULL in the other rows.
+fn predict(
+    context: &InferContext,
+    loaded: &LoadedModel,
+    columns: &[ArrayRef],
+    num_rows: usize,
+) -> Result<ArrayRef, String> {
     let graph = &loaded.graph;
-    let placement = place(graph, &columns.iter().map(|column| column.data_type()).collect::<Vec<_>>())?;
-    let wanted = data_type(graph)?;
-    let words = |error: datafusion::arrow::error::ArrowError| error.to_string();
-    let mut present = BooleanArray::from(vec![true; rows]);
+    let binding = bind_inputs(graph, &columns.iter().map(|column| column.data_type()).collect::<Vec<_>>())?;
+    let data_type = return_type(graph)?;
+    let to_message = |error: datafusion::arrow::error::ArrowError| error.to_string();
+    let mut is_valid = BooleanArray::from(vec![true; num_rows]);
     for column in columns {
-        present = and(&present, &is_not_null(column).map_err(words)?).map_err(words)?;
+        is_valid = and(&is_valid, &is_not_null(column).map_err(to_message)?).map_err(to_message)?;
     }
-    if present.true_count() == 0 {
-        return Ok(new_null_array(&wanted, rows));
+    let num_valid = is_valid.true_count();
+    if num_valid == 0 {
+        return Ok(new_null_array(&data_type, num_rows));
     }
     let columns: Vec<ArrayRef> =
-        columns.iter().map(|column| filter(column, &present)).collect::<Result<_, _>>().map_err(words)?;
-    let inputs = match placement {
-        Placement::Each => graph
+        columns.iter().map(|column| filter(column, &is_valid)).collect::<Result<_, _>>().map_err(to_message)?;
+    let inputs = match binding {
+        InputBinding::PerInput => graph
             .inputs
             .iter()
             .zip(&columns)
-            .map(|(input, column)| tensor(input, column))
+            .map(|(input, column)| column_to_tensor(input, column))
             .collect::<Result<Vec<_>, _>>()?,
-        Placement::Beside => vec![beside(&graph.inputs[0], &columns)?],
+        InputBinding::Stacked => vec![stack_columns(&graph.inputs[0], &columns)?],
     };
-    let count = present.true_count();
-    let a_row = inputs.iter().map(|tensor| tensor.values.len() / count).sum::<usize>().max(1);
-    let batch = graph.inputs.iter().find_map(TensorInfo::fixed_batch);
-    if batch.is_some_and(|batch| batch.saturating_mul(a_row) > MAX_TENSOR_ELEMENTS) {
-        return Err(format!("it takes {}, more than can be given to it at once", graph.display_inputs()));
+    let elements_per_row = inputs.iter().map(|tensor| tensor.values.len() / num_valid).sum::<usize>().max(1);
+    let fixed_batch = graph.inputs.iter().find_map(TensorInfo::fixed_batch);
+    if fixed_batch.is_some_and(|batch| batch.saturating_mul(elements_per_row) > MAX_TENSOR_ELEMENTS) {
+        return Err(format!("it takes {}, more than {MAX_TENSOR_ELEMENTS} elements per batch", graph.display_inputs()));
     }
-    // Equal parts, as many for each worker.
-    let threads = engine.workers.threads();
-    let most = (PASS / a_row).clamp(1, PASS_ROWS);
-    let size = batch.unwrap_or(count.div_ceil(count.div_ceil(most).next_multiple_of(threads)));
+    // Batches of equal size, their number a multiple of the number of workers.
+    let threads = context.workers.threads();
+    let max_rows = (TARGET_BATCH_ELEMENTS / elements_per_row).clamp(1, MAX_BATCH_ROWS);
+    let batch_rows = fixed_batch.unwrap_or(num_valid.div_ceil(num_valid.div_ceil(max_rows).next_multiple_of(threads)));
     let outputs: Vec<OutputRef> = (0..graph.outputs.len()).map(OutputRef::Index).collect();
-    let pass = |first: usize| {
-        let rows = size.min(count - first);
+    let run_batch = |first: usize| {
+        let rows = batch_rows.min(num_valid - first);
+        let batch = fixed_batch.unwrap_or(rows);
         let inputs = graph.inputs.iter().zip(&inputs).map(|(info, tensor)| {
-            let part = part(tensor, first, rows, batch.unwrap_or(rows))?;
-            Ok(NamedTensor { name: info.name.clone(), tensor: part })
+            Ok(NamedTensor { name: info.name.clone(), tensor: slice_padded(tensor, first, rows, batch)? })
         });
-        let results = loaded.backend.run(&inputs.collect::<Result<Vec<_>, String>>()?, &outputs, &engine.workers)?;
-        let kept = results
-            .into_iter()
-            .zip(&graph.outputs)
-            .map(|(result, info)| keep(result, info, rows, batch.unwrap_or(rows)));
-        kept.collect::<Result<Vec<ArrayRef>, String>>()
+        let results = loaded.backend.run(&inputs.collect::<Result<Vec<_>, String>>()?, &outputs, &context.workers)?;
+        let arrays =
+            results.into_iter().zip(&graph.outputs).map(|(result, info)| unpad_to_array(result, info, rows, batch));
+        arrays.collect::<Result<Vec<ArrayRef>, String>>()
     };
-    let starts: Vec<usize> = (0..count).step_by(size).collect();
-    let passes = engine.workers.pool().run(|| starts.into_par_iter().map(pass).collect::<Result<Vec<_>, String>>())?;
-    let joined = (0..graph.outputs.len()).map(|number| {
-        let parts: Vec<&dyn Array> = passes.iter().map(|pass| pass[number].as_ref()).collect();
-        concat(&parts).map_err(words)
+    let offsets: Vec<usize> = (0..num_valid).step_by(batch_rows).collect();
+    let batches =
+        context.workers.pool().run(|| offsets.into_par_iter().map(run_batch).collect::<Result<Vec<_>, String>>())?;
+    let outputs = (0..graph.outputs.len()).map(|output| {
+        let arrays: Vec<&dyn Array> = batches.iter().map(|batch| batch[output].as_ref()).collect();
+        concat(&arrays).map_err(to_message)
     });
-    let mut joined: Vec<ArrayRef> = joined.collect::<Result<_, _>>()?;
-    let values: ArrayRef = match &wanted {
+    let mut outputs: Vec<ArrayRef> = outputs.collect::<Result<_, _>>()?;
+    let values: ArrayRef = match &data_type {
         DataType::Struct(fields) if graph.outputs.len() > 1 => {
-            Arc::new(StructArray::try_new(fields.clone(), joined, None).map_err(words)?)
+            Arc::new(StructArray::try_new(fields.clone(), outputs, None).map_err(to_message)?)
         }
-        _ => joined.swap_remove(0),
+        _ => outputs.swap_remove(0),
     };
-    // Back to where the rows were.
+    // Scatters the values back to the valid rows.
     let mut next = 0;
-    let places = present.iter().map(|is_present| {
-        (is_present == Some(true)).then(|| {
+    let indices = is_valid.iter().map(|is_valid| {
+        (is_valid == Some(true)).then(|| {
             next += 1;
             next - 1
         })
     });
-    take(&values, &UInt32Array::from_iter(places), None).map_err(words)
+    take(&values, &UInt32Array::from_iter(indices), None).map_err(to_message)
 }

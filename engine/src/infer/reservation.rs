@@ -1,4 +1,4 @@
-//! [`PartitionMemory`]: the memory reservation of one partition, and [`ReservationGuard`], parts of it.
+//! [`PartitionMemory`]: the memory reservation of a partition. [`ReservationGuard`]: a part of it.
 
 use std::sync::Arc;
 
@@ -6,10 +6,11 @@ use datafusion::common::human_readable_size;
 use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool, MemoryReservation};
 use tokio::sync::Notify;
 
-/// The reservation of one partition in the query's memory pool.
+/// The reservation of a partition in the memory pool of the session.
 pub(super) struct PartitionMemory {
     reservation: MemoryReservation,
     pool: Arc<dyn MemoryPool>,
+    /// Notified when a part of the reservation is released.
     released: Notify,
 }
 
@@ -18,17 +19,17 @@ impl PartitionMemory {
         Arc::new(Self { reservation, pool, released: Notify::new() })
     }
 
-    /// Reserved bytes.
+    /// The reserved bytes of the partition.
     pub(super) fn size(&self) -> usize {
         self.reservation.size()
     }
 
-    /// Waits until memory has been released since the last call. For a single waiter.
+    /// Waits until memory has been released since the last call. Supports a single waiter.
     pub(super) async fn wait_for_release(&self) {
         self.released.notified().await;
     }
 
-    /// The limit of the pool.
+    /// The limit of the pool, shared by all queries.
     pub(super) fn limit(&self) -> MemoryLimit {
         self.pool.memory_limit()
     }
@@ -41,7 +42,7 @@ impl PartitionMemory {
         }
     }
 
-    /// ` of 256.0 MB`, or empty without a limit.
+    /// ` of 256.0 MB` for messages, empty without a limit.
     pub(super) fn display_limit(&self) -> String {
         match self.limit() {
             MemoryLimit::Finite(bytes) => format!(" of {}", human_readable_size(bytes)),
@@ -50,29 +51,29 @@ impl PartitionMemory {
     }
 }
 
-/// A part of a reservation, released when it is dropped.
+/// A part of a partition's reservation, released on drop.
 pub(super) struct ReservationGuard {
     memory: Arc<PartitionMemory>,
     bytes: usize,
 }
 
 impl ReservationGuard {
-    /// Reserves memory, `None` if the pool is exhausted.
+    /// Reserves `bytes`. `None` if the pool is exhausted.
     pub(super) fn try_reserve(memory: &Arc<PartitionMemory>, bytes: usize) -> Option<Self> {
         memory.reservation.try_grow(bytes).ok()?;
         Some(Self { memory: Arc::clone(memory), bytes })
     }
 
-    /// Splits off a part that is released separately.
+    /// Splits off up to `bytes`, to be released separately.
     pub(super) fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         Self { memory: Arc::clone(&self.memory), bytes }
     }
 
-    /// Merges a part back.
-    pub(super) fn merge(&mut self, mut part: Self) {
-        self.bytes += std::mem::take(&mut part.bytes);
+    /// Merges another guard of the same partition into this one.
+    pub(super) fn merge(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`evaluate_scalar`]: evaluates a call that was not lifted into an operator.
+//! [`evaluate_scalar`]: evaluates a call as a scalar function, if it was not lifted into an `Infer` node.
 
 use std::sync::Arc;
 
@@ -21,57 +21,57 @@ use super::output_columns::{RowPrediction, output_array};
 use crate::error::Error;
 use crate::options::OcelliOptions;
 
-/// Evaluates a call on this thread.
+/// Evaluates a call on this thread, in batches of `ocelli.infer_batch_rows` rows.
 ///
 /// # Errors
-/// Those of the model, and the first invalid image unless it gives NULL or is returned as data.
+/// Those of the model, and the first invalid image unless its output is NULL or an error struct.
 pub(crate) fn evaluate_scalar(
     images: &ArrayRef,
     function: InferFunction,
     call: &InferCall,
     options: &OcelliOptions,
-    engine: &InferContext,
+    context: &InferContext,
 ) -> Result<ArrayRef> {
-    let model = engine.models.get(call.model.as_deref().unwrap_or(&options.model))?;
+    let model = context.models.get(call.model.as_deref().unwrap_or(&options.model))?;
     let value = OutputSpec::new(call, options, &model)?;
     let output = InferOutput { name: function.name().to_owned(), value: value.clone() };
-    let compute = ImagePipeline::new(engine, Arc::clone(&model), options, std::slice::from_ref(&output))?;
+    let pipeline = ImagePipeline::new(context, Arc::clone(&model), options, std::slice::from_ref(&output))?;
     let times = ComputeTimes { decode: Time::new(), model: Time::new(), queue: Time::new() };
     let schema = Arc::new(Schema::new(vec![Field::new("image", images.data_type().clone(), true)]));
-    let all = RecordBatch::try_new(schema, vec![Arc::clone(images)])?;
-    let size = options.infer_batch_rows.max(1);
+    let input = RecordBatch::try_new(schema, vec![Arc::clone(images)])?;
+    let batch_rows = options.infer_batch_rows.max(1);
     let mut arrays = vec![new_empty_array(&value.data_type)];
-    for first in (0..all.num_rows()).step_by(size) {
-        let rows = all.slice(first, size.min(all.num_rows() - first));
-        let (rows, columns) = match (images.data_type().is_string(), &engine.runtime) {
-            (false, _) => (rows, ImageColumns { image: 0, fetch_error: None, guard: None, tensor: 0 }),
+    for offset in (0..input.num_rows()).step_by(batch_rows) {
+        let rows = input.slice(offset, batch_rows.min(input.num_rows() - offset));
+        let (rows, columns) = match (images.data_type().is_string(), &context.runtime) {
+            (false, _) => (rows, ImageColumns { image: 0, fetch_error: None, guard: None, tensor_bytes: 0 }),
             (true, Some(runtime)) => {
-                let columns = ImageColumns { image: 1, fetch_error: Some(2), guard: None, tensor: 0 };
-                (fetch_blocking(&rows, runtime, &engine.workers)?, columns)
+                let columns = ImageColumns { image: 1, fetch_error: Some(2), guard: None, tensor_bytes: 0 };
+                (fetch_blocking(&rows, runtime, &context.workers)?, columns)
             }
             (true, None) => return Err(Error::UriOutsideSession { function: function.name() }.into()),
         };
         let images = columns.images(&rows)?;
         let present: Vec<EncodedImage> = (0..rows.num_rows()).filter_map(|row| images.get(row)).collect();
-        let predictions = compute.run(&present, &times, &|| false)?;
+        let predictions = pipeline.run(&present, &times, &|| false)?;
         let mut next = 0;
-        let mut predicted = Vec::with_capacity(rows.num_rows());
+        let mut row_predictions = Vec::with_capacity(rows.num_rows());
         for row in 0..rows.num_rows() {
             if images.get(row).is_none() {
-                predicted.push(None);
+                row_predictions.push(None);
                 continue;
             }
             if let (true, Some(Err(source))) = (value.fails_query(), predictions.images.get(next)) {
-                let image = match all.column(0).data_type().is_string() {
-                    true => format!("'{}'", array_value_to_string(all.column(0), first + row)?),
-                    false => format!("in row {} of its batch", first + row + 1),
+                let image = match input.column(0).data_type().is_string() {
+                    true => format!("'{}'", array_value_to_string(input.column(0), offset + row)?),
+                    false => format!("in row {} of its batch", offset + row + 1),
                 };
                 return Err(Error::InvalidImage { image, function: value.task.name(), source: source.clone() }.into());
             }
-            predicted.push(Some(RowPrediction { predictions: &predictions, image: next }));
+            row_predictions.push(Some(RowPrediction { predictions: &predictions, image: next }));
             next += 1;
         }
-        arrays.push(output_array(&value, &predicted, &compute)?);
+        arrays.push(output_array(&value, &row_predictions, &pipeline)?);
     }
     let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
     Ok(concat(&arrays)?)

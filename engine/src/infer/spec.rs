@@ -1,4 +1,4 @@
-//! [`InferSpec`]: the specification of an [`InferExec`](super::InferExec).
+//! [`InferSpec`]: what an [`InferExec`](super::InferExec) computes, and from which columns.
 
 use std::sync::Arc;
 
@@ -8,26 +8,27 @@ use datafusion::error::Result;
 use super::compute::ImagePipeline;
 use super::output::InferOutput;
 
-/// What an [`InferExec`](super::InferExec) computes, the same for all partitions.
+/// The specification of an [`InferExec`](super::InferExec), the same for all partitions. Columns are indices into its input schema.
 #[derive(Debug, Clone)]
 pub(crate) struct InferSpec {
-    pub(crate) compute: ImagePipeline,
-    /// The index of the column of images or URIs.
+    pub(crate) pipeline: ImagePipeline,
+    /// The column of encoded images or URIs.
     pub(crate) image: usize,
+    /// Whether the images are URIs, to be fetched from object stores.
     pub(crate) is_uri: bool,
-    /// The index of the boolean column with the selection mask.
+    /// The boolean column with the selection mask.
     pub(crate) guard: Option<usize>,
-    /// The index of the column that names images in messages.
+    /// The column that names images in messages.
     pub(crate) label_column: Option<usize>,
     pub(crate) outputs: Vec<InferOutput>,
-    /// ImageRows that a worker takes at a time.
+    /// The largest number of images in a micro-batch.
     pub(crate) batch_rows: usize,
 }
 
 impl InferSpec {
-    /// Loads the model, on a blocking thread.
+    /// Loads the model, on a blocking thread of Tokio.
     pub(super) async fn load(&self) -> Result<()> {
-        let (model, backend) = (&self.compute.model, &self.compute.backend);
+        let (model, backend) = (&self.pipeline.model, &self.pipeline.backend);
         if model.is_loaded(backend) {
             return Ok(());
         }

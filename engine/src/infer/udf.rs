@@ -1,8 +1,8 @@
-//! [`InferUdf`]: what DataFusion sees of an [`InferFunction`].
+//! [`InferUdf`]: an [`InferFunction`] as a DataFusion scalar function.
 //!
-//! The functions are planned like any other. [`LiftInfer`](super::rules::LiftInfer) moves their calls into an operator of
-//! its own before a row is read; a call that is left where it stands is computed there, on the thread that asks. That is
-//! slower and counts nothing, and it is what `SET ocelli.lift_infer = false` is for.
+//! Calls are planned like those of any scalar function. [`LiftInfer`](super::rules::LiftInfer) then moves them into `Infer` nodes. A call
+//! that is not lifted is evaluated here, on the thread that evaluates the expression: slower, and without metrics.
+//! `SET ocelli.lift_infer = false` evaluates all calls this way.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
@@ -25,23 +25,23 @@ use super::scalar_eval::evaluate_scalar;
 use crate::error::Error;
 use crate::options::{DEFAULT_MODEL, OcelliOptions};
 
-/// A function with the models that it may name.
+/// A function and the models that its calls can name.
 #[derive(Debug)]
 pub(crate) struct InferUdf {
     function: InferFunction,
     signature: Signature,
     documentation: LazyLock<Documentation, Box<dyn FnOnce() -> Documentation + Send>>,
-    engine: InferContext,
-    /// The session's, which may decide about the type.
+    context: InferContext,
+    /// The default model, `ocelli.model`: the return type can depend on it.
     model: String,
-    /// For expressions that are made before there is a session.
-    is_sessionless: bool,
+    /// Not bound to a session; see [`InferUdf::unbound`].
+    is_unbound: bool,
 }
 
 impl InferUdf {
-    pub(crate) fn new(function: InferFunction, engine: InferContext, model: &str) -> Self {
-        // Types are judged in `return_field_from_args`, where an error keeps its own words. The model behind a name may
-        // change between queries: stable, not immutable.
+    pub(crate) fn new(function: InferFunction, context: InferContext, model: &str) -> Self {
+        // User-defined: `return_field_from_args` checks the types, with our error messages. Stable, not immutable: the model
+        // registered under a name can change between queries.
         let names: Vec<&str> = function.parameters().to_vec();
         let signature = Signature::new(TypeSignature::UserDefined, Volatility::Stable)
             .with_parameter_names(names)
@@ -51,15 +51,16 @@ impl InferUdf {
             function,
             signature,
             documentation: LazyLock::new(documentation),
-            engine,
+            context,
             model: model.to_owned(),
-            is_sessionless: false,
+            is_unbound: false,
         }
     }
 
-    /// With the bundled model alone, and no judgement of the names of others.
-    pub(crate) fn sessionless(function: InferFunction, engine: InferContext) -> Self {
-        Self { is_sessionless: true, ..Self::new(function, engine, DEFAULT_MODEL) }
+    /// A function for expressions that are built before a session exists. It knows only the built-in model, and accepts the names of
+    /// other models: the session resolves them.
+    pub(crate) fn unbound(function: InferFunction, context: InferContext) -> Self {
+        Self { is_unbound: true, ..Self::new(function, context, DEFAULT_MODEL) }
     }
 
     pub(crate) fn function(&self) -> InferFunction {
@@ -67,7 +68,7 @@ impl InferUdf {
     }
 }
 
-/// Equal calls are equal expressions, whichever session made them.
+/// Compares the function only: the same call is the same expression in every session.
 impl PartialEq for InferUdf {
     fn eq(&self, other: &Self) -> bool {
         self.function == other.function
@@ -96,7 +97,7 @@ impl ScalarUDFImpl for InferUdf {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        internal_err!("{} is typed by return_field_from_args", self.name())
+        internal_err!("{}: return_type is not implemented, use return_field_from_args", self.name())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
@@ -112,11 +113,11 @@ impl ScalarUDFImpl for InferUdf {
             args.scalar_arguments[1..].iter().map(|value| value.cloned()).collect();
         let call = InferCall::parse(self.function, &constants)?;
         let model = call.model.as_deref().unwrap_or(&self.model);
-        let model = match (self.engine.models.get(model), call.task) {
+        let model = match (self.context.models.get(model), call.task) {
             (Ok(model), _) => model,
-            // The type is the same for every model, and the session of an expression may know more of them.
-            (Err(_), Task::Classify | Task::ClassifyTopk { .. }) if self.is_sessionless => {
-                self.engine.models.get(DEFAULT_MODEL)?
+            // The return type does not depend on the model, which the session can resolve later.
+            (Err(_), Task::Classify | Task::ClassifyTopk { .. }) if self.is_unbound => {
+                self.context.models.get(DEFAULT_MODEL)?
             }
             (Err(error), _) => return Err(error.into()),
         };
@@ -125,7 +126,7 @@ impl ScalarUDFImpl for InferUdf {
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
         let model = OcelliOptions::from_config(config).model;
-        (model != self.model).then(|| Self::new(self.function, self.engine.clone(), &model).into())
+        (model != self.model).then(|| Self::new(self.function, self.context.clone(), &model).into())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -139,11 +140,11 @@ impl ScalarUDFImpl for InferUdf {
         });
         let call = InferCall::parse(self.function, &constants.collect::<Vec<_>>())?;
         let images = match image {
-            // One image, however many rows.
+            // Evaluated once, not once per row.
             ColumnarValue::Scalar(value) => value.to_array()?,
             ColumnarValue::Array(images) => Arc::clone(images),
         };
-        let values = evaluate_scalar(&images, self.function, &call, &options, &self.engine)?;
+        let values = evaluate_scalar(&images, self.function, &call, &options, &self.context)?;
         Ok(match image {
             ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?),
             ColumnarValue::Array(_) => ColumnarValue::Array(values),

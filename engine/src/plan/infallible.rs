@@ -1,23 +1,23 @@
-//! [`cannot_fail`]: whether an expression can be computed of any row.
+//! [`is_infallible`]: whether an expression can be evaluated on any row without an error.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::functions::{core, math, string};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
 
-/// Whether an expression gives a value for every row, whatever is in it.
+/// Whether an expression returns a value, or NULL, for every row, whatever the row contains.
 ///
-/// A join computes it of the rows that meet another one, a product of all: an error must not come from rows that nobody asked
-/// for. What is not known to be safe is not.
-pub(crate) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
+/// A join evaluates it on matched rows only, a sparse product on all rows of an operand: an error must not come from unmatched rows.
+/// Anything not known to be infallible counts as fallible.
+pub(crate) fn is_infallible(expr: &Expr, schema: &DFSchema) -> bool {
     let type_of = |expr: &Expr| expr.get_type(schema).unwrap_or(DataType::Null);
-    let all = |parts: &[&Expr]| parts.iter().all(|part| cannot_fail(part, schema));
+    let all_infallible = |exprs: &[&Expr]| exprs.iter().all(|expr| is_infallible(expr, schema));
     match expr {
         Expr::Column(_) | Expr::Literal(..) => true,
-        Expr::Alias(alias) => all(&[&alias.expr]),
+        Expr::Alias(alias) => all_infallible(&[&alias.expr]),
         Expr::BinaryExpr(binary) => {
             let (left, right) = (type_of(&binary.left), type_of(&binary.right));
-            let is_safe = match binary.op {
+            let is_infallible_op = match binary.op {
                 // Integers wrap around, floats have infinities.
                 Operator::Plus | Operator::Minus | Operator::Multiply => {
                     (left.is_integer() && right.is_integer()) || (left.is_floating() && right.is_floating())
@@ -27,7 +27,7 @@ pub(crate) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
                 Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => true,
                 _ => false,
             };
-            is_safe && all(&[&binary.left, &binary.right])
+            is_infallible_op && all_infallible(&[&binary.left, &binary.right])
         }
         Expr::Not(inner)
         | Expr::IsNull(inner)
@@ -37,18 +37,20 @@ pub(crate) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
         | Expr::IsUnknown(inner)
         | Expr::IsNotTrue(inner)
         | Expr::IsNotFalse(inner)
-        | Expr::IsNotUnknown(inner) => all(&[inner]),
-        Expr::Negative(inner) => type_of(inner).is_floating() && all(&[inner]),
-        Expr::TryCast(cast) => all(&[&cast.expr]),
-        Expr::Cast(cast) => never_fails(&type_of(&cast.expr), cast.field.data_type()) && all(&[&cast.expr]),
-        Expr::Between(between) => all(&[&between.expr, &between.low, &between.high]),
-        Expr::InList(list) => all(&[&list.expr]) && list.list.iter().all(|item| cannot_fail(item, schema)),
+        | Expr::IsNotUnknown(inner) => all_infallible(&[inner]),
+        Expr::Negative(inner) => type_of(inner).is_floating() && all_infallible(&[inner]),
+        Expr::TryCast(cast) => all_infallible(&[&cast.expr]),
+        Expr::Cast(cast) => {
+            is_infallible_cast(&type_of(&cast.expr), cast.field.data_type()) && all_infallible(&[&cast.expr])
+        }
+        Expr::Between(between) => all_infallible(&[&between.expr, &between.low, &between.high]),
+        Expr::InList(list) => all_infallible(&[&list.expr]) && list.list.iter().all(|item| is_infallible(item, schema)),
         Expr::Case(case) => {
-            let parts = case.when_then_expr.iter().flat_map(|(when, then)| [when, then]);
-            parts.chain(&case.expr).chain(&case.else_expr).all(|part| cannot_fail(part, schema))
+            let branches = case.when_then_expr.iter().flat_map(|(when, then)| [when, then]);
+            branches.chain(&case.expr).chain(&case.else_expr).all(|expr| is_infallible(expr, schema))
         }
         Expr::ScalarFunction(call) => {
-            let safe = [
+            let infallible = [
                 core::coalesce(),
                 core::greatest(),
                 core::least(),
@@ -61,18 +63,18 @@ pub(crate) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
                 string::lower(),
                 string::upper(),
             ];
-            let is_safe = |udf: &ScalarUDF| safe.iter().any(|known| known.as_ref() == udf);
-            is_safe(&call.func) && call.args.iter().all(|argument| cannot_fail(argument, schema))
+            let is_listed = |udf: &ScalarUDF| infallible.iter().any(|listed| listed.as_ref() == udf);
+            is_listed(&call.func) && call.args.iter().all(|argument| is_infallible(argument, schema))
         }
         _ => false,
     }
 }
 
-/// Whether a cast gives a value for every value.
-fn never_fails(from: &DataType, to: &DataType) -> bool {
+/// Whether a cast succeeds for every value.
+fn is_infallible_cast(from: &DataType, to: &DataType) -> bool {
     use DataType::{Boolean, Dictionary, Float32, Float64};
     if let Dictionary(_, values) = from {
-        return values.as_ref() == to || never_fails(values, to);
+        return values.as_ref() == to || is_infallible_cast(values, to);
     }
     match (from, to) {
         (from, to) if from == to => true,

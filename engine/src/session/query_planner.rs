@@ -11,13 +11,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use super::progress::{ProgressCallback, ProgressExec};
-use crate::infer::{InferContext, InferExtensionPlanner, limit_batch_size};
+use crate::infer::{InferContext, InferExtensionPlanner, limit_image_batch_size};
 use crate::sparse::{SparseMatMulExtensionPlanner, annotate_explain};
 
 /// DataFusion's physical planner, with an extension planner for each of our nodes.
 #[derive(Debug)]
 pub(crate) struct OcelliQueryPlanner {
-    pub(crate) engine: InferContext,
+    pub(crate) infer_context: InferContext,
     pub(crate) progress_callback: Option<ProgressCallback>,
 }
 
@@ -25,8 +25,8 @@ impl OcelliQueryPlanner {
     /// One extension planner per node.
     fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
         vec![
-            Arc::new(InferExtensionPlanner { engine: self.engine.clone() }),
-            Arc::new(SparseMatMulExtensionPlanner { workers: Arc::clone(&self.engine.workers) }),
+            Arc::new(InferExtensionPlanner { context: self.infer_context.clone() }),
+            Arc::new(SparseMatMulExtensionPlanner { workers: Arc::clone(&self.infer_context.workers) }),
         ]
     }
 }
@@ -37,7 +37,7 @@ impl QueryPlanner for OcelliQueryPlanner {
         let explained = annotate_explain(plan)?;
         let plan = explained.as_ref().unwrap_or(plan);
         let planner = DefaultPhysicalPlanner::with_extension_planners(self.extension_planners());
-        let physical = limit_batch_size::limit(planner.create_physical_plan(plan, session).await?)?;
+        let physical = limit_image_batch_size(planner.create_physical_plan(plan, session).await?)?;
         Ok(match &self.progress_callback {
             // EXPLAIN shows the plan without progress reporting.
             Some(progress_callback) if !matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) => {

@@ -92,7 +92,7 @@ fn parameters() -> &'static [(String, Vec<String>)] {
         let named = |function: Arc<ScalarUDF>| {
             Some((function.name().to_owned(), function.signature().parameter_names.clone()?))
         };
-        functions::all().into_iter().filter_map(named).collect()
+        functions::all_functions().into_iter().filter_map(named).collect()
     });
     &PARAMETERS
 }

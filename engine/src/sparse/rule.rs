@@ -23,7 +23,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use super::node::SparseMatMulNode;
 use super::spec::SparseMatMulSpec;
 use crate::options::OcelliOptions;
-use crate::plan::cannot_fail;
+use crate::plan::is_infallible;
 
 use aggregate::SemiringAggregates;
 use chain::pre_aggregate_chain;
@@ -167,7 +167,7 @@ fn match_sparse_product(aggregate: &Aggregate) -> Result<LogicalPlan, NoMatch> {
     }
     for (operand, expressions) in [(&left, left.expressions()), (&right, right.expressions())] {
         for expression in expressions {
-            if !cannot_fail(expression, operand.input.schema()) {
+            if !is_infallible(expression, operand.input.schema()) {
                 return unsupported(format!("{expression} may fail on rows that the join drops"));
             }
         }

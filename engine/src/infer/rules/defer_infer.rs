@@ -1,4 +1,4 @@
-//! [`DeferInfer`] sorts and cuts off rows before a model looks at the rest.
+//! [`DeferInfer`] pushes TopK sorts below `Infer` nodes.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 use crate::infer::InferNode;
 use crate::options::OcelliOptions;
-use crate::plan::{in_alias, in_projection, made_of};
+use crate::plan::{alias_input_expr, projection_input_expr, rewrite_to_input};
 
-/// Sorts and cuts off (`ORDER BY … LIMIT n`) below `Infer` when no sort key is a result of the model.
+/// TopK push-down: sorts and limits (`ORDER BY … LIMIT n`) below `Infer` if no sort key depends on its outputs, so that the model runs on
+/// `n` rows only.
 ///
 /// ```text
 /// before                                                  after
@@ -23,16 +24,18 @@ use crate::plan::{in_alias, in_projection, made_of};
 ///                                                                 TableScan: t
 /// ```
 ///
-/// The sort above keeps the order a promise of the plan, and costs nothing where the nodes between keep it.
-/// A sort without a limit leaves no rows out, and one with a large limit would hold so many images in memory: they are let be.
+/// The upper sort stays, so that the plan still guarantees the order; DataFusion drops it if the nodes in between preserve the order.
 ///
-/// Where the keys are plain columns, DataFusion does the same in the physical plan (`enforce_sorting`); this also takes
-/// computed keys, and every planner that starts from the logical plan.
+/// The rule leaves sorts without a limit unchanged, because they drop no rows, and sorts with a large limit, because they would buffer as
+/// many images.
+///
+/// For keys that are columns, DataFusion's physical rule `enforce_sorting` has the same effect. This rule also handles computed keys, and
+/// planners that start from the logical plan.
 #[derive(Debug)]
 pub(crate) struct DeferInfer;
 
-/// The largest limit for which rows with images are sorted.
-const MOST_ROWS: usize = 1_000;
+/// The largest limit for which rows with images are sorted: a TopK buffers that many images.
+const MAX_TOPK_ROWS: usize = 1_000;
 
 impl OptimizerRule for DeferInfer {
     fn name(&self) -> &str {
@@ -47,29 +50,31 @@ impl OptimizerRule for DeferInfer {
         let LogicalPlan::Sort(sort) = &plan else {
             return Ok(Transformed::no(plan));
         };
-        let fetch = sort.fetch.filter(|&fetch| fetch <= MOST_ROWS);
+        let fetch = sort.fetch.filter(|&fetch| fetch <= MAX_TOPK_ROWS);
         let (Some(fetch), true) = (fetch, OcelliOptions::from_config(&config.options()).defer_infer) else {
             return Ok(Transformed::no(plan));
         };
-        Ok(match sorted_below(&sort.expr, fetch, &sort.input)? {
+        Ok(match push_down_topk(&sort.expr, fetch, &sort.input)? {
             Some(input) => Transformed::yes(LogicalPlan::Sort(Sort { input: Arc::new(input), ..sort.clone() })),
             None => Transformed::no(plan),
         })
     }
 }
 
-/// `plan` with the sort below its lowest `Infer` node; `None` when there is none, or its results are sorted by.
-fn sorted_below(keys: &[SortExpr], fetch: usize, plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+/// Pushes the TopK below the lowest `Infer` node of `plan` whose outputs are not sort keys. `None` if there is none.
+fn push_down_topk(keys: &[SortExpr], fetch: usize, plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     match plan {
         LogicalPlan::Projection(projection) => {
-            let Some(keys) = mapped(keys, |column| in_projection(projection, column)) else { return Ok(None) };
-            let Some(input) = sorted_below(&keys, fetch, &projection.input)? else { return Ok(None) };
+            let Some(keys) = rewrite_keys(keys, |column| projection_input_expr(projection, column)) else {
+                return Ok(None);
+            };
+            let Some(input) = push_down_topk(&keys, fetch, &projection.input)? else { return Ok(None) };
             let exprs = projection.expr.clone();
             Ok(Some(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input))?)))
         }
         LogicalPlan::SubqueryAlias(alias) => {
-            let Some(keys) = mapped(keys, |column| in_alias(alias, column)) else { return Ok(None) };
-            let Some(input) = sorted_below(&keys, fetch, &alias.input)? else { return Ok(None) };
+            let Some(keys) = rewrite_keys(keys, |column| alias_input_expr(alias, column)) else { return Ok(None) };
+            let Some(input) = push_down_topk(&keys, fetch, &alias.input)? else { return Ok(None) };
             let alias = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
             Ok(Some(LogicalPlan::SubqueryAlias(alias)))
         }
@@ -79,7 +84,7 @@ fn sorted_below(keys: &[SortExpr], fetch: usize, plan: &LogicalPlan) -> Result<O
             if !columns.iter().all(|column| node.input().schema().has_column(column)) {
                 return Ok(None);
             }
-            let input = match sorted_below(keys, fetch, node.input())? {
+            let input = match push_down_topk(keys, fetch, node.input())? {
                 Some(input) => input,
                 None if is_sorted(node.input(), keys, fetch) => return Ok(None),
                 None => {
@@ -87,24 +92,24 @@ fn sorted_below(keys: &[SortExpr], fetch: usize, plan: &LogicalPlan) -> Result<O
                     LogicalPlan::Sort(Sort { expr: keys.to_vec(), input, fetch: Some(fetch) })
                 }
             };
-            Ok(Some(node.with_input(input)?.into_plan()))
+            Ok(Some(node.with_input(input)?.into_logical_plan()))
         }
     }
 }
 
-/// Whether that has been done already. Projections may have come between since then.
+/// Whether the TopK was pushed down before. Other rules can have inserted projections since.
 fn is_sorted(plan: &LogicalPlan, keys: &[SortExpr], fetch: usize) -> bool {
     match plan {
         LogicalPlan::Sort(sort) => sort.fetch == Some(fetch) && sort.expr == keys,
-        LogicalPlan::Projection(projection) => mapped(keys, |column| in_projection(projection, column))
+        LogicalPlan::Projection(projection) => rewrite_keys(keys, |column| projection_input_expr(projection, column))
             .is_some_and(|keys| is_sorted(&projection.input, &keys, fetch)),
         plan => InferNode::from_plan(plan).is_some_and(|node| is_sorted(node.input(), keys, fetch)),
     }
 }
 
-/// The keys in terms of what their columns are made of.
-fn mapped(keys: &[SortExpr], below: impl Fn(&Column) -> Option<Expr>) -> Option<Vec<SortExpr>> {
-    keys.iter().map(|key| Some(SortExpr { expr: made_of(&key.expr, &below)?, ..key.clone() })).collect()
+/// Rewrites sort keys in terms of the input columns.
+fn rewrite_keys(keys: &[SortExpr], definition: impl Fn(&Column) -> Option<Expr>) -> Option<Vec<SortExpr>> {
+    keys.iter().map(|key| Some(SortExpr { expr: rewrite_to_input(&key.expr, &definition)?, ..key.clone() })).collect()
 }
 
 #[cfg(test)]
@@ -124,14 +129,14 @@ mod tests {
         rewrite_after(before, Arc::new(DeferInfer), sql).await.unwrap_or_else(|error| crate::user_message(&error))
     }
 
-    /// Whether the model comes last.
+    /// Whether the lowest sort is below the `Infer` node.
     async fn is_deferred(sql: &str) -> bool {
         let plan = defer(sql).await;
         plan.find("Infer:") < plan.rfind("Sort:")
     }
 
     #[tokio::test]
-    async fn a_sort_with_a_limit_comes_first() {
+    async fn topk_is_pushed_below_infer() {
         assert_snapshot!(defer("SELECT uri, classify(image) FROM t ORDER BY year DESC LIMIT 10").await, @r#"
         Projection: t.uri, classify(t.image)
           Limit: skip=0, fetch=10
@@ -144,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn aliases_and_computed_keys_are_looked_through() {
+    async fn topk_is_pushed_through_aliases_and_computed_keys() {
         let labelled = "SELECT uri, year + 1 AS next, classify(image) AS label FROM t";
         assert_snapshot!(
             defer(&format!("SELECT label FROM ({labelled}) AS s ORDER BY s.next, uri LIMIT 3 OFFSET 2")).await, @r#"
@@ -162,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sort_by_a_result_or_without_a_limit_stays() {
+    async fn sorts_by_outputs_or_without_small_limit_stay() {
         assert!(is_deferred("SELECT classify(image) FROM t ORDER BY uri LIMIT 1").await);
         assert!(!is_deferred("SELECT classify(image) AS label FROM t ORDER BY label LIMIT 1").await);
         assert!(!is_deferred("SELECT classify(image) FROM t ORDER BY uri").await);
@@ -171,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_random_key_is_not_drawn_twice() {
+    async fn volatile_keys_are_not_evaluated_twice() {
         assert!(is_deferred("SELECT uri, classify(image) FROM t ORDER BY random() LIMIT 1").await);
         assert!(!is_deferred("SELECT random() AS r, classify(image) FROM t ORDER BY r LIMIT 1").await);
     }

@@ -1,4 +1,4 @@
-//! [`limit`] keeps the batches that carry images small.
+//! [`limit_image_batch_size`] limits the size of batches with images in bytes.
 
 use std::sync::Arc;
 
@@ -13,32 +13,32 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
 use crate::infer::InferExec;
 
-/// Bytes of a batch that are aimed at. Two or three of them are in memory at a time.
-const BATCH_BYTES: usize = 8 << 20;
-/// Rows of a batch when the size of a row is not known.
-const UNKNOWN_ROWS: usize = 256;
+/// The target size of a batch in bytes. Two or three batches are in memory at a time.
+const TARGET_BATCH_BYTES: usize = 8 << 20;
+/// Rows per batch if the statistics do not give the size of a row.
+const DEFAULT_IMAGE_BATCH_ROWS: usize = 256;
 
-/// Has scans and filters below `InferExec` make batches by the bytes of their rows, not by their number.
+/// Reduces the batch size of scans and filters below an `InferExec` to [`TARGET_BATCH_BYTES`].
 ///
-/// 8192 rows of metadata are half a megabyte, 8192 photographs are some gigabytes.
-pub(crate) fn limit(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+/// DataFusion's batch size counts rows: 8192 rows of metadata are half a megabyte, 8192 photographs are several gigabytes.
+pub(crate) fn limit_image_batch_size(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     plan.transform_down(|plan| {
         let Some(infer) = plan.downcast_ref::<InferExec>() else {
             return Ok(Transformed::no(plan));
         };
-        let rows = rows_of_a_batch(infer);
-        let input = Arc::clone(plan.children()[0]).transform_up(|node| limit_node(node, rows))?;
+        let rows = target_batch_rows(infer);
+        let input = Arc::clone(plan.children()[0]).transform_up(|node| limit_node_batch_size(node, rows))?;
         if !input.transformed {
             return Ok(Transformed::no(plan));
         }
-        #[expect(deprecated, reason = "its successor takes options that say the same")]
+        #[expect(deprecated, reason = "the replacement takes options whose defaults do the same")]
         Ok(Transformed::yes(plan.with_new_children(vec![input.data])?))
     })
     .map(|plan| plan.data)
 }
 
-/// As many rows as make [`BATCH_BYTES`], by the statistics of the files.
-fn rows_of_a_batch(infer: &InferExec) -> usize {
+/// The number of rows in [`TARGET_BATCH_BYTES`], by the statistics of the scans.
+fn target_batch_rows(infer: &InferExec) -> usize {
     let leaves = leaves(infer.children()[0]);
     let widths = leaves.iter().filter(|leaf| has_images(&leaf.schema())).map(|leaf| {
         let statistics = StatisticsContext::new().compute(leaf.as_ref(), &StatisticsArgs::new()).ok()?;
@@ -46,8 +46,8 @@ fn rows_of_a_batch(infer: &InferExec) -> usize {
         (*rows > 0).then(|| bytes / rows)
     });
     match widths.collect::<Option<Vec<usize>>>().and_then(|widths| widths.into_iter().max()) {
-        Some(width) => (BATCH_BYTES / width.max(1)).max(1),
-        None => UNKNOWN_ROWS,
+        Some(width) => (TARGET_BATCH_BYTES / width.max(1)).max(1),
+        None => DEFAULT_IMAGE_BATCH_ROWS,
     }
 }
 
@@ -64,7 +64,7 @@ fn has_images(schema: &Schema) -> bool {
     schema.fields().iter().any(|field| is_binary(field.data_type()))
 }
 
-fn limit_node(node: Arc<dyn ExecutionPlan>, rows: usize) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+fn limit_node_batch_size(node: Arc<dyn ExecutionPlan>, rows: usize) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     if !has_images(&node.schema()) {
         return Ok(Transformed::no(node));
     }

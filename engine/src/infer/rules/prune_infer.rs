@@ -1,4 +1,4 @@
-//! [`PruneInfer`] takes away outputs that nobody reads.
+//! [`PruneInfer`] removes unread outputs of `Infer` nodes.
 
 use datafusion::common::Column;
 use datafusion::common::tree_node::Transformed;
@@ -9,7 +9,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use crate::infer::InferNode;
 use crate::options::OcelliOptions;
 
-/// Removes unread outputs of an `Infer` node, and the node with its last one.
+/// Projection pruning for `Infer` nodes: removes unread outputs, and the node if none is left.
 ///
 /// ```text
 /// before                                            after
@@ -18,7 +18,7 @@ use crate::options::OcelliOptions;
 ///     TableScan: t
 /// ```
 ///
-/// Applies below projections and aggregates: only they read some columns of their input and drop the rest.
+/// Applies to nodes directly below a projection or an aggregate: other plan nodes pass all input columns on.
 #[derive(Debug)]
 pub(crate) struct PruneInfer;
 

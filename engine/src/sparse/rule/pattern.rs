@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 
 use super::aggregate::arguments as arguments_of;
 use super::no_match::{NoMatch, unsupported};
+use crate::plan::{alias_input_expr, projected_expr, substitute_columns};
 
 /// An aggregation over a join, with its expressions rewritten in terms of the columns of the join.
 pub(super) struct AggregateOverJoin<'a> {
@@ -30,20 +31,15 @@ impl<'a> AggregateOverJoin<'a> {
         let mut conditions = Vec::new();
         let mut plan = aggregate.input.as_ref();
         let join = loop {
-            let (next, substitution): (_, Box<Substitution>) = match plan {
+            let (next, definition): (_, Box<Definition>) = match plan {
                 LogicalPlan::Join(join) => break join,
                 LogicalPlan::Projection(projection) => {
-                    let definition = |column: &Column| {
-                        let at = projection.schema.maybe_index_of_column(column)?;
-                        Some(projection.expr[at].clone().unalias_nested().data)
-                    };
+                    let definition =
+                        move |column: &Column| Some(projected_expr(projection, column)?.clone().unalias_nested().data);
                     (projection.input.as_ref(), Box::new(definition))
                 }
                 LogicalPlan::SubqueryAlias(alias) => {
-                    let definition = |column: &Column| {
-                        let at = alias.schema.maybe_index_of_column(column)?;
-                        Some(Expr::Column(Column::from(alias.input.schema().qualified_field(at))))
-                    };
+                    let definition = move |column: &Column| alias_input_expr(alias, column);
                     (alias.input.as_ref(), Box::new(definition))
                 }
                 LogicalPlan::Filter(filter) => {
@@ -54,7 +50,7 @@ impl<'a> AggregateOverJoin<'a> {
                 _ => return Err(NoMatch::NotAJoin),
             };
             for expr in groups.iter_mut().chain(arguments.iter_mut().flatten()).chain(&mut conditions) {
-                *expr = substitute(expr.clone(), substitution.as_ref())?;
+                *expr = substitute_columns(expr.clone(), definition.as_ref())?;
             }
             plan = next;
         };
@@ -104,21 +100,7 @@ impl<'a> AggregateOverJoin<'a> {
 }
 
 /// The defining expression of a column.
-type Substitution<'a> = dyn Fn(&Column) -> Option<Expr> + 'a;
-
-/// Replaces the columns of an expression by their definitions.
-fn substitute(expr: Expr, substitution: &Substitution<'_>) -> Result<Expr> {
-    let substituted = expr.transform_down(|expr| {
-        Ok(match &expr {
-            Expr::Column(column) => match substitution(column) {
-                Some(definition) => transformed_jump(definition),
-                None => Transformed::no(expr),
-            },
-            _ => Transformed::no(expr),
-        })
-    });
-    substituted.data()
-}
+type Definition<'a> = dyn Fn(&Column) -> Option<Expr> + 'a;
 
 /// A transformed expression whose children are not visited.
 fn transformed_jump(expr: Expr) -> Transformed<Expr> {

@@ -1,4 +1,4 @@
-//! [`walk`] finds the calls in an expression, and what must be true of a row for each to be wanted.
+//! [`visit_calls`]: finds the calls in an expression, each with its path condition.
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -8,17 +8,20 @@ use datafusion::logical_expr::{Case, Expr, Operator, lit};
 
 use crate::infer::function::InferFunction;
 
-/// Whether an expression is a call that runs a model.
+/// Whether an expression is a call of a function that runs a model.
 pub(super) fn is_call(expr: &Expr) -> bool {
-    matches!(expr, Expr::ScalarFunction(ScalarFunction { func, .. }) if InferFunction::of(func).is_some())
+    matches!(expr, Expr::ScalarFunction(ScalarFunction { func, .. }) if InferFunction::from_udf(func).is_some())
 }
 
-/// Whether there is such a call anywhere in it.
+/// Whether an expression contains such a call.
 pub(super) fn has_call(expr: &Expr) -> bool {
     expr.exists(|expr| Ok(is_call(expr))).unwrap_or(false)
 }
 
-/// Calls `visit` with each call in `expr`, and the conditions on the way to it.
+/// A callback for a call and its path condition.
+type CallVisitor<'a> = &'a mut dyn FnMut(&Expr, &[Expr]) -> Result<()>;
+
+/// Visits each call in `expr` with its path condition (the term of symbolic execution): the conditions under which the call is evaluated.
 ///
 /// ```text
 /// CASE WHEN a THEN classify(x) WHEN b THEN classify(y) END
@@ -26,81 +29,77 @@ pub(super) fn has_call(expr: &Expr) -> bool {
 ///     classify(y)  [a IS NOT TRUE, b IS TRUE]
 /// ```
 ///
-/// The conditions stand in the order in which they may be evaluated: each only for rows that fulfil those before it. Calls
-/// in the body of a lambda function have no row to stand in, and are not visited.
-pub(super) fn walk(
-    expr: &Expr,
-    path: &mut Vec<Expr>,
-    visit: &mut dyn FnMut(&Expr, &[Expr]) -> Result<()>,
-) -> Result<()> {
+/// The conditions are a conjunction in evaluation order: each may be evaluated only for rows that fulfil those before it. Calls in the body
+/// of a lambda function are not visited, because they have no input row.
+pub(super) fn visit_calls(expr: &Expr, path_condition: &mut Vec<Expr>, visit: CallVisitor) -> Result<()> {
     if !has_call(expr) {
         return Ok(());
     }
     match expr {
-        Expr::Case(case) => walk_case(case, path, visit),
+        Expr::Case(case) => visit_case(case, path_condition, visit),
         Expr::BinaryExpr(binary) if matches!(binary.op, Operator::And | Operator::Or) => {
-            walk_chain(expr, binary.op, path, visit)
+            visit_and_or(expr, binary.op, path_condition, visit)
         }
         Expr::ScalarFunction(function) => {
             if is_call(expr) {
-                visit(expr, path)?;
+                visit(expr, path_condition)?;
             }
-            walk_arguments(function, path, visit)
+            visit_arguments(function, path_condition, visit)
         }
         Expr::AggregateFunction(AggregateFunction { params, .. }) => {
             let sorts = params.order_by.iter().map(|sort| &sort.expr);
-            walk_filtered(params.args.iter().chain(sorts), params.filter.as_deref(), path, visit)
+            visit_filtered(params.args.iter().chain(sorts), params.filter.as_deref(), path_condition, visit)
         }
         Expr::WindowFunction(function) => {
             let WindowFunction { params, .. } = function.as_ref();
-            // Rows that the FILTER leaves out have their partitions and places all the same.
+            // Partitions and ranks include the rows that the FILTER excludes.
             let sorts = params.order_by.iter().map(|sort| &sort.expr);
-            params.partition_by.iter().chain(sorts).try_for_each(|expr| walk(expr, path, visit))?;
-            walk_filtered(params.args.iter(), params.filter.as_deref(), path, visit)
+            params.partition_by.iter().chain(sorts).try_for_each(|expr| visit_calls(expr, path_condition, visit))?;
+            visit_filtered(params.args.iter(), params.filter.as_deref(), path_condition, visit)
         }
         Expr::Lambda(_) => Ok(()),
-        other => walk_children(other, path, visit),
+        other => visit_children(other, path_condition, visit),
     }
 }
 
-type Visit<'a> = &'a mut dyn FnMut(&Expr, &[Expr]) -> Result<()>;
-
-fn walk_children(expr: &Expr, path: &mut Vec<Expr>, visit: Visit) -> Result<()> {
-    expr.apply_children(|child| walk(child, path, visit).map(|()| TreeNodeRecursion::Continue)).map(|_| ())
+fn visit_children(expr: &Expr, path_condition: &mut Vec<Expr>, visit: CallVisitor) -> Result<()> {
+    expr.apply_children(|child| visit_calls(child, path_condition, visit).map(|()| TreeNodeRecursion::Continue))
+        .map(|_| ())
 }
 
-/// Walks `expr` where `conditions` hold too.
-fn walk_where(expr: &Expr, conditions: Vec<Expr>, path: &mut Vec<Expr>, visit: Visit) -> Result<()> {
-    let length = path.len();
-    path.extend(conditions);
-    let walked = walk(expr, path, visit);
-    path.truncate(length);
-    walked
+/// Visits `expr` under additional conditions.
+fn visit_under(expr: &Expr, conditions: Vec<Expr>, path_condition: &mut Vec<Expr>, visit: CallVisitor) -> Result<()> {
+    let length = path_condition.len();
+    path_condition.extend(conditions);
+    let result = visit_calls(expr, path_condition, visit);
+    path_condition.truncate(length);
+    result
 }
 
-fn walk_case(case: &Case, path: &mut Vec<Expr>, visit: Visit) -> Result<()> {
-    let length = path.len();
+fn visit_case(case: &Case, path_condition: &mut Vec<Expr>, visit: CallVisitor) -> Result<()> {
+    let length = path_condition.len();
     if let Some(base) = &case.expr {
-        walk(base, path, visit)?;
+        visit_calls(base, path_condition, visit)?;
     }
     for (when, then) in &case.when_then_expr {
-        walk(when, path, visit)?;
+        visit_calls(when, path_condition, visit)?;
         let when = match &case.expr {
             Some(base) => base.as_ref().clone().eq(when.as_ref().clone()),
             None => when.as_ref().clone(),
         };
-        walk_where(then, vec![when.clone().is_true()], path, visit)?;
-        path.push(when.is_not_true());
+        visit_under(then, vec![when.clone().is_true()], path_condition, visit)?;
+        path_condition.push(when.is_not_true());
     }
     if let Some(otherwise) = &case.else_expr {
-        walk(otherwise, path, visit)?;
+        visit_calls(otherwise, path_condition, visit)?;
     }
-    path.truncate(length);
+    path_condition.truncate(length);
     Ok(())
 }
 
-/// `a AND b AND c`, or with OR. What calls no model is cheap and decides first, wherever it stands.
-fn walk_chain(expr: &Expr, op: Operator, path: &mut Vec<Expr>, visit: Visit) -> Result<()> {
+/// `a AND b AND c`, or the same with OR. Operands without calls are cheap and count as evaluated first, wherever they are written: a call is
+/// needed only for rows that they leave undecided.
+fn visit_and_or(expr: &Expr, op: Operator, path_condition: &mut Vec<Expr>, visit: CallVisitor) -> Result<()> {
     let mut operands = Vec::new();
     flatten(expr, op, &mut operands);
     let (calls, cheap): (Vec<&Expr>, Vec<&Expr>) = operands.into_iter().partition(|operand| has_call(operand));
@@ -108,13 +107,13 @@ fn walk_chain(expr: &Expr, op: Operator, path: &mut Vec<Expr>, visit: Visit) -> 
         Operator::And => operand.clone().is_not_false(),
         _ => operand.clone().is_not_true(),
     };
-    let length = path.len();
-    path.extend(cheap.into_iter().map(undecided));
+    let length = path_condition.len();
+    path_condition.extend(cheap.into_iter().map(undecided));
     for operand in calls {
-        walk(operand, path, visit)?;
-        path.push(undecided(operand));
+        visit_calls(operand, path_condition, visit)?;
+        path_condition.push(undecided(operand));
     }
-    path.truncate(length);
+    path_condition.truncate(length);
     Ok(())
 }
 
@@ -128,44 +127,44 @@ fn flatten<'a>(expr: &'a Expr, op: Operator, operands: &mut Vec<&'a Expr>) {
     }
 }
 
-/// Arguments of a function, of which some leave the later ones alone.
-fn walk_arguments(function: &ScalarFunction, path: &mut Vec<Expr>, visit: Visit) -> Result<()> {
+/// Arguments of a function. COALESCE, NVL and NVL2 evaluate some of them conditionally.
+fn visit_arguments(function: &ScalarFunction, path_condition: &mut Vec<Expr>, visit: CallVisitor) -> Result<()> {
     let inner = function.func.inner();
     let args = &function.args;
     if inner.is::<CoalesceFunc>() || inner.is::<NVLFunc>() {
-        let length = path.len();
+        let length = path_condition.len();
         for arg in args {
-            walk(arg, path, visit)?;
-            path.push(arg.clone().is_null());
+            visit_calls(arg, path_condition, visit)?;
+            path_condition.push(arg.clone().is_null());
         }
-        path.truncate(length);
+        path_condition.truncate(length);
         return Ok(());
     }
     if let (true, [tested, value, otherwise]) = (inner.is::<NVL2Func>(), args.as_slice()) {
-        walk(tested, path, visit)?;
-        walk_where(value, vec![tested.clone().is_not_null()], path, visit)?;
-        return walk_where(otherwise, vec![tested.clone().is_null()], path, visit);
+        visit_calls(tested, path_condition, visit)?;
+        visit_under(value, vec![tested.clone().is_not_null()], path_condition, visit)?;
+        return visit_under(otherwise, vec![tested.clone().is_null()], path_condition, visit);
     }
-    args.iter().try_for_each(|arg| walk(arg, path, visit))
+    args.iter().try_for_each(|arg| visit_calls(arg, path_condition, visit))
 }
 
-/// What an aggregate or window function looks at is wanted where its FILTER is true.
-fn walk_filtered<'a>(
+/// Arguments of an aggregate or window function: evaluated where its FILTER is true.
+fn visit_filtered<'a>(
     mut args: impl Iterator<Item = &'a Expr>,
     filter: Option<&Expr>,
-    path: &mut Vec<Expr>,
-    visit: Visit,
+    path_condition: &mut Vec<Expr>,
+    visit: CallVisitor,
 ) -> Result<()> {
     let condition = filter.map(|filter| filter.clone().is_true());
     if let Some(filter) = filter {
-        walk(filter, path, visit)?;
+        visit_calls(filter, path_condition, visit)?;
     }
-    args.try_for_each(|arg| walk_where(arg, condition.clone().into_iter().collect(), path, visit))
+    args.try_for_each(|arg| visit_under(arg, condition.clone().into_iter().collect(), path_condition, visit))
 }
 
-/// Whether conditions can be evaluated a second time, for a column of their own.
-pub(super) fn are_repeatable(path: &[Expr]) -> bool {
-    path.iter().all(|condition| {
+/// Whether a path condition gives the same result when it is evaluated a second time, in a guard column.
+pub(super) fn is_deterministic(path_condition: &[Expr]) -> bool {
+    path_condition.iter().all(|condition| {
         let is_subquery = |expr: &Expr| {
             matches!(
                 expr,
@@ -181,17 +180,18 @@ pub(super) fn are_repeatable(path: &[Expr]) -> bool {
     })
 }
 
-/// Whether one of the paths is open for a row. None of it is evaluated for rows that an earlier condition of the path keeps out.
-pub(super) fn guard(paths: &[Vec<Expr>]) -> Option<Expr> {
-    let opens = |path: &Vec<Expr>| match path.as_slice() {
+/// The disjunction of path conditions as one predicate. No condition is evaluated for rows that an earlier condition of its path excludes.
+/// `None` without path conditions: the calls are evaluated for all rows.
+pub(super) fn path_predicate(path_conditions: &[Vec<Expr>]) -> Option<Expr> {
+    let to_predicate = |path_condition: &Vec<Expr>| match path_condition.as_slice() {
         [condition] => condition.clone(),
-        path => {
-            // AND evaluates its right side for all rows of a batch when the left is true for many; CASE never does.
-            let open = path.iter().rfold(lit(1_i64), |inner, condition| {
+        conditions => {
+            // Not AND, which evaluates its right side for all rows of a batch if the left side is true for many of them. CASE never does.
+            let nested = conditions.iter().rfold(lit(1_i64), |inner, condition| {
                 Expr::Case(Case::new(None, vec![(Box::new(condition.clone()), Box::new(inner))], None))
             });
-            open.is_not_null()
+            nested.is_not_null()
         }
     };
-    paths.iter().map(opens).reduce(Expr::or)
+    path_conditions.iter().map(to_predicate).reduce(Expr::or)
 }

@@ -1,4 +1,4 @@
-//! [`Placer`] puts the nodes of a plan's calls below it, one after the other.
+//! [`InferPlanBuilder`]: adds the `Infer` nodes of calls on top of a plan, in dependency order.
 
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -7,74 +7,79 @@ use datafusion::logical_expr::{Case, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::OptimizerConfig;
 
 use super::conditions;
+use crate::infer::function::InferFunction;
 use crate::infer::{InferNode, InferOutput, OutputSpec};
 use crate::model::ModelRef;
 
-/// A call, and for which rows it is wanted.
+/// A call, and the rows for which it is evaluated.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
-    /// As it stands in the plan.
+    /// The function that was called.
+    pub(super) function: InferFunction,
+    /// The call as written in the plan.
     pub(super) expr: Expr,
     pub(super) image: Expr,
     pub(super) model: ModelRef,
     pub(super) value: OutputSpec,
-    /// The conditions on each way to it; none when one of the ways has no condition.
-    pub(super) paths: Vec<Vec<Expr>>,
+    /// The path condition of each occurrence. Empty if an occurrence is unconditional.
+    pub(super) path_conditions: Vec<Vec<Expr>>,
 }
 
 /// Calls that become one node.
-struct Bucket {
+struct CallGroup {
     image: Expr,
     model: ModelRef,
-    /// The rows that its calls are wanted for together; none for all rows.
-    paths: Vec<Vec<Expr>>,
+    /// The node runs on rows that fulfil one of them. Empty: on all rows.
+    path_conditions: Vec<Vec<Expr>>,
     calls: Vec<Call>,
 }
 
-impl Bucket {
+impl CallGroup {
     fn fails_query(&self) -> bool {
         self.calls.iter().any(|call| call.value.fails_query())
     }
 
-    /// Whether a call is about the same images of no other rows, and fails for no others.
-    fn covers(&self, call: &Call) -> bool {
+    /// Whether the group can include a call of the same model on the same image without running on more rows or failing for more images.
+    fn subsumes(&self, call: &Call) -> bool {
         self.image == call.image
             && self.model == call.model
-            && cover(&self.paths, &call.paths)
+            && implies(&call.path_conditions, &self.path_conditions)
             && (self.fails_query() || !call.value.fails_query())
     }
 }
 
-/// Whether all rows of some paths are among those of others.
-fn cover(paths: &[Vec<Expr>], others: &[Vec<Expr>]) -> bool {
-    let is_covered = |other: &Vec<Expr>| paths.iter().any(|path| other.starts_with(path));
-    paths.is_empty() || (!others.is_empty() && others.iter().all(is_covered))
+/// Whether every row that fulfils one of `path_conditions` fulfils one of `others`. Without path conditions, all rows do.
+///
+/// A path condition implies each of its prefixes.
+fn implies(path_conditions: &[Vec<Expr>], others: &[Vec<Expr>]) -> bool {
+    let is_implied = |path_condition: &Vec<Expr>| others.iter().any(|prefix| path_condition.starts_with(prefix));
+    others.is_empty() || (!path_conditions.is_empty() && path_conditions.iter().all(is_implied))
 }
 
-/// A call that is a column, and for which rows it has a value; all rows when there are no paths.
-struct Known {
+/// A call whose result is a column, and the rows for which the column has a value: all rows if there are no path conditions.
+struct MaterializedCall {
     call: Expr,
     column: Column,
-    paths: Vec<Vec<Expr>>,
+    path_conditions: Vec<Vec<Expr>>,
 }
 
-/// A plan that grows upwards, and the columns in it that have the values of calls.
-pub(super) struct Placer<'a> {
+/// A plan to which `Infer` nodes are added, and the columns with the results of calls.
+pub(super) struct InferPlanBuilder<'a> {
     pub(super) plan: LogicalPlan,
-    columns: Vec<Known>,
+    materialized: Vec<MaterializedCall>,
     config: &'a dyn OptimizerConfig,
 }
 
-impl<'a> Placer<'a> {
+impl<'a> InferPlanBuilder<'a> {
     pub(super) fn new(plan: LogicalPlan, config: &'a dyn OptimizerConfig) -> Self {
-        Self { plan, columns: Vec::new(), config }
+        Self { plan, materialized: Vec::new(), config }
     }
 
-    /// The expression with columns for calls.
-    pub(super) fn replace(&self, expr: Expr) -> Result<Expr> {
+    /// Replaces materialized calls by their columns.
+    pub(super) fn replace_calls(&self, expr: Expr) -> Result<Expr> {
         expr.transform_down(|expr| {
-            Ok(match self.columns.iter().find(|known| known.call == expr) {
-                Some(Known { column, .. }) => {
+            Ok(match self.materialized.iter().find(|materialized| materialized.call == expr) {
+                Some(MaterializedCall { column, .. }) => {
                     Transformed::new(Expr::Column(column.clone()), true, TreeNodeRecursion::Jump)
                 }
                 None => Transformed::no(expr),
@@ -83,78 +88,81 @@ impl<'a> Placer<'a> {
         .map(|expr| expr.data)
     }
 
-    /// Makes columns of the calls that are none yet: those first whose images and conditions need no other of them.
-    pub(super) fn add(&mut self, calls: Vec<Call>) -> Result<()> {
+    /// Materializes calls that are not materialized yet. Calls whose images and conditions contain no other call come first.
+    pub(super) fn materialize(&mut self, calls: Vec<Call>) -> Result<()> {
         let mut pending = Vec::new();
         for call in calls {
-            let mut paths = call.paths.clone();
-            for condition in paths.iter_mut().flatten() {
-                *condition = self.replace(condition.clone())?;
+            let mut path_conditions = call.path_conditions.clone();
+            for condition in path_conditions.iter_mut().flatten() {
+                *condition = self.replace_calls(condition.clone())?;
             }
-            if !self.columns.iter().any(|known| known.call == call.expr && cover(&known.paths, &paths)) {
+            let is_materialized = self.materialized.iter().any(|materialized| {
+                materialized.call == call.expr && implies(&path_conditions, &materialized.path_conditions)
+            });
+            if !is_materialized {
                 pending.push(call);
             }
         }
-        // A column that lacks the values of some rows must not stand for the call there, in conditions neither.
-        self.columns.retain(|known| pending.iter().all(|call| call.expr != known.call));
+        // A column without values for some of the rows must not replace the call there, not even in conditions.
+        self.materialized.retain(|materialized| pending.iter().all(|call| call.expr != materialized.call));
         while !pending.is_empty() {
             for call in &mut pending {
-                call.image = self.replace(call.image.clone())?;
-                for condition in call.paths.iter_mut().flatten() {
-                    *condition = self.replace(condition.clone())?;
+                call.image = self.replace_calls(call.image.clone())?;
+                for condition in call.path_conditions.iter_mut().flatten() {
+                    *condition = self.replace_calls(condition.clone())?;
                 }
             }
             let is_ready = |call: &Call| {
-                !conditions::has_call(&call.image) && !call.paths.iter().flatten().any(conditions::has_call)
+                !conditions::has_call(&call.image) && !call.path_conditions.iter().flatten().any(conditions::has_call)
             };
             let (ready, waiting): (Vec<Call>, Vec<Call>) = pending.into_iter().partition(is_ready);
             pending = waiting;
             if !ready.is_empty() {
-                let mut buckets = buckets(ready);
-                // What is wanted of some of a bucket's rows, by results of the bucket even, costs no second pass.
+                let mut groups = group_calls(ready);
+                // A waiting call joins a group that already runs on its rows, even if its conditions depend on results of the group.
                 pending.retain(|call| {
-                    let bucket = buckets.iter_mut().find(|bucket| bucket.covers(call));
-                    bucket.map(|bucket| bucket.calls.push(call.clone())).is_none()
+                    let group = groups.iter_mut().find(|group| group.subsumes(call));
+                    group.map(|group| group.calls.push(call.clone())).is_none()
                 });
-                self.place(buckets)?;
-            } else if let Some(waiting) = self.waits_for_another(&pending) {
-                // Two calls wait for each other's results: one is made for all rows.
-                pending[waiting].paths.clear();
+                self.add_nodes(groups)?;
+            } else if let Some(index) = self.cyclic_dependency(&pending) {
+                // Conditions of two calls depend on each other's results: one of the calls is evaluated for all rows.
+                pending[index].path_conditions.clear();
             } else {
-                // They wait for calls that stay where they are, and stay there too.
+                // The remaining calls depend on calls that cannot be lifted, and stay in place as well.
                 break;
             }
         }
         Ok(())
     }
 
-    /// A call with conditions that wait for no other calls than those.
-    fn waits_for_another(&self, pending: &[Call]) -> Option<usize> {
+    /// The index of a call whose conditions contain no calls except pending ones.
+    fn cyclic_dependency(&self, pending: &[Call]) -> Option<usize> {
         let is_pending = |expr: &Expr| pending.iter().any(|call| call.expr == *expr);
-        let waits_for_pending = |condition: &Expr| {
+        let depends_on_pending_only = |condition: &Expr| {
             condition.exists(|expr| Ok(conditions::is_call(expr) && !is_pending(expr))).is_ok_and(|others| !others)
         };
-        pending
-            .iter()
-            .position(|call| !conditions::has_call(&call.image) && call.paths.iter().flatten().all(waits_for_pending))
+        pending.iter().position(|call| {
+            !conditions::has_call(&call.image) && call.path_conditions.iter().flatten().all(depends_on_pending_only)
+        })
     }
 
-    /// Puts a node on the plan for each bucket.
-    fn place(&mut self, buckets: Vec<Bucket>) -> Result<()> {
+    /// Adds one node per group, above one projection that computes their guards and images.
+    fn add_nodes(&mut self, groups: Vec<CallGroup>) -> Result<()> {
         let mut computed = Vec::new();
         let mut nodes = Vec::new();
-        for Bucket { image, model, paths, calls } in buckets {
-            let guard = conditions::guard(&paths);
+        for CallGroup { image, model, path_conditions, calls } in groups {
+            let guard = conditions::path_predicate(&path_conditions);
             let (image, guard) = match (image, guard) {
                 (Expr::Column(column), guard) => {
-                    let guard = guard.map(|guard| self.column("__guard", guard, &mut computed));
-                    (qualified(&column, &self.plan)?, guard)
+                    let guard = guard.map(|guard| self.computed_column("__guard", guard, &mut computed));
+                    (qualify(&column, &self.plan)?, guard)
                 }
-                (image, None) => (self.column("__image", image, &mut computed), None),
-                // What computes the image is not to see the other rows either.
+                (image, None) => (self.computed_column("__image", image, &mut computed), None),
+                // The guard also protects the computation of the image, which could fail on other rows.
                 (image, Some(guard)) => {
                     let guarded = Case::new(None, vec![(Box::new(guard), Box::new(image))], None);
-                    (self.column("__image", Expr::Case(guarded), &mut computed), None)
+                    (self.computed_column("__image", Expr::Case(guarded), &mut computed), None)
                 }
             };
             let mut outputs: Vec<InferOutput> = Vec::new();
@@ -167,10 +175,10 @@ impl<'a> Placer<'a> {
                         name
                     }
                 };
-                self.columns.push(Known {
+                self.materialized.push(MaterializedCall {
                     call: call.expr,
                     column: Column::new_unqualified(name),
-                    paths: paths.clone(),
+                    path_conditions: path_conditions.clone(),
                 });
             }
             nodes.push((image, model, guard, outputs));
@@ -182,14 +190,14 @@ impl<'a> Placer<'a> {
             self.plan = LogicalPlanBuilder::from(self.plan.clone()).project(projected)?.build()?;
         }
         for (image, model, guard, outputs) in nodes {
-            self.plan = InferNode::try_new(self.plan.clone(), model, image, guard, outputs)?.into_plan();
+            self.plan = InferNode::try_new(self.plan.clone(), model, image, guard, outputs)?.into_logical_plan();
         }
         Ok(())
     }
 
-    /// The column that will have the value of an expression.
-    fn column(&self, prefix: &str, expr: Expr, computed: &mut Vec<(Expr, Column)>) -> Column {
-        if let Some((_, column)) = computed.iter().find(|(known, _)| *known == expr) {
+    /// The column for an expression in the list of columns to compute. Equal expressions share a column.
+    fn computed_column(&self, prefix: &str, expr: Expr, computed: &mut Vec<(Expr, Column)>) -> Column {
+        if let Some((_, column)) = computed.iter().find(|(other, _)| *other == expr) {
             return column.clone();
         }
         let column = Column::new_unqualified(self.unused_name(prefix));
@@ -197,7 +205,7 @@ impl<'a> Placer<'a> {
         column
     }
 
-    /// A name that no column has.
+    /// A generated name that no column of the plan has.
     fn unused_name(&self, prefix: &str) -> String {
         loop {
             let name = self.config.alias_generator().next(prefix);
@@ -208,33 +216,34 @@ impl<'a> Placer<'a> {
     }
 }
 
-/// Puts calls of one image and one model together, unless one would then fail for a bad image that it never asked about.
-fn buckets(mut calls: Vec<Call>) -> Vec<Bucket> {
-    // Those that look at every row, and fail for bad ones, can take in all others.
-    calls.sort_by_key(|call| (!call.paths.is_empty(), !call.value.fails_query()));
-    let mut buckets: Vec<Bucket> = Vec::new();
+/// Groups calls by image and model, unless a call would then fail the query for an invalid image on which it is not evaluated.
+fn group_calls(mut calls: Vec<Call>) -> Vec<CallGroup> {
+    // Unconditional calls that fail the query subsume all others, so they come first.
+    calls.sort_by_key(|call| (!call.path_conditions.is_empty(), !call.value.fails_query()));
+    let mut groups: Vec<CallGroup> = Vec::new();
     for call in calls {
-        let same = buckets.iter_mut().find(|bucket| {
-            let fails_alike = bucket.fails_query() == call.value.fails_query();
-            bucket.covers(&call) || (bucket.image == call.image && bucket.model == call.model && fails_alike)
+        let matching = groups.iter_mut().find(|group| {
+            let same_error_mode = group.fails_query() == call.value.fails_query();
+            group.subsumes(&call) || (group.image == call.image && group.model == call.model && same_error_mode)
         });
-        match same {
-            Some(bucket) if bucket.covers(&call) => bucket.calls.push(call),
-            Some(bucket) => {
-                bucket.paths.extend(call.paths.iter().cloned());
-                bucket.calls.push(call);
+        match matching {
+            Some(group) if group.subsumes(&call) => group.calls.push(call),
+            Some(group) => {
+                group.path_conditions.extend(call.path_conditions.iter().cloned());
+                group.calls.push(call);
             }
             None => {
-                let (image, model, paths) = (call.image.clone(), call.model.clone(), call.paths.clone());
-                buckets.push(Bucket { image, model, paths, calls: vec![call] });
+                let (image, model) = (call.image.clone(), call.model.clone());
+                let path_conditions = call.path_conditions.clone();
+                groups.push(CallGroup { image, model, path_conditions, calls: vec![call] });
             }
         }
     }
-    buckets
+    groups
 }
 
-/// The column under its full name, by which nodes find it.
-fn qualified(column: &Column, input: &LogicalPlan) -> Result<Column> {
+/// The column with its relation, as nodes look it up.
+fn qualify(column: &Column, input: &LogicalPlan) -> Result<Column> {
     let (relation, field) = input.schema().qualified_field_from_column(column)?;
     Ok(Column::new(relation.cloned(), field.name()))
 }

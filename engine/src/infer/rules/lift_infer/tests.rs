@@ -11,7 +11,7 @@ async fn lift(sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_call_becomes_a_column() {
+async fn calls_become_columns() {
     assert_snapshot!(lift("SELECT uri, classify(image) FROM t").await, @r#"
     Projection: t.uri, __infer_1 AS classify(t.image)
       Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1]
@@ -20,7 +20,7 @@ async fn a_call_becomes_a_column() {
 }
 
 #[tokio::test]
-async fn calls_of_one_image_become_one_node() {
+async fn calls_on_the_same_image_share_a_node() {
     assert_snapshot!(lift("SELECT classify(image), upper(classify(image)), try_classify(image) FROM t").await, @r#"
     Projection: __infer_1 AS classify(t.image), upper(__infer_1) AS upper(classify(t.image)), __infer_2 AS try_classify(t.image)
       Infer: model=resnet20-cifar10, image=t.image, outputs=[classify AS __infer_1, try_classify AS __infer_2]
@@ -29,7 +29,7 @@ async fn calls_of_one_image_become_one_node() {
 }
 
 #[tokio::test]
-async fn a_computed_image_is_projected_below() {
+async fn computed_images_are_projected_below() {
     assert_snapshot!(lift("SELECT classify(coalesce(image, X'ff')) FROM t").await, @r#"
     Projection: __infer_2 AS classify(coalesce(t.image,Binary("255")))
       Infer: model=resnet20-cifar10, image=__image_1, outputs=[classify AS __infer_2]
@@ -39,7 +39,7 @@ async fn a_computed_image_is_projected_below() {
 }
 
 #[tokio::test]
-async fn a_case_is_guarded() {
+async fn calls_in_case_are_guarded() {
     let sql = "SELECT CASE WHEN year > 2000 THEN classify(image) WHEN year > 1900 THEN 'old' ELSE
                concat(uri, classify(image, model => NULL)) END FROM t";
     assert_snapshot!(lift(sql).await, @r#"
@@ -51,7 +51,7 @@ async fn a_case_is_guarded() {
 }
 
 #[tokio::test]
-async fn a_condition_that_calls_comes_first() {
+async fn cheap_conjuncts_guard_calls() {
     let sql = "SELECT uri, year > 2000 AND classify(image) = 'cat' AND upper(embed(image)::text) = 'x' FROM t";
     assert_snapshot!(lift(sql).await, @r#"
     Projection: t.uri, t.year > Int64(2000) AND __infer_2 = Utf8("cat") AND upper(CAST(__infer_3 AS Utf8View)) = Utf8("x") AS t.year > Int64(2000) AND classify(t.image) = Utf8("cat") AND upper(embed(t.image)) = Utf8("x")
@@ -62,7 +62,7 @@ async fn a_condition_that_calls_comes_first() {
 }
 
 #[tokio::test]
-async fn an_image_is_computed_where_it_is_wanted() {
+async fn guards_protect_computed_images() {
     assert_snapshot!(lift("SELECT COALESCE(uri, classify(coalesce(image, X'ff'))) FROM t").await, @r#"
     Projection: coalesce(t.uri, __infer_2) AS coalesce(t.uri,classify(coalesce(t.image,Binary("255"))))
       Infer: model=resnet20-cifar10, image=__image_1, outputs=[classify AS __infer_2]
@@ -72,7 +72,7 @@ async fn an_image_is_computed_where_it_is_wanted() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_guarded_stays() {
+async fn calls_that_cannot_be_guarded_stay() {
     for sql in [
         "SELECT CASE WHEN random() > 0.5 THEN classify(image) END FROM t",
         "SELECT CASE WHEN year > (SELECT avg(year) FROM u) THEN classify(image) END FROM t",
@@ -86,7 +86,7 @@ async fn what_cannot_be_guarded_stays() {
 }
 
 #[tokio::test]
-async fn calls_that_wait_for_each_other_are_made() {
+async fn cyclic_dependencies_are_resolved() {
     let plan = lift(
         "SELECT CASE WHEN uri = 'a' THEN classify(image) WHEN classify(image) = 'x' THEN try_classify(image) END,
                 CASE WHEN uri = 'b' THEN try_classify(image) WHEN try_classify(image) = 'y' THEN classify(image) END
@@ -97,7 +97,7 @@ async fn calls_that_wait_for_each_other_are_made() {
 }
 
 #[tokio::test]
-async fn a_join_condition_on_both_tables_is_tested_above() {
+async fn join_conditions_on_images_of_both_tables_become_filters() {
     let sql = "SELECT t.uri FROM t JOIN u ON t.year = u.year AND classify(coalesce(t.image, u.image)) = 'cat'";
     assert_snapshot!(lift(sql).await, @r#"
     Projection: t.uri
@@ -112,7 +112,7 @@ async fn a_join_condition_on_both_tables_is_tested_above() {
 }
 
 #[tokio::test]
-async fn a_filter_hides_the_column_again() {
+async fn filters_restore_the_schema() {
     assert_snapshot!(lift("SELECT uri FROM t WHERE classify(image) = 'cat' AND year > 2000").await, @r#"
     Projection: t.uri
       Projection: t.uri, t.image, t.year
@@ -124,7 +124,7 @@ async fn a_filter_hides_the_column_again() {
 }
 
 #[tokio::test]
-async fn an_aggregate_keeps_its_names() {
+async fn aggregates_keep_their_column_names() {
     assert_snapshot!(lift("SELECT classify(image), count(*) FROM t GROUP BY ROLLUP (classify(image))").await, @r#"
     Projection: classify(t.image), count(Int64(1)) AS count(*)
       Aggregate: groupBy=[[ROLLUP (__infer_1 AS classify(t.image))]], aggr=[[count(Int64(1))]]
@@ -134,7 +134,7 @@ async fn an_aggregate_keeps_its_names() {
 }
 
 #[tokio::test]
-async fn a_join_runs_each_side_below() {
+async fn join_conditions_are_lifted_into_both_inputs() {
     assert_snapshot!(lift("SELECT t.uri FROM t JOIN u ON classify(t.image) = classify(u.image)").await, @r#"
     Projection: t.uri
       Projection: t.uri, t.image, t.year, u.uri, u.image, u.year
@@ -147,7 +147,7 @@ async fn a_join_runs_each_side_below() {
 }
 
 #[tokio::test]
-async fn other_plans_are_untouched() {
+async fn plans_without_calls_are_unchanged() {
     assert_snapshot!(lift("SELECT uri FROM t WHERE image_width(image) > 100 ORDER BY year").await, @r#"
     Projection: t.uri
       Sort: t.year ASC NULLS LAST
@@ -158,7 +158,7 @@ async fn other_plans_are_untouched() {
 }
 
 #[tokio::test]
-async fn a_correlated_subquery_waits() {
+async fn correlated_subqueries_are_unchanged() {
     assert_snapshot!(
         lift("SELECT uri FROM t WHERE EXISTS (SELECT 1 FROM u WHERE classify(u.image) = t.uri)").await,
         @r#"
@@ -174,7 +174,7 @@ async fn a_correlated_subquery_waits() {
 }
 
 #[tokio::test]
-async fn an_unknown_model_is_refused() {
+async fn unknown_models_are_errors() {
     let error = lift("SELECT classify(image, model => 'nope') FROM t").await;
     assert_eq!(error, "model 'nope' does not exist; known models: resnet20-cifar10");
 }

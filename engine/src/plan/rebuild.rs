@@ -1,0 +1,18 @@
+//! [`join_with_inputs`]: a join over other inputs.
+
+use std::sync::Arc;
+
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, Join, LogicalPlan};
+
+/// `join` over other inputs, with equality keys and a filter over their columns. The join type, the constraint and the treatment of NULL
+/// keys are kept.
+pub(crate) fn join_with_inputs(
+    join: &Join,
+    left: Arc<LogicalPlan>,
+    right: Arc<LogicalPlan>,
+    on: Vec<(Expr, Expr)>,
+    filter: Option<Expr>,
+) -> Result<Join> {
+    Join::try_new(left, right, on, filter, join.join_type, join.join_constraint, join.null_equality, join.null_aware)
+}
