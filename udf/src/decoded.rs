@@ -9,7 +9,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields, UInt32Type};
 use datafusion::common::exec_err;
 use datafusion::error::Result;
 
-use crate::image::{ImageColumn, Rgb, is_image_type};
+use crate::image::Rgb;
+use crate::image_column::{ImageColumn, is_image_type};
 
 /// The type of a column of pixels: `data` holds `[height, width, channels]`, rows from the top, eight bits each, in the order
 /// red, green, blue.

@@ -5,15 +5,13 @@
 
 use std::panic::{UnwindSafe, catch_unwind};
 
-mod column;
 mod decode;
 mod encode;
 mod hash;
 mod header;
+mod jpeg_scaled;
 mod resize;
-mod shrink;
 
-pub use column::{ImageColumn, is_image_type};
 pub use decode::{decode, decode_to_fit, decoded_bytes};
 pub use encode::encode;
 pub use hash::{dhash, phash};

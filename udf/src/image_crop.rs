@@ -8,7 +8,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use crate::decoded::{decoded_array, decoded_type};
 use crate::image::{Filter, Region, Rgb, resize_region};
-use crate::image_function::{Call, ImageFunction, Parameter, ParameterKind};
+use crate::image_function::{Call, ImageFunction, ImageInput, Parameter, ParameterKind};
 
 const PARAMETERS: &[Parameter] = &[
     Parameter { name: "x", about: "Pixels to the left of the part; 0 when it is left out", kind: ParameterKind::Whole },
@@ -32,7 +32,7 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
                 "image_crop",
                 "image_crop(image [, x => 0] [, y => 0] [, width => w] [, height => h] [, on_error => 'null'])",
             ),
-            PARAMETERS,
+            ImageInput::Pixels(PARAMETERS),
             decoded_type(),
             run,
             "A part of the image, decoded. A part that reaches beyond the image ends at its edge; one that lies outside of it is \

@@ -7,13 +7,13 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::decoded::{decoded_array, decoded_type};
-use crate::image_function::{Call, ImageFunction};
+use crate::image_function::{Call, ImageFunction, ImageInput};
 
 pub(crate) fn udf() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         ImageFunction::udf(
             ("image_decode", "image_decode(image [, on_error => 'null'])"),
-            &[],
+            ImageInput::Pixels(&[]),
             decoded_type(),
             run,
             "The pixels of an image as it is displayed, a `STRUCT<width, height, channels, data>`: `data` holds rows from the top, \

@@ -8,7 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::image::encode;
-use crate::image_function::{Call, ImageFunction, Parameter, ParameterKind};
+use crate::image_function::{Call, ImageFunction, ImageInput, Parameter, ParameterKind};
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -27,7 +27,7 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         ImageFunction::udf(
             ("image_encode", "image_encode(image [, format => 'png'] [, quality => 90] [, on_error => 'null'])"),
-            PARAMETERS,
+            ImageInput::Pixels(PARAMETERS),
             DataType::BinaryView,
             run,
             "A file of the image's pixels, without the metadata that its own file had.",

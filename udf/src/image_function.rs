@@ -1,4 +1,4 @@
-//! [`ImageFunction`]: what the functions of pixels share, which is everything but the arithmetic.
+//! [`ImageFunction`]: what the functions of images share, which is everything but the arithmetic.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -15,18 +15,44 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use crate::decoded::{Decoded, is_decoded_type};
-use crate::image::{ImageColumn, Rgb, decode, is_image_type};
+use crate::image::{ImageError, Rgb, decode};
+use crate::image_column::{ImageColumn, is_image_type};
 
-/// A function of one image, encoded or decoded, and some constants or columns.
+/// A function of one image, and some constants or columns.
 #[derive(Debug)]
 pub(crate) struct ImageFunction {
     name: &'static str,
     syntax: &'static str,
-    parameters: &'static [Parameter],
+    input: ImageInput,
+    /// Those behind the image.
+    parameters: Vec<&'static Parameter>,
     return_type: DataType,
     run: fn(&Call) -> Result<ArrayRef>,
     signature: Signature,
     documentation: Documentation,
+}
+
+/// What a function reads of its image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ImageInput {
+    /// The header of an encoded image. There are no other arguments.
+    Header,
+    /// The pixels of an encoded or a decoded image. These arguments follow, and `on_error`.
+    Pixels(&'static [Parameter]),
+}
+
+impl ImageInput {
+    /// The types that the image may have, in words.
+    fn types(self) -> &'static str {
+        match self {
+            Self::Header => "an encoded image (Binary, LargeBinary or BinaryView)",
+            Self::Pixels(_) => "an encoded image (Binary, LargeBinary or BinaryView) or a decoded one",
+        }
+    }
+
+    fn accepts(self, data_type: &DataType) -> bool {
+        is_image_type(data_type) || (matches!(self, Self::Pixels(_)) && is_decoded_type(data_type))
+    }
 }
 
 /// An argument behind the image. Each may be left out, or be NULL, which is the same.
@@ -46,8 +72,8 @@ pub(crate) enum ParameterKind {
     OneOf(&'static [&'static str]),
 }
 
-/// Of every function, behind its own.
-const ON_ERROR: Parameter = Parameter {
+/// Of every function of pixels, behind its own.
+static ON_ERROR: Parameter = Parameter {
     name: "on_error",
     about: "What a bad image does, a constant: 'raise' an error, or give 'null'; `ocelli.on_error` when it is left out",
     kind: ParameterKind::OneOf(&["raise", "null"]),
@@ -57,28 +83,39 @@ impl ImageFunction {
     /// `run` does the arithmetic; `example` is a whole query.
     pub(crate) fn udf(
         (name, syntax): (&'static str, &'static str),
-        parameters: &'static [Parameter],
+        input: ImageInput,
         return_type: DataType,
         run: fn(&Call) -> Result<ArrayRef>,
         description: &str,
         example: &str,
     ) -> Arc<ScalarUDF> {
         let section = DocSection { label: "Images", ..Default::default() };
-        let about = "An encoded image: Binary, LargeBinary or BinaryView; or a decoded one, as image_decode gives it";
+        let (about, parameters): (_, Vec<&'static Parameter>) = match input {
+            ImageInput::Header => ("An encoded image: Binary, LargeBinary or BinaryView", Vec::new()),
+            ImageInput::Pixels(parameters) => (
+                "An encoded image: Binary, LargeBinary or BinaryView; or a decoded one, as image_decode gives it",
+                parameters.iter().chain([&ON_ERROR]).collect(),
+            ),
+        };
         let document = Documentation::builder(section, description, syntax).with_argument("image", about);
-        let all = || parameters.iter().chain([&ON_ERROR]);
-        let document =
-            all().fold(document, |document, parameter| document.with_argument(parameter.name, parameter.about));
-        let names: Vec<&str> = ["image"].into_iter().chain(all().map(|parameter| parameter.name)).collect();
-        // Types are judged in `return_field_from_args`, where an error keeps its own words.
-        let signature = Signature::user_defined(Volatility::Immutable).with_parameter_names(names);
-        let signature = signature.unwrap_or_else(|_| Signature::user_defined(Volatility::Immutable));
+        let document = parameters
+            .iter()
+            .fold(document, |document, parameter| document.with_argument(parameter.name, parameter.about));
         let documentation = document.with_sql_example(example).build();
-        Arc::new(Self { name, syntax, parameters, return_type, run, signature, documentation }.into())
+        // Types are judged in `return_field_from_args`, where an error keeps its own words.
+        let signature = match input {
+            ImageInput::Header => Signature::any(1, Volatility::Immutable),
+            ImageInput::Pixels(_) => {
+                let names: Vec<&str> = ["image"].into_iter().chain(parameters.iter().map(|p| p.name)).collect();
+                let signature = Signature::user_defined(Volatility::Immutable).with_parameter_names(names);
+                signature.unwrap_or_else(|_| Signature::user_defined(Volatility::Immutable))
+            }
+        };
+        Arc::new(Self { name, syntax, input, parameters, return_type, run, signature, documentation }.into())
     }
 
     fn parameter(&self, number: usize) -> Option<&Parameter> {
-        self.parameters.iter().chain([&ON_ERROR]).nth(number)
+        self.parameters.get(number).copied()
     }
 }
 
@@ -104,18 +141,15 @@ impl ScalarUDFImpl for ImageFunction {
             return plan_err!("{} takes an image: {}", self.name, self.syntax);
         };
         let image = image.data_type();
-        if !is_image_type(image) && !is_decoded_type(image) {
-            return plan_err!(
-                "{} takes an encoded image (Binary, LargeBinary or BinaryView) or a decoded one, got {image}",
-                self.name
-            );
+        if !self.input.accepts(image) {
+            return plan_err!("{} takes {}, got {image}", self.name, self.input.types());
         }
         for (number, field) in rest.iter().enumerate() {
             let Some(parameter) = self.parameter(number) else {
                 return plan_err!(
                     "{} takes {} arguments at most: {}",
                     self.name,
-                    self.parameters.len() + 2,
+                    self.parameters.len() + 1,
                     self.syntax
                 );
             };
@@ -148,7 +182,9 @@ impl ScalarUDFImpl for ImageFunction {
             let Some(parameter) = self.parameter(number) else { return internal_err!("an argument too many") };
             Value::new(self.name, parameter, value, rows)
         });
-        let options = args.config_options.entries();
+        // Only those of Ocelli: `ConfigOptions::entries` writes out every option of DataFusion, for each batch.
+        let extension = args.config_options.extensions.iter().find(|(prefix, _)| *prefix == "ocelli");
+        let options = extension.map(|(_, options)| options.entries()).unwrap_or_default();
         let option = |name: &str| options.iter().find(|entry| entry.key == name)?.value.as_deref();
         let mut call = Call {
             name: self.name,
@@ -157,7 +193,8 @@ impl ScalarUDFImpl for ImageFunction {
             bad_is_null: option("ocelli.on_error") == Some("null"),
             max_pixels: option("ocelli.max_image_pixels").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_PIXELS),
         };
-        if let Some(on_error) = call.text(self.parameters.len()) {
+        // `on_error` is the last one.
+        if let Some(on_error) = self.parameters.len().checked_sub(1).and_then(|last| call.text(last)) {
             call.bad_is_null = on_error == "null";
         }
         let result = (self.run)(&call)?;
@@ -258,6 +295,29 @@ impl Call {
             Value::Text(text) => text.as_deref(),
             Value::Whole(_) => None,
         }
+    }
+
+    /// Applies `one` to each encoded image and collects the values; NULL in, NULL out.
+    ///
+    /// # Errors
+    /// That of `one`, with its row.
+    pub(crate) fn map_encoded<T, C: FromIterator<Option<T>>>(
+        &self,
+        one: impl Fn(&[u8]) -> std::result::Result<Option<T>, ImageError>,
+    ) -> Result<C> {
+        let Some(images) = ImageColumn::new(&self.image) else {
+            return internal_err!("{} was planned with an argument of type {}", self.name, self.image.data_type());
+        };
+        let values = (0..self.image.len()).map(|row| match images.get(row).map(&one).transpose() {
+            Ok(value) => Ok(value.flatten()),
+            Err(error) => exec_err!(
+                "{} cannot read an image (row {} of a batch): {error}; \
+                 WHERE image_format(image) IS NULL AND image IS NOT NULL finds such rows",
+                self.name,
+                row + 1
+            ),
+        });
+        values.collect()
     }
 
     /// Applies `one` to the pixels of each row; NULL in, NULL out.

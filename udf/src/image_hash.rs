@@ -8,7 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::image::{dhash, phash};
-use crate::image_function::{Call, ImageFunction, Parameter, ParameterKind};
+use crate::image_function::{Call, ImageFunction, ImageInput, Parameter, ParameterKind};
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "method",
@@ -21,7 +21,7 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         ImageFunction::udf(
             ("image_hash", "image_hash(image [, method => 'phash'] [, on_error => 'null'])"),
-            PARAMETERS,
+            ImageInput::Pixels(PARAMETERS),
             DataType::UInt64,
             run,
             "A perceptual hash: the fewer bits differ between those of two images (`hamming_distance`), the more the images look \

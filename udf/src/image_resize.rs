@@ -8,7 +8,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use crate::decoded::{decoded_array, decoded_type};
 use crate::image::{Filter, resize};
-use crate::image_function::{Call, ImageFunction, Parameter, ParameterKind};
+use crate::image_function::{Call, ImageFunction, ImageInput, Parameter, ParameterKind};
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -35,7 +35,7 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
                 "image_resize",
                 "image_resize(image [, width => w] [, height => h] [, resample => 'bicubic'] [, on_error => 'null'])",
             ),
-            PARAMETERS,
+            ImageInput::Pixels(PARAMETERS),
             decoded_type(),
             run,
             "The image, decoded, in another size: the pixels of Pillow's `Image.resize`. With one of width and height the shape \

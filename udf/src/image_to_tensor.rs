@@ -8,7 +8,7 @@ use datafusion::common::exec_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 
-use crate::image_function::{Call, ImageFunction, Parameter, ParameterKind};
+use crate::image_function::{Call, ImageFunction, ImageInput, Parameter, ParameterKind};
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "layout",
@@ -20,7 +20,7 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         ImageFunction::udf(
             ("image_to_tensor", "image_to_tensor(image [, layout => 'chw'] [, on_error => 'null'])"),
-            PARAMETERS,
+            ImageInput::Pixels(PARAMETERS),
             DataType::List(item()),
             run,
             "The pixels of an image as numbers from 0 to 1, for `predict`: torchvision's `to_tensor`. Images of one size have \

@@ -24,20 +24,20 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
 
 mod decoded;
-mod function;
 mod hamming_distance;
 pub mod image;
+mod image_column;
 mod image_crop;
 mod image_decode;
 mod image_encode;
-mod image_format;
 mod image_function;
 mod image_hash;
-mod image_height;
+mod image_header;
 mod image_resize;
 mod image_to_tensor;
-mod image_width;
 mod vector_function;
+
+pub use image_column::{ImageColumn, is_image_type};
 
 /// Every function of this crate, in the order of their names.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
@@ -48,12 +48,12 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         image_crop::udf(),
         image_decode::udf(),
         image_encode::udf(),
-        image_format::udf(),
+        image_header::image_format(),
         image_hash::udf(),
-        image_height::udf(),
+        image_header::image_height(),
         image_resize::udf(),
         image_to_tensor::udf(),
-        image_width::udf(),
+        image_header::image_width(),
         vector_function::l2_distance(),
     ]
 }
@@ -105,7 +105,7 @@ pub mod expr_fn {
 
     /// The file format of an encoded image, e.g. `'jpeg'`; NULL when it is none that can be read.
     pub fn image_format(image: Expr) -> Expr {
-        crate::image_format::udf().call(vec![image])
+        crate::image_header::image_format().call(vec![image])
     }
 
     /// The perceptual hash of an image.
@@ -115,7 +115,7 @@ pub mod expr_fn {
 
     /// The height in pixels of an encoded image, as displayed.
     pub fn image_height(image: Expr) -> Expr {
-        crate::image_height::udf().call(vec![image])
+        crate::image_header::image_height().call(vec![image])
     }
 
     /// An image in another size, decoded.
@@ -130,7 +130,7 @@ pub mod expr_fn {
 
     /// The width in pixels of an encoded image, as displayed.
     pub fn image_width(image: Expr) -> Expr {
-        crate::image_width::udf().call(vec![image])
+        crate::image_header::image_width().call(vec![image])
     }
 
     /// The Euclidean distance of two vectors.

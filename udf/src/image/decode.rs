@@ -6,7 +6,7 @@ use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::header::{self, refused, sentence_name, turns_sideways};
-use super::shrink::shrunk_jpeg;
+use super::jpeg_scaled::shrunk_jpeg;
 use super::{ImageError, Rgb, guarded};
 
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
