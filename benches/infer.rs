@@ -15,7 +15,7 @@ use datafusion::arrow::array::{ArrayRef, AsArray, BinaryArray, RecordBatch};
 use futures::TryStreamExt;
 use image::codecs::jpeg::JpegEncoder;
 use ocelli::Ocelli;
-use ocelli_udf::image::{Filter, decode, resize};
+use ocelli_udf::image::{Resampling, decode, resize};
 use rayon::prelude::*;
 use rten::Model;
 use rten_tensor::NdTensorView;
@@ -90,7 +90,7 @@ async fn photos() -> Result<Vec<Vec<u8>>, Failure> {
 
 /// A JPEG of 32 x 32 pixels.
 fn thumbnail(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    let image = resize(&decode(bytes, u64::MAX)?, 32, 32, Filter::Bilinear);
+    let image = resize(&decode(bytes, u64::MAX)?, 32, 32, Resampling::Bilinear);
     let mut out = Cursor::new(Vec::new());
     JpegEncoder::new_with_quality(&mut out, 90).encode(&image.data, 32, 32, image::ExtendedColorType::Rgb8)?;
     Ok(out.into_inner())
@@ -107,7 +107,7 @@ impl Bare {
         let mut tensors = vec![0.0; encoded.len() * repeats * self.image_elements()];
         tensors.par_chunks_mut(self.image_elements()).enumerate().for_each(|(number, tensor)| {
             let image = decode(&encoded[number % encoded.len()], u64::MAX).expect("a valid image");
-            let image = resize(&image, self.side, self.side, Filter::Bilinear);
+            let image = resize(&image, self.side, self.side, Resampling::Bilinear);
             // The values do not matter for speed, their layout does.
             for (channel, plane) in tensor.chunks_exact_mut(self.image_elements() / 3).enumerate() {
                 for (value, pixel) in plane.iter_mut().zip(image.data.chunks_exact(3)) {

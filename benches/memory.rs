@@ -16,7 +16,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
 use image::codecs::jpeg::JpegEncoder;
 use ocelli::Ocelli;
-use ocelli_udf::image::{Filter, decode, resize};
+use ocelli_udf::image::{Resampling, decode, resize};
 use tokio::runtime::Runtime;
 
 use peak_rss::report;
@@ -91,7 +91,7 @@ fn write(file: &Path, images: &[Vec<u8>], rows: usize, group: usize) -> Result<(
 }
 
 fn enlarge(bytes: &[u8], width: u32, height: u32) -> Result<Vec<u8>, Failure> {
-    let image = resize(&decode(bytes, u64::MAX)?, width, height, Filter::Bilinear);
+    let image = resize(&decode(bytes, u64::MAX)?, width, height, Resampling::Bilinear);
     let mut out = Cursor::new(Vec::new());
     JpegEncoder::new_with_quality(&mut out, 90).encode(&image.data, width, height, image::ExtendedColorType::Rgb8)?;
     Ok(out.into_inner())

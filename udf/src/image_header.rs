@@ -1,4 +1,4 @@
-//! `image_format(image)`, `image_height(image)` and `image_width(image)`: the header of an encoded image.
+//! `image_format(image)`, `image_height(image)` and `image_width(image)`: metadata from the header of an encoded image.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,7 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::image::probe;
-use crate::image_function::{Call, ImageFunction, ImageInput};
+use crate::image_function::{ImageArgs, ImageFunction, ImageInput};
 
 /// `image_format(image)`
 pub(crate) fn image_format() -> Arc<ScalarUDF> {
@@ -18,8 +18,8 @@ pub(crate) fn image_format() -> Arc<ScalarUDF> {
             ImageInput::Header,
             DataType::Utf8,
             format,
-            "The file format of an encoded image: 'jpeg', 'png', 'webp', 'gif', 'bmp' or 'tiff'. NULL when the bytes do \
-             not start as an image does. Reads the header only: an image that is cut off has a format.",
+            "The file format of an encoded image: 'jpeg', 'png', 'webp', 'gif', 'bmp' or 'tiff'. NULL if the header is not \
+             that of a supported image. Reads the header only: a truncated image has a format.",
             "SELECT uri FROM 'examples/data/mixed.parquet' WHERE image_format(image) IS NULL",
         )
     });
@@ -34,8 +34,8 @@ pub(crate) fn image_height() -> Arc<ScalarUDF> {
             ImageInput::Header,
             DataType::UInt32,
             height,
-            "The height in pixels of an encoded image as it is displayed, that is after its EXIF orientation. Reads the header only. \
-             NULL for NULL, an error for bytes that are no image.",
+            "The height of an encoded image in pixels, after its EXIF orientation is applied. Reads the header only. NULL for \
+             NULL, an error if the bytes are not an image.",
             "SELECT uri, image_height(image) FROM 'examples/data/photos.parquet'",
         )
     });
@@ -50,25 +50,25 @@ pub(crate) fn image_width() -> Arc<ScalarUDF> {
             ImageInput::Header,
             DataType::UInt32,
             width,
-            "The width in pixels of an encoded image as it is displayed, that is after its EXIF orientation. Reads the header only. \
-             NULL for NULL, an error for bytes that are no image.",
+            "The width of an encoded image in pixels, after its EXIF orientation is applied. Reads the header only. NULL for \
+             NULL, an error if the bytes are not an image.",
             "SELECT uri, image_width(image) FROM 'examples/data/photos.parquet'",
         )
     });
     Arc::clone(&UDF)
 }
 
-fn format(call: &Call) -> Result<ArrayRef> {
-    let formats: StringArray = call.map_encoded(|bytes| Ok(probe(bytes).ok().map(|header| header.format)))?;
+fn format(args: &ImageArgs) -> Result<ArrayRef> {
+    let formats: StringArray = args.map_encoded(|bytes| Ok(probe(bytes).ok().map(|header| header.format)))?;
     Ok(Arc::new(formats))
 }
 
-fn height(call: &Call) -> Result<ArrayRef> {
-    let heights: UInt32Array = call.map_encoded(|bytes| probe(bytes).map(|header| Some(header.height)))?;
+fn height(args: &ImageArgs) -> Result<ArrayRef> {
+    let heights: UInt32Array = args.map_encoded(|bytes| probe(bytes).map(|header| Some(header.height)))?;
     Ok(Arc::new(heights))
 }
 
-fn width(call: &Call) -> Result<ArrayRef> {
-    let widths: UInt32Array = call.map_encoded(|bytes| probe(bytes).map(|header| Some(header.width)))?;
+fn width(args: &ImageArgs) -> Result<ArrayRef> {
+    let widths: UInt32Array = args.map_encoded(|bytes| probe(bytes).map(|header| Some(header.width)))?;
     Ok(Arc::new(widths))
 }

@@ -1,32 +1,33 @@
-//! [`shrunk_jpeg`] decodes a large JPEG at a part of its size.
+//! [`decode_jpeg_scaled`] decodes a large JPEG at a fraction of its size, like Pillow's `draft`.
 
 use std::io::Cursor;
 
 use image::{DynamicImage, GrayImage, RgbImage};
 use jpeg_decoder::{Decoder, PixelFormat};
 
-/// Smaller pictures are decoded in full: their pixels are Pillow's.
-const LARGE: u64 = 4_000_000;
-/// Pixels that must be left for each one that is wanted, in each direction.
+/// Smaller images are decoded at full size, so that their pixels equal Pillow's.
+const MIN_SCALED_PIXELS: u64 = 4_000_000;
+/// The decoded image is at least this many times larger than the target in each direction (Pillow's `reducing_gap`).
 const REDUCING_GAP: u32 = 3;
 
-/// A JPEG of 4 megapixels and more, at a half, a quarter or an eighth of its size, when that leaves three times the pixels that
-/// are wanted in each direction.
+/// Decodes a JPEG of at least [`MIN_SCALED_PIXELS`] at 1/8, 1/4 or 1/2 of its size: the smallest that is still [`REDUCING_GAP`]
+/// times the target size in each direction.
 ///
-/// The inverse transform gives the mean of 2 x 2, 4 x 4 or 8 x 8 pixels for less than it gives them all. Scaled down from
-/// there, the result differs from the full road's by 0.2 levels of 255 in the mean on a photograph, 0.5 on a mosaic of many, and
-/// single values at hard edges by some 10; Pillow's `thumbnail` takes the same way (`draft`, `reducing_gap`).
+/// The inverse DCT computes the mean of 8 x 8, 4 x 4 or 2 x 2 pixels in less time than the pixels themselves. After resizing to the
+/// target, the difference to decoding at full size is 0.2 of 255 levels on average for a photograph, 0.5 for a mosaic of many, and about
+/// 10 for single values at hard edges. Pillow's `thumbnail` uses the same method (`draft`, `reducing_gap`).
 ///
-/// `None` when the picture is too small for that, in other colours than RGB and gray, or damaged: the full road has words for it.
-pub(super) fn shrunk_jpeg(bytes: &[u8], from: (u32, u32), wanted: (u32, u32)) -> Option<DynamicImage> {
-    let needed = (wanted.0.checked_mul(REDUCING_GAP)?, wanted.1.checked_mul(REDUCING_GAP)?);
-    let is_large = u64::from(from.0) * u64::from(from.1) >= LARGE;
-    let leaves_enough = |part: &u32| from.0 / part >= needed.0 && from.1 / part >= needed.1;
-    let part = [8, 4, 2].into_iter().find(leaves_enough).filter(|_| is_large)?;
+/// `None` if the image is too small, not RGB or grayscale, or corrupt; the caller then decodes at full size and reports the error.
+pub(super) fn decode_jpeg_scaled(bytes: &[u8], size: (u32, u32), target: (u32, u32)) -> Option<DynamicImage> {
+    let min_size = (target.0.checked_mul(REDUCING_GAP)?, target.1.checked_mul(REDUCING_GAP)?);
+    let is_large = u64::from(size.0) * u64::from(size.1) >= MIN_SCALED_PIXELS;
+    let is_sufficient = |scale_denom: &u32| size.0 / scale_denom >= min_size.0 && size.1 / scale_denom >= min_size.1;
+    let scale_denom = [8, 4, 2].into_iter().find(is_sufficient).filter(|_| is_large)?;
     let mut decoder = Decoder::new(Cursor::new(bytes));
-    let (width, height) = (u16::try_from(from.0.div_ceil(part)).ok()?, u16::try_from(from.1.div_ceil(part)).ok()?);
+    let width = u16::try_from(size.0.div_ceil(scale_denom)).ok()?;
+    let height = u16::try_from(size.1.div_ceil(scale_denom)).ok()?;
     let (width, height) = decoder.scale(width, height).ok()?;
-    // The header that was read here may be another than that which was judged before.
+    // This decoder may find another header than the one whose size was checked against the pixel limit.
     decoder.set_max_decoding_buffer_size(usize::from(width) * usize::from(height) * 4);
     let pixels = decoder.decode().ok()?;
     let (width, height) = (u32::from(width), u32::from(height));
