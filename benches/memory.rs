@@ -77,11 +77,11 @@ fn write(file: &Path, images: &[Vec<u8>], rows: usize, group: usize) -> Result<(
     let schema = Arc::new(Schema::new(vec![Field::new("image", DataType::Binary, false)]));
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
     let mut writer = ArrowWriter::try_new(std::fs::File::create(file)?, Arc::clone(&schema), Some(properties))?;
-    let numbers: Vec<usize> = (0..rows).collect();
-    for numbers in numbers.chunks(group) {
-        let images = numbers.iter().map(|number| {
-            // A number after the end of the image data, which decoders ignore.
-            [images[number % images.len()].as_slice(), &number.to_le_bytes()].concat()
+    let ids: Vec<usize> = (0..rows).collect();
+    for ids in ids.chunks(group) {
+        let images = ids.iter().map(|id| {
+            // Decoders ignore the id after the end of the image data.
+            [images[id % images.len()].as_slice(), &id.to_le_bytes()].concat()
         });
         let images: ArrayRef = Arc::new(BinaryArray::from_iter_values(images));
         writer.write(&RecordBatch::try_new(Arc::clone(&schema), vec![images])?)?;
