@@ -1,7 +1,7 @@
 //! Each backend through SQL, compared with a plain loop over ONNX Runtime: `OCELLI_BENCH_MODELS=… cargo bench -p ocelli-benches --bench backends`
 //!
-//! The folder has the models that `peers/models.py` writes; the library of ONNX Runtime is found as in the engine, by
-//! `OCELLI_ORT_LIB` for one. Tensors are in memory, no image is decoded. The loop is a process of its own, because a process
+//! The folder contains the models that `peers/models.py` writes; `OCELLI_ORT_LIB` is the path of the ONNX Runtime library. Tensors are
+//! in memory, no image is decoded. The loop is a process of its own, because a process
 //! loads ONNX Runtime once: one session on all cores, batches of 16. Its threads do not spin between runs, which would slow down the
 //! next measurement.
 
@@ -35,9 +35,7 @@ fn main() -> Result<(), Failure> {
     let (models, library) = match (std::env::var("OCELLI_BENCH_MODELS"), std::env::var("OCELLI_ORT_LIB")) {
         (Ok(models), Ok(library)) => (models, library),
         _ => {
-            println!(
-                "OCELLI_BENCH_MODELS and OCELLI_ORT_LIB say what is to be measured; see the first lines of this bench"
-            );
+            println!("set OCELLI_BENCH_MODELS and OCELLI_ORT_LIB; see the module documentation of this bench");
             return Ok(());
         }
     };
@@ -53,8 +51,8 @@ fn main() -> Result<(), Failure> {
         let mut go = child.stdin.take().ok_or("no pipe")?;
         let mut done = BufReader::new(child.stdout.take().ok_or("no pipe")?).lines();
         let bare = move || {
-            go.write_all(b"go\n").expect("the loop waits");
-            done.next().expect("the loop answers").expect("a line");
+            go.write_all(b"go\n").expect("the loop reads");
+            done.next().expect("the loop replies").expect("a line");
         };
         let ort = through_sql(&runtime, &model, "ort")?;
         compare(&format!("{name}, {IMAGES} tensors"), "images", IMAGES, ("bare ort", bare), ("predict, ort", ort));
@@ -97,8 +95,8 @@ fn through_sql<'a>(runtime: &'a Runtime, model: &str, backend: &str) -> Result<i
     let create = format!("CREATE MODEL m STORED AS ONNX LOCATION '{model}' OPTIONS ('backend' '{backend}')");
     runtime.block_on(ocelli.sql(&create))?;
     let item = Arc::new(Field::new_list_field(DataType::Float32, false));
-    let numbers = Arc::new(Float32Array::from(tensors(IMAGES)));
-    let lists: ArrayRef = Arc::new(FixedSizeListArray::try_new(item, i32::try_from(3 * SIDE * SIDE)?, numbers, None)?);
+    let elements = Arc::new(Float32Array::from(tensors(IMAGES)));
+    let lists: ArrayRef = Arc::new(FixedSizeListArray::try_new(item, i32::try_from(3 * SIDE * SIDE)?, elements, None)?);
     ocelli.context().register_batch("images", RecordBatch::try_from_iter([("pixels", lists)])?)?;
     Ok(move || {
         let query = async { ocelli.sql("SELECT predict('m', pixels) FROM images").await?.collect().await };

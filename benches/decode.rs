@@ -12,7 +12,7 @@ use compare::compare;
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
-use ocelli_udf::image::{Filter, decode, decode_to_fit, resize};
+use ocelli_udf::image::{Resampling, decode, decode_scaled, resize};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let photos = Path::new("../examples/data/photos");
@@ -44,23 +44,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let ours = || {
             for bytes in &jpegs {
-                black_box(resize(&decode(bytes, u64::MAX).expect("a valid image"), side, side, Filter::Bilinear));
+                black_box(resize(&decode(bytes, u64::MAX).expect("a valid image"), side, side, Resampling::Bilinear));
             }
         };
         let job = format!("decode and resize to {side} x {side}");
         compare(&job, "images", jpegs.len(), ("image crate", plain), ("decode, resize", ours));
     }
 
-    let large = resize(&decode(&jpegs[0], u64::MAX)?, 4032, 3024, Filter::Bilinear);
+    let large = resize(&decode(&jpegs[0], u64::MAX)?, 4032, 3024, Resampling::Bilinear);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 92).encode(&large.data, 4032, 3024, ExtendedColorType::Rgb8)?;
     let plain =
-        || drop(black_box(resize(&decode(&jpeg, u64::MAX).expect("a valid image"), 224, 224, Filter::Bilinear)));
+        || drop(black_box(resize(&decode(&jpeg, u64::MAX).expect("a valid image"), 224, 224, Resampling::Bilinear)));
     let ours = || {
-        let decoded = decode_to_fit(&jpeg, u64::MAX, &mut |_, _| Some((224, 224))).expect("a valid image");
-        black_box(resize(&decoded, 224, 224, Filter::Bilinear));
+        let decoded = decode_scaled(&jpeg, u64::MAX, &mut |_, _| Some((224, 224))).expect("a valid image");
+        black_box(resize(&decoded, 224, 224, Resampling::Bilinear));
     };
-    compare("12 megapixels to 224 x 224", "images", 1, ("decode, resize", plain), ("decode_to_fit, resize", ours));
+    compare("12 megapixels to 224 x 224", "images", 1, ("decode, resize", plain), ("decode_scaled, resize", ours));
 
     let ours: Vec<_> = jpegs.iter().map(|bytes| decode(bytes, u64::MAX).expect("a valid image")).collect();
     let images: Vec<_> =
@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let ours = || {
             for image in &ours {
-                black_box(resize(image, side, side, Filter::Bilinear));
+                black_box(resize(image, side, side, Resampling::Bilinear));
             }
         };
         compare(

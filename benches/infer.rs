@@ -15,7 +15,7 @@ use datafusion::arrow::array::{ArrayRef, AsArray, BinaryArray, RecordBatch};
 use futures::TryStreamExt;
 use image::codecs::jpeg::JpegEncoder;
 use ocelli::Ocelli;
-use ocelli_udf::image::{Filter, decode, resize};
+use ocelli_udf::image::{Resampling, decode, resize};
 use rayon::prelude::*;
 use rten::Model;
 use rten_tensor::NdTensorView;
@@ -42,17 +42,17 @@ fn main() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let photos = runtime.block_on(photos())?;
     let small = photos.iter().map(|bytes| thumbnail(bytes)).collect::<Result<Vec<_>, _>>()?;
-    let bundled = Path::new("engine/src/models/resnet20-cifar10");
-    let bare = Bare { model: Model::load_file(bundled.join("model.onnx"))?, side: 32, batch: 16 };
+    let builtin = Path::new("engine/src/models/resnet20-cifar10");
+    let bare = Bare { model: Model::load_file(builtin.join("model.onnx"))?, side: 32, batch: 16 };
 
     let images = photos.len() * REPEATS;
     let tensors = bare.tensors(&small, REPEATS);
     let file = folder.path().join("small.parquet").display().to_string();
-    let sql = query(&runtime, bundled, &small, REPEATS, &file)?;
+    let sql = query(&runtime, builtin, &small, REPEATS, &file)?;
     let job = format!("classify {images} images of 32 x 32");
     compare(&job, "images", images, ("model alone", || bare.run(&tensors)), ("through SQL", sql));
 
-    photographs(&runtime, bundled, &bare, &photos, REPEATS)?;
+    photographs(&runtime, builtin, &bare, &photos, REPEATS)?;
     let Ok(models) = std::env::var("OCELLI_BENCH_MODELS") else { return Ok(()) };
     for name in ["resnet18", "resnet50"] {
         let model = Path::new(&models).join(name);
@@ -90,7 +90,7 @@ async fn photos() -> Result<Vec<Vec<u8>>, Failure> {
 
 /// A JPEG of 32 x 32 pixels.
 fn thumbnail(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    let image = resize(&decode(bytes, u64::MAX)?, 32, 32, Filter::Bilinear);
+    let image = resize(&decode(bytes, u64::MAX)?, 32, 32, Resampling::Bilinear);
     let mut out = Cursor::new(Vec::new());
     JpegEncoder::new_with_quality(&mut out, 90).encode(&image.data, 32, 32, image::ExtendedColorType::Rgb8)?;
     Ok(out.into_inner())
@@ -105,9 +105,9 @@ impl Bare {
     /// The images, repeated `repeats` times, decoded and scaled on all cores into one tensor.
     fn tensors(&self, encoded: &[Vec<u8>], repeats: usize) -> Vec<f32> {
         let mut tensors = vec![0.0; encoded.len() * repeats * self.image_elements()];
-        tensors.par_chunks_mut(self.image_elements()).enumerate().for_each(|(number, tensor)| {
-            let image = decode(&encoded[number % encoded.len()], u64::MAX).expect("a valid image");
-            let image = resize(&image, self.side, self.side, Filter::Bilinear);
+        tensors.par_chunks_mut(self.image_elements()).enumerate().for_each(|(index, tensor)| {
+            let image = decode(&encoded[index % encoded.len()], u64::MAX).expect("a valid image");
+            let image = resize(&image, self.side, self.side, Resampling::Bilinear);
             // The values do not matter for speed, their layout does.
             for (channel, plane) in tensor.chunks_exact_mut(self.image_elements() / 3).enumerate() {
                 for (value, pixel) in plane.iter_mut().zip(image.data.chunks_exact(3)) {
@@ -141,10 +141,10 @@ fn query<'a>(
     // The same backend as the model alone.
     runtime.block_on(ocelli.sql("SET ocelli.backend = 'rten'"))?;
     runtime.block_on(ocelli.register_model("bench", model))?;
-    // Duplicate images are evaluated once: each copy gets a number after the end of the image data.
+    // Duplicate images are evaluated once: an id after the end of the image data makes each copy unique.
     let repeated = encoded.iter().cycle().take(encoded.len() * repeats).enumerate();
-    let numbered = repeated.map(|(number, bytes)| [bytes.as_slice(), &number.to_le_bytes()].concat());
-    let images: ArrayRef = Arc::new(BinaryArray::from_iter_values(numbered));
+    let unique = repeated.map(|(id, bytes)| [bytes.as_slice(), &id.to_le_bytes()].concat());
+    let images: ArrayRef = Arc::new(BinaryArray::from_iter_values(unique));
     ocelli.context().register_batch("photos", RecordBatch::try_from_iter([("image", images)])?)?;
     runtime.block_on(async { ocelli.sql(&format!("COPY photos TO '{file}'")).await?.collect().await })?;
     let (query, expected) =

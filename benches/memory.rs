@@ -16,7 +16,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
 use image::codecs::jpeg::JpegEncoder;
 use ocelli::Ocelli;
-use ocelli_udf::image::{Filter, decode, resize};
+use ocelli_udf::image::{Resampling, decode, resize};
 use tokio::runtime::Runtime;
 
 use peak_rss::report;
@@ -77,11 +77,11 @@ fn write(file: &Path, images: &[Vec<u8>], rows: usize, group: usize) -> Result<(
     let schema = Arc::new(Schema::new(vec![Field::new("image", DataType::Binary, false)]));
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();
     let mut writer = ArrowWriter::try_new(std::fs::File::create(file)?, Arc::clone(&schema), Some(properties))?;
-    let numbers: Vec<usize> = (0..rows).collect();
-    for numbers in numbers.chunks(group) {
-        let images = numbers.iter().map(|number| {
-            // A number after the end of the image data, which decoders ignore.
-            [images[number % images.len()].as_slice(), &number.to_le_bytes()].concat()
+    let ids: Vec<usize> = (0..rows).collect();
+    for ids in ids.chunks(group) {
+        let images = ids.iter().map(|id| {
+            // Decoders ignore the id after the end of the image data.
+            [images[id % images.len()].as_slice(), &id.to_le_bytes()].concat()
         });
         let images: ArrayRef = Arc::new(BinaryArray::from_iter_values(images));
         writer.write(&RecordBatch::try_new(Arc::clone(&schema), vec![images])?)?;
@@ -91,7 +91,7 @@ fn write(file: &Path, images: &[Vec<u8>], rows: usize, group: usize) -> Result<(
 }
 
 fn enlarge(bytes: &[u8], width: u32, height: u32) -> Result<Vec<u8>, Failure> {
-    let image = resize(&decode(bytes, u64::MAX)?, width, height, Filter::Bilinear);
+    let image = resize(&decode(bytes, u64::MAX)?, width, height, Resampling::Bilinear);
     let mut out = Cursor::new(Vec::new());
     JpegEncoder::new_with_quality(&mut out, 90).encode(&image.data, width, height, image::ExtendedColorType::Rgb8)?;
     Ok(out.into_inner())

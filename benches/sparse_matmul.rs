@@ -25,18 +25,18 @@ const SAMPLES: usize = 3;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let known = || MATRICES.iter().map(|(name, _)| *name).chain([VECTOR]);
-    if let Some(unknown) = asked.iter().find(|asked| !known().any(|name| name == **asked)) {
-        let known = known().collect::<Vec<_>>().join(", ");
-        return Err(DataFusionError::Configuration(format!("no matrix is called '{unknown}'; there are {known}")));
+    let requested: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let names = || MATRICES.iter().map(|(name, _)| *name).chain([VECTOR]);
+    if let Some(unknown) = requested.iter().find(|requested| !names().any(|name| name == **requested)) {
+        let names = names().collect::<Vec<_>>().join(", ");
+        return Err(DataFusionError::Configuration(format!("unknown matrix '{unknown}'; expected one of {names}")));
     }
-    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
-    if is_asked(VECTOR) {
+    let is_requested = |name: &str| requested.is_empty() || requested.iter().any(|requested| requested == name);
+    if is_requested(VECTOR) {
         vector().await?;
     }
     for (name, make) in MATRICES {
-        if is_asked(name) {
+        if is_requested(name) {
             square(name, matrix(name, *make).await?).await?;
         }
     }
@@ -70,9 +70,9 @@ fn rmat(scale: u32, degree: usize) -> Entries {
     let entry = |random: &mut fastrand::Rng| {
         let (mut row, mut col) = (0, 0);
         for _ in 0..scale {
-            let at = random.f64();
-            row = 2 * row + i64::from(at >= 0.76);
-            col = 2 * col + i64::from((0.57..0.76).contains(&at) || at >= 0.95);
+            let quadrant = random.f64();
+            row = 2 * row + i64::from(quadrant >= 0.76);
+            col = 2 * col + i64::from((0.57..0.76).contains(&quadrant) || quadrant >= 0.95);
         }
         (row, col, random.f64())
     };
@@ -110,7 +110,7 @@ async fn matrix(name: &str, make: Make) -> Result<MemTable> {
             .collect::<std::result::Result<_, _>>()?,
     };
     let schema = batches.first().map_or(schema, RecordBatch::schema);
-    let (even, odd): (Vec<_>, Vec<_>) = batches.into_iter().enumerate().partition(|(at, _)| at % 2 == 0);
+    let (even, odd): (Vec<_>, Vec<_>) = batches.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
     let partitions = [even, odd].map(|part| part.into_iter().map(|(_, batch)| batch).collect());
     MemTable::try_new(schema, partitions.into())
 }
@@ -157,18 +157,18 @@ async fn compare(ocelli: &Ocelli, sql: &str, entries: usize) -> Result<()> {
     let mut times = Vec::new();
     for on in [true, false] {
         ocelli.sql(&format!("SET ocelli.sparse_matmul = {on}")).await?;
-        let mut rounds = Vec::new();
+        let mut samples = Vec::new();
         let mut rows = 0;
         for _ in 0..SAMPLES {
             let (time, found) = time(ocelli, sql).await?;
-            rounds.push(time);
+            samples.push(time);
             rows = found;
         }
-        rounds.sort_unstable();
-        let time = rounds[SAMPLES / 2];
-        let way = if on { "sparse product" } else { "join" };
+        samples.sort_unstable();
+        let time = samples[SAMPLES / 2];
+        let method = if on { "sparse product" } else { "join" };
         let rate = entries as f64 / time.as_secs_f64() / 1e6;
-        println!("  {way:<16} {:>9.4} s  {rate:>8.1} M entries/s  {rows:>10} rows", time.as_secs_f64());
+        println!("  {method:<16} {:>9.4} s  {rate:>8.1} M entries/s  {rows:>10} rows", time.as_secs_f64());
         times.push(time.as_secs_f64());
     }
     println!("  speed of the sparse product: {:.2} x the join", times[1] / times[0]);

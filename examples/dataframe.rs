@@ -18,6 +18,6 @@ async fn main() -> datafusion::error::Result<()> {
     ])?;
     labels.clone().show().await?;
 
-    let bad = labels.filter(col("label").is_null())?.aggregate(vec![], vec![count(lit(1)).alias("bad")])?;
-    bad.show().await
+    let invalid = labels.filter(col("label").is_null())?.aggregate(vec![], vec![count(lit(1)).alias("invalid")])?;
+    invalid.show().await
 }

@@ -10,12 +10,12 @@ async fn main() -> datafusion::error::Result<()> {
     let photos = ocelli.context().read_parquet("examples/data/photos.parquet", ParquetReadOptions::default()).await?;
     // The model runs once per image; the table stores the embedding vectors.
     let vectors = photos.select(vec![col("uri"), embed(col("image")).alias("vector")])?.cache().await?;
-    let wanted = vectors.clone().filter(col("uri").eq(lit("photos/fire-truck.jpg")))?;
-    let wanted = wanted.select(vec![col("vector").alias("wanted")])?;
+    let query = vectors.clone().filter(col("uri").eq(lit("photos/fire-truck.jpg")))?;
+    let query = query.select(vec![col("vector").alias("query")])?;
     let others = vectors.filter(col("uri").not_eq(lit("photos/fire-truck.jpg")))?;
     let neighbours = others
-        .join(wanted, JoinType::Inner, &[], &[], None)?
-        .select(vec![col("uri"), cosine_similarity(col("vector"), col("wanted")).alias("similarity")])?
+        .join(query, JoinType::Inner, &[], &[], None)?
+        .select(vec![col("uri"), cosine_similarity(col("vector"), col("query")).alias("similarity")])?
         .sort(vec![col("similarity").sort(false, false)])?
         .limit(0, Some(5))?;
     neighbours.show().await

@@ -27,13 +27,13 @@ const SHARES: &str = "
     CREATE TABLE shares AS WITH
         links AS (SELECT source, target FROM 'examples/data/links.csv'),
         pages AS (SELECT source AS page FROM links UNION SELECT target FROM links),
-        -- A page without links gives to all of them.
-        gifts AS (
+        -- A page without outgoing links distributes its rank to all pages.
+        transitions AS (
             SELECT source, target FROM links UNION ALL
             SELECT a.page, b.page FROM pages a CROSS JOIN pages b WHERE a.page NOT IN (SELECT source FROM links)
         )
-    SELECT source, target, 1.0 / COUNT(*) OVER (PARTITION BY source) AS share FROM gifts UNION ALL
-    -- A page that nobody links to is kept by a zero.
+    SELECT source, target, 1.0 / COUNT(*) OVER (PARTITION BY source) AS share FROM transitions UNION ALL
+    -- A zero on the diagonal keeps pages without incoming links.
     SELECT page, page AS itself, 0.0 FROM pages";
 
 /// The error after 150 iterations is below 0.85^150 < 1e-10.

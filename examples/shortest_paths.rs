@@ -46,7 +46,7 @@ async fn main() -> datafusion::error::Result<()> {
 pub(crate) async fn shortest_paths(ocelli: &Ocelli) -> datafusion::error::Result<DataFrame> {
     ocelli.sql(WAYS).await?.collect().await?;
     // A path between nine places has at most eight edges.
-    for _roads in [2, 4, 8] {
+    for _max_edges in [2, 4, 8] {
         ocelli.sql(&format!("CREATE OR REPLACE TABLE ways AS {SQUARE}")).await?.collect().await?;
     }
     ocelli.sql("SELECT source, target, minutes FROM ways ORDER BY source, minutes, target").await

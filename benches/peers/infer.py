@@ -1,7 +1,6 @@
 """Classifies photos.parquet a hundred times with Pillow and ONNX Runtime: python3 benches/peers/infer.py
 
-What a script of ten lines does: one image after the other is decoded in Python, batches of 16 go to ONNX Runtime, which
-has all cores. Needs numpy, onnxruntime, pillow and pyarrow.
+A simple script: images are decoded one by one in Python, and batches of 16 are run by ONNX Runtime on all cores. Needs numpy, onnxruntime, pillow and pyarrow.
 """
 
 import io
@@ -27,13 +26,13 @@ def main():
     mean, std = np.float32(config["image_mean"]), np.float32(config["image_std"])
     images = pq.read_table(ROOT / "examples" / "data" / "photos.parquet", columns=["image"])["image"].to_pylist() * REPEATS
 
-    def prepare(data):
+    def preprocess(data):
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB").resize((32, 32), 2)
         return ((np.asarray(image, np.float32) / 255 - mean) / std).transpose(2, 0, 1)
 
     start = time.perf_counter()
     for first in range(0, len(images), BATCH):
-        session.run(None, {name: np.stack([prepare(data) for data in images[first : first + BATCH]])})
+        session.run(None, {name: np.stack([preprocess(data) for data in images[first : first + BATCH]])})
     print(f"Pillow and ONNX Runtime: {len(images) / (time.perf_counter() - start):.1f} images/s")
 
 

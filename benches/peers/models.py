@@ -1,8 +1,8 @@
 """Writes ResNet-18 and ResNet-50 in folders laid out like the Hugging Face hub's: python models.py OUT_FOLDER
 
-torchvision's architectures with seeded random weights: speed does not depend on what a model has learnt, and nothing has to be
-downloaded. The exporter folds each batch norm into the convolution before it. Beside `model.onnx` lies `state_dict.pt`: the same
-weights, before folding, for systems that run torch.
+torchvision's architectures with seeded random weights: speed does not depend on the weights, and nothing has to be downloaded. The
+exporter folds each batch norm into the preceding convolution. `state_dict.pt`, next to `model.onnx`, has the same weights
+before folding, for systems that run torch.
 """
 
 import json
@@ -24,14 +24,14 @@ OPSET = 17
 
 
 def seeded(architecture: str) -> torch.nn.Module:
-    """Random weights alone give nearly every image the same label, and then equal labels prove nothing.
+    """Random weights alone assign nearly every image the same label, and then equal labels prove nothing.
 
-    So the batch norms take their statistics from made-up images, the last layer's mean over these is moved to zero, and the
-    residual branches are weak, without which a pixel that was rounded differently often changes the label.
+    Therefore the batch norms take their statistics from synthetic images, the mean of the last layer over these is shifted to zero,
+    and the residual branches are weak; otherwise a pixel that is rounded differently often changes the label.
     """
     torch.manual_seed(0)
     model = get_model(architecture, weights=None, zero_init_residual=True)
-    images = clouds(16)
+    images = synthetic_images(16)
     with torch.no_grad():
         for layer in model.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
@@ -42,8 +42,8 @@ def seeded(architecture: str) -> torch.nn.Module:
     return model
 
 
-def clouds(count: int) -> torch.Tensor:
-    """Noise of all sizes, the coarse stronger than the fine, as in photographs."""
+def synthetic_images(count: int) -> torch.Tensor:
+    """Noise at several scales, with larger amplitudes at coarser ones, as in photographs."""
     noises = [torch.randn(count, 3, side, side) / side**0.5 for side in (2, 4, 8, 16, 32, 64, 128)]
     return 1.4 * sum(interpolate(noise, size=(SIDE, SIDE), mode="bilinear") for noise in noises)
 
@@ -53,7 +53,7 @@ def write(architecture: str, folder: Path):
     model = seeded(architecture)
     torch.save(model.state_dict(), folder / "state_dict.pt")
     with warnings.catch_warnings():
-        # The newer exporter, which the warning recommends, needs one package more and starts at a later opset.
+        # The newer exporter, which the warning recommends, needs another package and a later opset.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             model,
@@ -65,12 +65,12 @@ def write(architecture: str, folder: Path):
             output_names=["logits"],
             dynamic_axes={"pixel_values": {0: "batch"}, "logits": {0: "batch"}},
         )
-    labels = [f"class {number}" for number in range(CLASSES)]
+    labels = [f"class {index}" for index in range(CLASSES)]
     config = {
         "architectures": ["ResNetForImageClassification"],
         "model_type": "resnet",
         "id2label": dict(enumerate(labels)),
-        "label2id": {label: number for number, label in enumerate(labels)},
+        "label2id": {label: index for index, label in enumerate(labels)},
     }
     preprocessor = {
         "do_resize": True,

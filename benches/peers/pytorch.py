@@ -22,7 +22,7 @@ class Photos(Dataset):
         return len(self.jpegs)
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        return self.resnet.prepare(self.jpegs[row])
+        return self.resnet.preprocess(self.jpegs[row])
 
 
 def job(resnet: Resnet, parquet: str) -> Iterator[int]:

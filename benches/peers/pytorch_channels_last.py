@@ -1,4 +1,4 @@
-"""The same loop with the model in the layout that torch is faster with: python pytorch_channels_last.py MODEL_FOLDER PARQUET OUT_CSV"""
+"""pytorch.py with the model in channels-last layout, in which torch is faster: python pytorch_channels_last.py MODEL_FOLDER PARQUET OUT_CSV"""
 
 import torch
 

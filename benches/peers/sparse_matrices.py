@@ -1,8 +1,8 @@
 """Writes the sparse matrices of sparse_matmul.py as tables (row, col, value): python sparse_matrices.py FOLDER [NAME ...]
 
-`NAME.parquet` has one row per entry, and a pair (row, col) may come more than once: the entry is then the sum, as a product
-over tables means it. Values are uniform in [0, 1), so that no sum cancels. Each matrix has its own seeded generator, and a file
-that is there stays.
+`NAME.parquet` has one row per entry. A pair (row, col) may occur more than once: the entry is then the sum, as in a product of
+tables. Values are uniform in [0, 1), so that no sum cancels. Each matrix has its own seeded generator; existing files are not
+rewritten.
 """
 
 import sys
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 KEY, VALUE = pa.int64(), pa.field("value", pa.float64(), nullable=False)
 ENTRY = pa.schema([pa.field("row", KEY, nullable=False), pa.field("col", KEY, nullable=False), VALUE])
 ELEMENT = pa.schema([pa.field("idx", KEY, nullable=False), VALUE])
-# The parameters of Graph500: the shares of the quarters of a matrix, and of their quarters in turn.
+# The parameters of Graph500: the probabilities of the quadrants of a matrix, applied recursively.
 UPPER_LEFT, UPPER_RIGHT, LOWER_LEFT = 0.57, 0.19, 0.19
 CHUNKS = 16
 
@@ -39,7 +39,7 @@ class Matrix:
         return folder / f"{self.name}_x.parquet"
 
     def products(self, folder: Path) -> int:
-        """How many values are multiplied: with a vector, each once, and with itself, those of a column with those of a row."""
+        """The number of multiplications: one per entry for a vector, and column count times row count, summed, for A times A."""
         if self.kind == "sorted":
             return self.entries
         rows, cols = (
@@ -55,20 +55,20 @@ MATRICES = {
         Matrix("rmat14", 2**14, 16 * 2**14, "rmat", 1),
         Matrix("er100k", 100_000, 1_600_000, "uniform", 2),
         Matrix("er1m", 1_000_000, 4_000_000, "uniform", 3),
-        # The one that is multiplied with a vector.
+        # Multiplied with a vector.
         Matrix("spmv64m", 4_000_000, 64_000_000, "sorted", 4),
     )
 }
 
 
 def rmat(matrix: Matrix, random: np.random.Generator) -> Coordinates:
-    """One bit of the row and one of the column per round, the highest first. The numbers are not shuffled afterwards."""
+    """Draws one bit of the row and one of the column per level, most significant first. Vertices are not permuted afterwards."""
     row = np.zeros(matrix.entries, np.int64)
     col = np.zeros(matrix.entries, np.int64)
     for _ in range(matrix.side.bit_length() - 1):
-        quarter = random.random(matrix.entries)
-        lower = quarter >= UPPER_LEFT + UPPER_RIGHT
-        right = np.where(lower, quarter >= UPPER_LEFT + UPPER_RIGHT + LOWER_LEFT, quarter >= UPPER_LEFT)
+        quadrant = random.random(matrix.entries)
+        lower = quadrant >= UPPER_LEFT + UPPER_RIGHT
+        right = np.where(lower, quadrant >= UPPER_LEFT + UPPER_RIGHT + LOWER_LEFT, quadrant >= UPPER_LEFT)
         row, col = 2 * row + lower, 2 * col + right
     yield row, col
 
@@ -78,7 +78,7 @@ def uniform(matrix: Matrix, random: np.random.Generator) -> Coordinates:
 
 
 def row_sorted(matrix: Matrix, random: np.random.Generator) -> Coordinates:
-    """Uniform in each of the chunks of rows, which have the same number of entries, and sorted by row and column."""
+    """Uniform within each chunk of rows, with equally many entries per chunk, sorted by row and column."""
     cells, entries = matrix.side**2 // CHUNKS, matrix.entries // CHUNKS
     for chunk in range(CHUNKS):
         yield np.divmod(np.sort(random.integers(chunk * cells, (chunk + 1) * cells, entries)), matrix.side)
@@ -88,7 +88,7 @@ KINDS = {"rmat": rmat, "uniform": uniform, "sorted": row_sorted}
 
 
 def write(matrix: Matrix, folder: Path):
-    """Writes what is missing: the matrix, and beside a sorted one the vector that it is multiplied with."""
+    """Writes the missing files: the matrix and, for a sorted one, the vector that it is multiplied with."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(matrix.seed)
     entries = (
@@ -104,7 +104,7 @@ def write(matrix: Matrix, folder: Path):
 def write_missing(file: Path, schema: pa.Schema, tables: Iterator[pa.Table]):
     if file.exists():
         return
-    # Half a file would be taken for a whole one next time.
+    # Renamed when complete, so that an interrupted run leaves no partial file.
     part = file.with_suffix(".part")
     with pq.ParquetWriter(part, schema) as writer:
         for table in tables:

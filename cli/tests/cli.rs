@@ -1,17 +1,17 @@
-//! The program from outside: arguments, formats, exit status, and what a newcomer's mistakes are told.
+//! The command-line program: arguments, formats, exit status and error messages.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// The program, in the root of the repository and without variables of the caller.
+/// The program, run in the repository root, without the environment variables of the caller.
 fn ocelli(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ocelli"));
     command.args(args).current_dir("..");
     for variable in ["OCELLI_FORMAT", "OCELLI_THREADS", "OCELLI_MEMORY_LIMIT"] {
         command.env_remove(variable);
     }
-    // The backend that is on every machine.
+    // Only the backend that every machine has.
     command.env("OCELLI_ORT_LIB", "").env("OCELLI_GPU_ADAPTER", "").stdin(Stdio::null());
     command
 }
@@ -35,14 +35,14 @@ fn rows(args: &[&str]) -> String {
     stdout(&output)
 }
 
-/// What a command line that must fail says, without its exit status' usual companion on standard output.
+/// The standard error of a command line that must fail with an exit status.
 fn error(args: &[&str], status: i32) -> String {
     let output = run(args);
     assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
     stderr(&output)
 }
 
-/// A file of that text, in a folder that cargo keeps for us.
+/// Writes a file in cargo's folder for temporary test files.
 fn file(name: &str, text: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).expect("the file is written");
@@ -53,7 +53,7 @@ fn file(name: &str, text: &str) -> PathBuf {
 fn the_readme_command_prints_a_table() {
     let table = rows(&["SELECT uri, classify(image) AS label FROM 'examples/data/photos.parquet'"]);
     let readme = include_str!("../../README.md");
-    assert!(readme.contains(&table), "README.md shows another table than\n{table}");
+    assert!(readme.contains(&table), "README.md does not contain this table:\n{table}");
 }
 
 #[test]
@@ -94,12 +94,12 @@ fn explain_shows_the_operator() {
 
 #[test]
 fn doctor_reports_the_backends() {
-    let said = rows(&["doctor"]);
+    let report = rows(&["doctor"]);
     for line in [
         "backend ort             OCELLI_ORT_LIB is empty: ONNX Runtime is not used\n",
         "check of rten           classified 64 images in ",
     ] {
-        assert!(said.contains(line), "{said}");
+        assert!(report.contains(line), "{report}");
     }
 }
 
@@ -116,7 +116,7 @@ fn an_invalid_library_is_named() {
 }
 
 #[test]
-fn formats_of_no_rows() {
+fn formats_of_empty_results() {
     const QUERY: &str = "SELECT 1 AS n WHERE false";
     for (format, expected) in [("csv", "n\n"), ("json", "[]\n"), ("ndjson", "")] {
         assert_eq!(rows(&["-q", "--format", format, QUERY]), expected, "{format}");
@@ -124,7 +124,7 @@ fn formats_of_no_rows() {
 }
 
 #[test]
-fn sql_comes_from_four_places() {
+fn sql_is_read_from_argument_option_file_and_stdin() {
     const EXPECTED: &str = "a\n7\n";
     let path = file("seven.sql", "-- a comment\nSELECT 7 AS a;\n");
     let path = path.to_str().expect("a path of text");
@@ -161,7 +161,7 @@ fn a_syntax_error_is_reported_before_anything_runs() {
 }
 
 #[test]
-fn invalid_input_gives_one_sentence() {
+fn invalid_input_is_reported_in_one_line() {
     let cases = [
         ("SELECT * FROM 'nope.parquet'", "error: file 'nope.parquet' does not exist; relative paths start at /"),
         (
@@ -183,17 +183,17 @@ fn invalid_input_gives_one_sentence() {
              \"Notes about \"); use try_classify or SET ocelli.on_error = 'null' to return NULL\n",
         ),
     ];
-    for (query, sentence) in cases {
-        let said = error(&[query], 1);
-        assert!(said.starts_with(sentence), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        // What `Debug` prints of a Rust value.
-        assert!(!said.contains("Some(") && !said.contains(" { ") && !said.contains("panicked"), "{said}");
+    for (query, expected) in cases {
+        let message = error(&[query], 1);
+        assert!(message.starts_with(expected), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+        // Traces of `Debug` output.
+        assert!(!message.contains("Some(") && !message.contains(" { ") && !message.contains("panicked"), "{message}");
     }
 }
 
 #[test]
-fn wrong_usage_ends_with_2() {
+fn invalid_usage_exits_with_2() {
     for args in [
         &["--format", "xml", "SELECT 1"][..],
         &["--threads", "0", "SELECT 1"],
@@ -212,13 +212,13 @@ fn wrong_usage_ends_with_2() {
 fn help_and_version() {
     let help = rows(&["--help"]);
     for option in ["--command", "--file", "--format", "--quiet", "--threads", "--memory-limit", "OCELLI_MEMORY_LIMIT"] {
-        assert!(help.contains(option), "--help does not name {option}");
+        assert!(help.contains(option), "--help does not list {option}");
     }
     assert_eq!(rows(&["--version"]), format!("ocelli {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
-fn limits_reach_the_session() {
+fn limits_are_applied_to_the_session() {
     assert_eq!(
         rows(&["-q", "--format", "csv", "--threads", "3", "SHOW datafusion.execution.target_partitions"]),
         "name,value\ndatafusion.execution.target_partitions,3\n"
@@ -229,14 +229,14 @@ fn limits_reach_the_session() {
         .expect("ocelli starts");
     assert!(stdout(&output).ends_with(",5\n"));
     let sort = "SELECT count(*) FROM (SELECT value FROM range(10000000) GROUP BY value)";
-    let said = error(&["--memory-limit", "1MB", "SET datafusion.runtime.max_temp_directory_size = '1K'", "-q"], 0);
-    assert_eq!(said, "");
-    let said =
+    let message = error(&["--memory-limit", "1MB", "SET datafusion.runtime.max_temp_directory_size = '1K'", "-q"], 0);
+    assert_eq!(message, "");
+    let message =
         error(&["--memory-limit", "1MB", &format!("SET datafusion.runtime.max_temp_directory_size = '1K'; {sort}")], 1);
-    assert!(said.contains("not enough memory") || said.contains("disk space"), "{said}");
+    assert!(message.contains("not enough memory") || message.contains("disk space"), "{message}");
 }
 
-/// `ocelli … | head -1`: the reader leaves after a line, and that is no failure.
+/// `ocelli … | head -1`: a reader that closes the pipe early is not a failure.
 #[test]
 fn a_closed_pipe_is_not_a_failure() {
     for format in ["table", "csv", "json", "ndjson"] {
@@ -272,14 +272,14 @@ fn a_failing_query_prints_nothing_before_its_first_row() {
 
 #[test]
 fn json_rejects_duplicate_keys() {
-    let said = error(&["--format", "json", "SELECT a.n, b.n FROM (SELECT 1 AS n) a, (SELECT 2 AS n) b"], 1);
-    assert_eq!(said, "error: cannot write the rows: two columns are named 'n'; rename one with AS\n");
+    let message = error(&["--format", "json", "SELECT a.n, b.n FROM (SELECT 1 AS n) a, (SELECT 2 AS n) b"], 1);
+    assert_eq!(message, "error: cannot write the rows: two columns are named 'n'; rename one with AS\n");
 }
 
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
-    let said = error(&["SELECT classify(image) FROM (SELECT chr(27) || '[31m' AS uri, X'00' AS image)"], 1);
-    assert!(said.starts_with("error: cannot decode image '\\u{1b}[31m': "), "{said}");
+    let message = error(&["SELECT classify(image) FROM (SELECT chr(27) || '[31m' AS uri, X'00' AS image)"], 1);
+    assert!(message.starts_with("error: cannot decode image '\\u{1b}[31m': "), "{message}");
 }
 
 #[test]

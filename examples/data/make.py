@@ -3,7 +3,7 @@
     python make.py
 
 Needs pyarrow and Pillow (for the sizes). The order of photos.parquet is the order of pictures.csv. The second table
-comes from tests/data/expected_labels.csv and is left out where that file is missing.
+comes from tests/data/expected_labels.csv and is omitted if that file is missing.
 """
 
 import csv

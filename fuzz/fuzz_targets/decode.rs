@@ -2,15 +2,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ocelli_udf::image::{ImageError, decode, decoded_bytes, probe};
+use ocelli_udf::image::{ImageError, decode, peak_decode_bytes, probe};
 
 const MAX_PIXELS: u64 = 1_000_000;
 
 fuzz_target!(|bytes: &[u8]| {
-    assert!(probe(bytes) != Err(ImageError::Panicked), "the header");
-    assert!(decoded_bytes(bytes, MAX_PIXELS) != Err(ImageError::Panicked), "the size");
+    assert!(probe(bytes) != Err(ImageError::DecoderPanicked), "the header");
+    assert!(peak_decode_bytes(bytes, MAX_PIXELS) != Err(ImageError::DecoderPanicked), "the size");
     match decode(bytes, MAX_PIXELS) {
         Ok(image) => assert_eq!(image.data.len(), image.width as usize * image.height as usize * 3),
-        Err(error) => assert!(error != ImageError::Panicked, "the pixels"),
+        Err(error) => assert!(error != ImageError::DecoderPanicked, "the pixels"),
     }
 });

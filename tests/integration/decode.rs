@@ -6,7 +6,7 @@ use std::fs;
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use libtest_mimic::Trial;
-use ocelli_udf::image::{Filter, ImageError, Rgb, decode, decode_to_fit, probe, resize};
+use ocelli_udf::image::{ImageError, Resampling, RgbImage, decode, decode_scaled, probe, resize};
 
 use crate::trial;
 
@@ -47,9 +47,9 @@ fn bad_files() -> Vec<(String, bool)> {
     text.lines().skip(1).map(case).collect()
 }
 
-fn golden(path: &str) -> Result<Rgb, Box<dyn Error>> {
+fn golden(path: &str) -> Result<RgbImage, Box<dyn Error>> {
     let golden = image::open(format!("{path}.rgb.png"))?.into_rgb8();
-    Ok(Rgb { width: golden.width(), height: golden.height(), data: golden.into_raw() })
+    Ok(RgbImage { width: golden.width(), height: golden.height(), data: golden.into_raw() })
 }
 
 fn agrees_with_pillow(file: &str, allowed: u8) -> Result<(), Box<dyn Error>> {
@@ -95,28 +95,28 @@ fn is_refused(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>
 fn large_jpegs_fit() -> Result<(), Box<dyn Error>> {
     let photo = fs::read("examples/data/photos/cat.jpg")?;
     let original = decode(&photo, MAX_PIXELS)?;
-    assert_eq!(decode_to_fit(&photo, MAX_PIXELS, &mut |_, _| Some((32, 32)))?, original, "a small one");
-    let large = resize(&original, 3000, 2000, Filter::Bilinear);
+    assert_eq!(decode_scaled(&photo, MAX_PIXELS, &mut |_, _| Some((32, 32)))?, original, "a small one");
+    let large = resize(&original, 3000, 2000, Resampling::Bilinear);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 95).encode(&large.data, 3000, 2000, ExtendedColorType::Rgb8)?;
     for (side, fits) in [(224, (1500, 1000)), (32, (375, 250)), (400, (3000, 2000))] {
         let (full, fit) =
-            (decode(&jpeg, MAX_PIXELS)?, decode_to_fit(&jpeg, MAX_PIXELS, &mut |_, _| Some((side, side)))?);
+            (decode(&jpeg, MAX_PIXELS)?, decode_scaled(&jpeg, MAX_PIXELS, &mut |_, _| Some((side, side)))?);
         assert_eq!((fit.width, fit.height), fits, "for {side}");
-        let [full, fit] = [full, fit].map(|image| resize(&image, side, side, Filter::Bilinear).data);
+        let [full, fit] = [full, fit].map(|image| resize(&image, side, side, Resampling::Bilinear).data);
         let sum: u64 = full.iter().zip(&fit).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
         let mean = sum as f64 / full.len() as f64;
         assert!(mean < 0.6, "{mean} for {side}");
     }
-    let sideways = decode_to_fit(&turned(&jpeg), MAX_PIXELS, &mut |_, _| Some((32, 32)))?;
+    let sideways = decode_scaled(&turned(&jpeg), MAX_PIXELS, &mut |_, _| Some((32, 32)))?;
     assert_eq!((sideways.width, sideways.height), (250, 375));
     assert_eq!(
-        decode_to_fit(&jpeg, 1000, &mut |_, _| Some((32, 32))),
+        decode_scaled(&jpeg, 1000, &mut |_, _| Some((32, 32))),
         decode(&jpeg, 1000),
         "the limit of pixels is that of the whole picture"
     );
     assert_eq!(
-        decode_to_fit(&jpeg[..jpeg.len() / 2], MAX_PIXELS, &mut |_, _| Some((32, 32))),
+        decode_scaled(&jpeg[..jpeg.len() / 2], MAX_PIXELS, &mut |_, _| Some((32, 32))),
         decode(&jpeg[..jpeg.len() / 2], MAX_PIXELS)
     );
     Ok(())
@@ -146,10 +146,10 @@ fn damage_does_not_panic() -> Result<(), Box<dyn Error>> {
 }
 
 fn check(file: &str, bytes: &[u8]) {
-    assert_ne!(probe(bytes), Err(ImageError::Panicked), "{file}");
+    assert_ne!(probe(bytes), Err(ImageError::DecoderPanicked), "{file}");
     match decode(bytes, 1_000_000) {
         Ok(image) => assert_eq!(image.data.len(), image.width as usize * image.height as usize * 3, "{file}"),
-        Err(ImageError::Panicked) => panic!("{file}: a decoder panicked"),
+        Err(ImageError::DecoderPanicked) => panic!("{file}: a decoder panicked"),
         Err(_) => {}
     }
 }

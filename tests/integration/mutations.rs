@@ -8,7 +8,7 @@ use std::process::Command;
 
 use fastrand::Rng;
 use libtest_mimic::Trial;
-use ocelli_udf::image::{ImageError, decode, decoded_bytes, probe};
+use ocelli_udf::image::{ImageError, decode, peak_decode_bytes, probe};
 
 use crate::trial;
 
@@ -43,9 +43,12 @@ pub(crate) fn decode_mutations() {
     for number in 0..MUTATIONS {
         let (name, bytes) = &files[number % files.len()];
         let mutated = mutate(bytes, &mut random);
-        let is_panic = |error: &ImageError| *error == ImageError::Panicked;
+        let is_panic = |error: &ImageError| *error == ImageError::DecoderPanicked;
         assert!(!probe(&mutated).is_err_and(|error| is_panic(&error)), "{name}, mutation {number}: the header");
-        assert!(!decoded_bytes(&mutated, MAX_PIXELS).is_err_and(|error| is_panic(&error)), "{name}, mutation {number}");
+        assert!(
+            !peak_decode_bytes(&mutated, MAX_PIXELS).is_err_and(|error| is_panic(&error)),
+            "{name}, mutation {number}"
+        );
         match decode(&mutated, MAX_PIXELS) {
             Ok(image) => assert!(u64::from(image.width) * u64::from(image.height) <= MAX_PIXELS, "{name}"),
             Err(error) => assert!(!is_panic(&error), "{name}, mutation {number}: the pixels"),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use libtest_mimic::Trial;
-use ocelli_udf::image::{Filter, Rgb, resize};
+use ocelli_udf::image::{Resampling, RgbImage, resize};
 
 use crate::trial;
 
@@ -23,7 +23,7 @@ fn equals_pillow(name: &str) -> Result<(), Box<dyn Error>> {
     let [picture, _, filter] = name.split('.').collect::<Vec<_>>()[..] else {
         return Err("the name is not picture.WIDTHxHEIGHT.filter".into());
     };
-    let filter = Filter::from_name(filter).ok_or("no such filter")?;
+    let filter = Resampling::from_name(filter).ok_or("no such filter")?;
     let theirs = read(&Path::new(FOLDER).join(format!("{name}.png")))?;
     let source = read(&Path::new("examples/data/photos").join(format!("{picture}.png")))?;
     let ours = resize(&source, theirs.width, theirs.height, filter);
@@ -32,7 +32,7 @@ fn equals_pillow(name: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Rgb, Box<dyn Error>> {
+fn read(path: &Path) -> Result<RgbImage, Box<dyn Error>> {
     let image = image::open(path)?.into_rgb8();
-    Ok(Rgb { width: image.width(), height: image.height(), data: image.into_raw() })
+    Ok(RgbImage { width: image.width(), height: image.height(), data: image.into_raw() })
 }

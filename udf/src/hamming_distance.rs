@@ -1,4 +1,4 @@
-//! `hamming_distance(a, b)`: how many bits of two hashes differ.
+//! `hamming_distance(a, b)`: the number of bits in which two hashes differ.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
@@ -45,19 +45,20 @@ impl ScalarUDFImpl for HammingDistance {
         let [a, b] = arrays.as_slice() else {
             return internal_err!("{NAME} was planned with {} arguments", arrays.len());
         };
-        let differing = |a: u64, b: u64| u64::from((a ^ b).count_ones());
-        let distances: UInt64Array = binary(a.as_primitive::<UInt64Type>(), b.as_primitive::<UInt64Type>(), differing)?;
+        let count_differing_bits = |a: u64, b: u64| u64::from((a ^ b).count_ones());
+        let distances: UInt64Array =
+            binary(a.as_primitive::<UInt64Type>(), b.as_primitive::<UInt64Type>(), count_differing_bits)?;
         Ok(ColumnarValue::Array(Arc::new(distances)))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
         static DOCUMENTATION: LazyLock<Documentation> = LazyLock::new(|| {
             let section = DocSection { label: "Images", ..Default::default() };
-            let description = "How many of 64 bits differ: 0 for equal hashes, about 32 for those of images that have nothing in \
-                               common. Of `image_hash`, up to 10 are taken for the same picture.";
+            let description = "The number of bits in which two 64-bit hashes differ: 0 for equal hashes, about 32 for unrelated \
+                               images. A distance of `image_hash` values of up to 10 usually means the same image.";
             Documentation::builder(section, description, "hamming_distance(a, b)")
-                .with_argument("a", "A hash, an unsigned number of 64 bits")
-                .with_argument("b", "Another")
+                .with_argument("a", "A hash, UInt64")
+                .with_argument("b", "Another hash, UInt64")
                 .with_sql_example(
                     "SELECT hamming_distance(image_hash(image), image_hash(image_resize(image, width => 50))) \
                      FROM 'examples/data/photos.parquet'",

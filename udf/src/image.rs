@@ -1,100 +1,98 @@
-//! Images without SQL: [`probe`] reads a header, [`decode`] gives [`Rgb`] pixels, [`resize`] scales them.
+//! Image processing without SQL: [`probe`] reads a header, [`decode`] returns an [`RgbImage`], [`resize`] scales it.
 //!
-//! Encoded bytes come from anywhere and are trusted in nothing: each function here returns an [`ImageError`] for bytes
-//! that it cannot read, and asks for no more memory than the caller's pixel limit allows.
+//! Encoded bytes are untrusted: functions that read them return an [`ImageError`] if they are invalid, and allocate no more memory
+//! than the caller's pixel limit allows.
 
 use std::panic::{UnwindSafe, catch_unwind};
 
-mod column;
 mod decode;
 mod encode;
 mod hash;
 mod header;
+mod jpeg_scaled;
 mod resize;
-mod shrink;
 
-pub use column::{ImageColumn, is_image_type};
-pub use decode::{decode, decode_to_fit, decoded_bytes};
+pub use decode::{decode, decode_scaled, peak_decode_bytes};
 pub use encode::encode;
 pub use hash::{dhash, phash};
 pub use header::{Header, probe};
-pub use resize::{Filter, Region, resize, resize_region};
+pub use resize::{Region, Resampling, resize, resize_region};
 
-/// The decoders are other people's code and the bytes are anybody's: a panic is one bad image, not the end.
-fn guarded<T>(read: impl FnOnce() -> Result<T, ImageError> + UnwindSafe) -> Result<T, ImageError> {
-    catch_unwind(read).unwrap_or(Err(ImageError::Panicked))
+/// Decoders are third-party code on untrusted bytes: a panic counts as one invalid image and does not end the process.
+fn catch_decoder_panic<T>(read: impl FnOnce() -> Result<T, ImageError> + UnwindSafe) -> Result<T, ImageError> {
+    catch_unwind(read).unwrap_or(Err(ImageError::DecoderPanicked))
 }
 
-/// Eight-bit RGB pixels: `data` is `[height, width, 3]`, rows from the top.
+/// An 8-bit RGB image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rgb {
-    /// Pixels in a row.
+pub struct RgbImage {
+    /// Width in pixels.
     pub width: u32,
-    /// Rows.
+    /// Height in pixels.
     pub height: u32,
-    /// `height * width * 3` bytes.
+    /// `height * width * 3` bytes of shape `[height, width, 3]`, with the top row first.
     pub data: Vec<u8>,
 }
 
-/// Why bytes are not a picture.
+/// Why an image cannot be decoded. The messages are predicates, to be appended to the name of the image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// There is nothing to decode.
+    /// The value is empty.
     #[error("it has 0 bytes")]
     Empty,
 
-    /// Its bytes could not be had.
+    /// The bytes could not be fetched from the object store.
     #[error("it cannot be read: {reason}")]
-    Unreadable {
-        /// Why.
+    FetchFailed {
+        /// The message of the object store.
         reason: String,
     },
 
-    /// The first bytes belong to no format that can be read.
+    /// The first bytes are not the signature of a supported format.
     #[error("it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with {start})")]
     UnknownFormat {
-        /// The first bytes, as text where they are text.
+        /// The first bytes, quoted if they are text and in hexadecimal otherwise.
         start: String,
     },
 
-    /// Scaled for a model, it would have an endless edge.
-    #[error("it is so long and narrow that it would have {width} x {height} pixels for the model")]
-    Elongated {
-        /// Pixels in a row.
+    /// The aspect ratio is so extreme that preprocessing would scale one edge beyond its limit.
+    #[error("its aspect ratio is too extreme: preprocessing would scale it to {width} x {height} pixels")]
+    AspectRatio {
+        /// Width in pixels after scaling.
         width: u32,
-        /// Rows.
+        /// Height in pixels after scaling.
         height: u32,
     },
 
-    /// The file stops before its pixels do.
+    /// The file ends before the end of its pixel data.
     #[error("the {format} file is truncated")]
     Truncated {
         /// `"JPEG"`, `"PNG"`, …
         format: &'static str,
     },
 
-    /// Decoding would need more memory than allowed.
+    /// The image exceeds the pixel limit, which bounds the memory for decoding.
     #[error("it has {width} x {height} pixels, more than the limit of {max_pixels}")]
     TooLarge {
-        /// Pixels in a row.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
-        /// The limit it was decoded under.
+        /// The limit.
         max_pixels: u64,
     },
 
-    /// The decoder refused the file.
+    /// The decoder rejected the file.
     #[error("the {format} file cannot be decoded: {reason}")]
     Corrupt {
         /// `"JPEG"`, `"PNG"`, …
         format: &'static str,
-        /// The decoder's own words.
+        /// The message of the decoder.
         reason: String,
     },
 
-    /// The decoder met a case that its authors did not think of.
-    #[error("its decoder failed on it, which is a defect of the decoder; please report it with the file")]
-    Panicked,
+    /// The decoder panicked, which is a bug of the decoder.
+    #[error("its decoder panicked; please report this with the image file")]
+    DecoderPanicked,
 }

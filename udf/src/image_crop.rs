@@ -1,4 +1,4 @@
-//! `image_crop(image, x => 10, y => 10, width => 100, height => 100)`: a part of the image.
+//! `image_crop(image, x => 10, y => 10, width => 100, height => 100)`: a rectangular region of an image.
 
 use std::sync::{Arc, LazyLock};
 
@@ -7,21 +7,29 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::decoded::{decoded_array, decoded_type};
-use crate::image::{Filter, Region, Rgb, resize_region};
-use crate::image_function::{Call, ImageFunction, Parameter, ParameterKind};
+use crate::image::{Region, Resampling, RgbImage, resize_region};
+use crate::image_function::{ImageArgs, ImageFunction, ImageInput, Parameter, ParameterKind};
 
 const PARAMETERS: &[Parameter] = &[
-    Parameter { name: "x", about: "Pixels to the left of the part; 0 when it is left out", kind: ParameterKind::Whole },
-    Parameter { name: "y", about: "Rows above the part; 0 when it is left out", kind: ParameterKind::Whole },
+    Parameter {
+        name: "x",
+        description: "The left edge of the region, in pixels; default 0",
+        kind: ParameterKind::Integer,
+    },
+    Parameter {
+        name: "y",
+        description: "The top edge of the region, in pixels; default 0",
+        kind: ParameterKind::Integer,
+    },
     Parameter {
         name: "width",
-        about: "Of the part, in pixels; to the right edge when it is left out",
-        kind: ParameterKind::Whole,
+        description: "The width of the region, in pixels; by default it extends to the right edge of the image",
+        kind: ParameterKind::Integer,
     },
     Parameter {
         name: "height",
-        about: "Of the part, in pixels; to the bottom when it is left out",
-        kind: ParameterKind::Whole,
+        description: "The height of the region, in pixels; by default it extends to the bottom edge of the image",
+        kind: ParameterKind::Integer,
     },
 ];
 
@@ -32,30 +40,33 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
                 "image_crop",
                 "image_crop(image [, x => 0] [, y => 0] [, width => w] [, height => h] [, on_error => 'null'])",
             ),
-            PARAMETERS,
+            ImageInput::Pixels(PARAMETERS),
             decoded_type(),
             run,
-            "A part of the image, decoded. A part that reaches beyond the image ends at its edge; one that lies outside of it is \
-             an error.",
+            "A rectangular region of the image, decoded. The region is clipped to the image; an upper left corner outside the image \
+             is an error.",
             "SELECT uri, image_crop(image, x => 16, y => 16, width => 64, height => 64) FROM 'examples/data/photos.parquet'",
         )
     });
     Arc::clone(&UDF)
 }
 
-fn run(call: &Call) -> Result<ArrayRef> {
-    let part = |row: usize, pixels: Rgb| {
-        let (left, top) = (call.whole(0, row).unwrap_or(0), call.whole(1, row).unwrap_or(0));
-        let across = pixels.width.checked_sub(left).filter(|across| *across > 0);
-        let down = pixels.height.checked_sub(top).filter(|down| *down > 0);
-        let (Some(across), Some(down)) = (across, down) else {
-            return Err(format!("({left}, {top}) is outside of its {} x {} pixels", pixels.width, pixels.height));
+fn run(args: &ImageArgs) -> Result<ArrayRef> {
+    let crop = |row: usize, pixels: RgbImage| {
+        let (left, top) = (args.integer_arg(0, row).unwrap_or(0), args.integer_arg(1, row).unwrap_or(0));
+        let max_width = pixels.width.checked_sub(left).filter(|width| *width > 0);
+        let max_height = pixels.height.checked_sub(top).filter(|height| *height > 0);
+        let (Some(max_width), Some(max_height)) = (max_width, max_height) else {
+            return Err(format!(
+                "the corner ({left}, {top}) is outside the image of {} x {} pixels",
+                pixels.width, pixels.height
+            ));
         };
-        let width = call.whole(2, row).unwrap_or(across).min(across);
-        let height = call.whole(3, row).unwrap_or(down).min(down);
-        call.is_allowed(width, height)?;
+        let width = args.integer_arg(2, row).unwrap_or(max_width).min(max_width);
+        let height = args.integer_arg(3, row).unwrap_or(max_height).min(max_height);
+        args.check_pixel_limit(width, height)?;
         let region = Region { left, top, width, height };
-        Ok(resize_region(&pixels, pixels.width, pixels.height, region, Filter::Nearest))
+        Ok(resize_region(&pixels, pixels.width, pixels.height, region, Resampling::Nearest))
     };
-    decoded_array(call.map(part)?)
+    decoded_array(args.map_decoded(crop)?)
 }

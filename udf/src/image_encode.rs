@@ -1,4 +1,4 @@
-//! `image_encode(image, 'jpeg')`: a file of its pixels.
+//! `image_encode(image, 'jpeg')`: an image as a file of another format.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,18 +8,18 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::image::encode;
-use crate::image_function::{Call, ImageFunction, Parameter, ParameterKind};
+use crate::image_function::{ImageArgs, ImageFunction, ImageInput, Parameter, ParameterKind};
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "format",
-        about: "'jpeg', 'png', 'webp' (without loss), 'gif', 'bmp' or 'tiff', a constant; 'png' when it is left out",
-        kind: ParameterKind::OneOf(&["jpeg", "png", "webp", "gif", "bmp", "tiff"]),
+        description: "The file format, a constant: 'jpeg', 'png', 'webp' (lossless), 'gif', 'bmp' or 'tiff'; default 'png'",
+        kind: ParameterKind::Enum(&["jpeg", "png", "webp", "gif", "bmp", "tiff"]),
     },
     Parameter {
         name: "quality",
-        about: "Of a JPEG, from 1 to 100; 90 when it is left out",
-        kind: ParameterKind::Whole,
+        description: "The JPEG quality, from 1 to 100; default 90",
+        kind: ParameterKind::Integer,
     },
 ];
 
@@ -27,19 +27,19 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         ImageFunction::udf(
             ("image_encode", "image_encode(image [, format => 'png'] [, quality => 90] [, on_error => 'null'])"),
-            PARAMETERS,
+            ImageInput::Pixels(PARAMETERS),
             DataType::BinaryView,
             run,
-            "A file of the image's pixels, without the metadata that its own file had.",
+            "The image encoded in a file format. Metadata of the original file is dropped.",
             "SELECT uri, image_encode(image, 'jpeg', quality => 75) FROM 'examples/data/photos.parquet'",
         )
     });
     Arc::clone(&UDF)
 }
 
-fn run(call: &Call) -> Result<ArrayRef> {
-    let format = call.text(0).unwrap_or("png");
-    let files = call.map(|row, pixels| match call.whole(1, row).unwrap_or(90) {
+fn run(args: &ImageArgs) -> Result<ArrayRef> {
+    let format = args.string_arg(0).unwrap_or("png");
+    let files = args.map_decoded(|row, pixels| match args.integer_arg(1, row).unwrap_or(90) {
         quality @ 1..=100 => encode(&pixels, format, quality as u8),
         quality => Err(format!("quality must be from 1 to 100, got {quality}")),
     })?;

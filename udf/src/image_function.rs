@@ -1,4 +1,4 @@
-//! [`ImageFunction`]: what the functions of pixels share, which is everything but the arithmetic.
+//! [`ImageFunction`]: the [`ScalarUDFImpl`] of all image functions. Each function adds its parameters and its computation.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,71 +14,106 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use crate::decoded::{Decoded, is_decoded_type};
-use crate::image::{ImageColumn, Rgb, decode, is_image_type};
+use crate::decoded::{DecodedImageArray, is_decoded_type};
+use crate::image::{ImageError, RgbImage, decode};
+use crate::image_column::{ImageColumn, is_image_type};
 
-/// A function of one image, encoded or decoded, and some constants or columns.
+/// A scalar function whose first argument is an image.
 #[derive(Debug)]
 pub(crate) struct ImageFunction {
     name: &'static str,
     syntax: &'static str,
-    parameters: &'static [Parameter],
+    input: ImageInput,
+    /// The parameters after the image.
+    parameters: Vec<&'static Parameter>,
     return_type: DataType,
-    run: fn(&Call) -> Result<ArrayRef>,
+    run: fn(&ImageArgs) -> Result<ArrayRef>,
     signature: Signature,
     documentation: Documentation,
 }
 
-/// An argument behind the image. Each may be left out, or be NULL, which is the same.
+/// The part of the image that a function reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ImageInput {
+    /// The header of an encoded image, which is the only argument.
+    Header,
+    /// The pixels of an encoded or decoded image. The image is followed by these parameters and [`ON_ERROR`].
+    Pixels(&'static [Parameter]),
+}
+
+impl ImageInput {
+    /// The accepted types of the image, for error messages.
+    fn accepted_types(self) -> &'static str {
+        match self {
+            Self::Header => "an encoded image (Binary, LargeBinary or BinaryView)",
+            Self::Pixels(_) => "an encoded image (Binary, LargeBinary or BinaryView) or a decoded one",
+        }
+    }
+
+    fn accepts(self, data_type: &DataType) -> bool {
+        is_image_type(data_type) || (matches!(self, Self::Pixels(_)) && is_decoded_type(data_type))
+    }
+}
+
+/// An optional parameter after the image. NULL is the same as an omitted argument.
 #[derive(Debug)]
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
-    pub(crate) about: &'static str,
+    pub(crate) description: &'static str,
     pub(crate) kind: ParameterKind,
 }
 
-/// What an argument is.
+/// The accepted values of a [`Parameter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParameterKind {
-    /// A whole number, a column or a constant.
-    Whole,
-    /// One of these texts, a constant.
-    OneOf(&'static [&'static str]),
+    /// An integer, constant or not.
+    Integer,
+    /// One of these strings, which must be a constant. Upper and lower case are equal.
+    Enum(&'static [&'static str]),
 }
 
-/// Of every function, behind its own.
-const ON_ERROR: Parameter = Parameter {
+/// The last parameter of each function that reads pixels.
+static ON_ERROR: Parameter = Parameter {
     name: "on_error",
-    about: "What a bad image does, a constant: 'raise' an error, or give 'null'; `ocelli.on_error` when it is left out",
-    kind: ParameterKind::OneOf(&["raise", "null"]),
+    description: "The result for an invalid image, a constant: 'raise' (an error) or 'null'; by default the option `ocelli.on_error`",
+    kind: ParameterKind::Enum(&["raise", "null"]),
 };
 
 impl ImageFunction {
-    /// `run` does the arithmetic; `example` is a whole query.
+    /// `run` computes the result of a batch; `example` is a complete query for the documentation.
     pub(crate) fn udf(
         (name, syntax): (&'static str, &'static str),
-        parameters: &'static [Parameter],
+        input: ImageInput,
         return_type: DataType,
-        run: fn(&Call) -> Result<ArrayRef>,
+        run: fn(&ImageArgs) -> Result<ArrayRef>,
         description: &str,
         example: &str,
     ) -> Arc<ScalarUDF> {
         let section = DocSection { label: "Images", ..Default::default() };
-        let about = "An encoded image: Binary, LargeBinary or BinaryView; or a decoded one, as image_decode gives it";
-        let document = Documentation::builder(section, description, syntax).with_argument("image", about);
-        let all = || parameters.iter().chain([&ON_ERROR]);
-        let document =
-            all().fold(document, |document, parameter| document.with_argument(parameter.name, parameter.about));
-        let names: Vec<&str> = ["image"].into_iter().chain(all().map(|parameter| parameter.name)).collect();
-        // Types are judged in `return_field_from_args`, where an error keeps its own words.
-        let signature = Signature::user_defined(Volatility::Immutable).with_parameter_names(names);
-        let signature = signature.unwrap_or_else(|_| Signature::user_defined(Volatility::Immutable));
-        let documentation = document.with_sql_example(example).build();
-        Arc::new(Self { name, syntax, parameters, return_type, run, signature, documentation }.into())
-    }
-
-    fn parameter(&self, number: usize) -> Option<&Parameter> {
-        self.parameters.iter().chain([&ON_ERROR]).nth(number)
+        let (image_description, parameters): (_, Vec<&'static Parameter>) = match input {
+            ImageInput::Header => ("An encoded image: Binary, LargeBinary or BinaryView", Vec::new()),
+            ImageInput::Pixels(parameters) => (
+                "An encoded image (Binary, LargeBinary or BinaryView), or a decoded one, as returned by image_decode",
+                parameters.iter().chain([&ON_ERROR]).collect(),
+            ),
+        };
+        let documentation =
+            Documentation::builder(section, description, syntax).with_argument("image", image_description);
+        let documentation = parameters
+            .iter()
+            .fold(documentation, |builder, parameter| builder.with_argument(parameter.name, parameter.description))
+            .with_sql_example(example)
+            .build();
+        let signature = match input {
+            ImageInput::Header => Signature::any(1, Volatility::Immutable),
+            // User-defined, so that `return_field_from_args` checks the types: its errors name the parameter.
+            ImageInput::Pixels(_) => {
+                let names: Vec<&str> = ["image"].into_iter().chain(parameters.iter().map(|p| p.name)).collect();
+                let signature = Signature::user_defined(Volatility::Immutable).with_parameter_names(names);
+                signature.unwrap_or_else(|_| Signature::user_defined(Volatility::Immutable))
+            }
+        };
+        Arc::new(Self { name, syntax, input, parameters, return_type, run, signature, documentation }.into())
     }
 }
 
@@ -104,33 +139,30 @@ impl ScalarUDFImpl for ImageFunction {
             return plan_err!("{} takes an image: {}", self.name, self.syntax);
         };
         let image = image.data_type();
-        if !is_image_type(image) && !is_decoded_type(image) {
-            return plan_err!(
-                "{} takes an encoded image (Binary, LargeBinary or BinaryView) or a decoded one, got {image}",
-                self.name
-            );
+        if !self.input.accepts(image) {
+            return plan_err!("{} takes {}, got {image}", self.name, self.input.accepted_types());
         }
-        for (number, field) in rest.iter().enumerate() {
-            let Some(parameter) = self.parameter(number) else {
+        for (index, field) in rest.iter().enumerate() {
+            let Some(parameter) = self.parameters.get(index) else {
                 return plan_err!(
                     "{} takes {} arguments at most: {}",
                     self.name,
-                    self.parameters.len() + 2,
+                    self.parameters.len() + 1,
                     self.syntax
                 );
             };
             let (name, actual) = (parameter.name, field.data_type());
-            match (parameter.kind, args.scalar_arguments.get(number + 1).copied().flatten()) {
+            match (parameter.kind, args.scalar_arguments.get(index + 1).copied().flatten()) {
                 (_, Some(value)) if value.is_null() => {}
-                (ParameterKind::Whole, _) if actual.is_integer() => {}
-                (ParameterKind::Whole, _) => {
+                (ParameterKind::Integer, _) if actual.is_integer() => {}
+                (ParameterKind::Integer, _) => {
                     return plan_err!("{}: {name} must be an integer, got {actual}", self.name);
                 }
-                (ParameterKind::OneOf(known), value) => {
-                    let text = value.and_then(|value| value.try_as_str().flatten());
-                    if !text.is_some_and(|text| known.iter().any(|known| known.eq_ignore_ascii_case(text))) {
+                (ParameterKind::Enum(accepted), value) => {
+                    let string = value.and_then(|value| value.try_as_str().flatten());
+                    if !string.is_some_and(|string| accepted.iter().any(|name| name.eq_ignore_ascii_case(string))) {
                         let got = value.map_or("a column".to_owned(), ToString::to_string);
-                        return plan_err!("{}: {name} must be one of {}, got {got}", self.name, known.join(", "));
+                        return plan_err!("{}: {name} must be one of {}, got {got}", self.name, accepted.join(", "));
                     }
                 }
             }
@@ -144,23 +176,30 @@ impl ScalarUDFImpl for ImageFunction {
         let Some((image, rest)) = args.args.split_first() else {
             return internal_err!("{} was planned without an image", self.name);
         };
-        let values = rest.iter().enumerate().map(|(number, value)| {
-            let Some(parameter) = self.parameter(number) else { return internal_err!("an argument too many") };
-            Value::new(self.name, parameter, value, rows)
+        let values = rest.iter().enumerate().map(|(index, value)| {
+            let Some(parameter) = self.parameters.get(index) else {
+                return internal_err!("{} was planned with too many arguments", self.name);
+            };
+            ArgValue::try_new(self.name, parameter, value, rows)
         });
-        let options = args.config_options.entries();
+        // `ConfigOptions::entries` would format every option of DataFusion, for each batch.
+        let extension = args.config_options.extensions.iter().find(|(prefix, _)| *prefix == "ocelli");
+        let options = extension.map(|(_, options)| options.entries()).unwrap_or_default();
         let option = |name: &str| options.iter().find(|entry| entry.key == name)?.value.as_deref();
-        let mut call = Call {
+        let mut image_args = ImageArgs {
             name: self.name,
             image: image.to_array(rows)?,
             values: values.collect::<Result<_>>()?,
-            bad_is_null: option("ocelli.on_error") == Some("null"),
-            max_pixels: option("ocelli.max_image_pixels").and_then(|limit| limit.parse().ok()).unwrap_or(MAX_PIXELS),
+            null_on_error: option("ocelli.on_error") == Some("null"),
+            max_pixels: option("ocelli.max_image_pixels")
+                .and_then(|limit| limit.parse().ok())
+                .unwrap_or(DEFAULT_MAX_PIXELS),
         };
-        if let Some(on_error) = call.text(self.parameters.len()) {
-            call.bad_is_null = on_error == "null";
+        let on_error = self.parameters.len().checked_sub(1);
+        if let Some(on_error) = on_error.and_then(|last| image_args.string_arg(last)) {
+            image_args.null_on_error = on_error == "null";
         }
-        let result = (self.run)(&call)?;
+        let result = (self.run)(&image_args)?;
         Ok(match is_scalar {
             true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
             false => ColumnarValue::Array(result),
@@ -172,7 +211,7 @@ impl ScalarUDFImpl for ImageFunction {
     }
 }
 
-/// Each name is one function.
+/// Functions are equal if their names are.
 impl PartialEq for ImageFunction {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -187,56 +226,64 @@ impl Hash for ImageFunction {
     }
 }
 
-/// Larger images are bad ones, in a session without `ocelli.max_image_pixels`.
-const MAX_PIXELS: u64 = 64_000_000;
+/// The pixel limit of a session without the option `ocelli.max_image_pixels`.
+const DEFAULT_MAX_PIXELS: u64 = 64_000_000;
 
-/// A batch of rows.
-pub(crate) struct Call {
+/// The arguments of an [`ImageFunction`] for one batch.
+pub(crate) struct ImageArgs {
     name: &'static str,
     image: ArrayRef,
-    values: Vec<Value>,
-    /// A bad image is NULL.
-    bad_is_null: bool,
+    /// One for each argument after the image.
+    values: Vec<ArgValue>,
+    /// Invalid images give NULL instead of an error.
+    null_on_error: bool,
     max_pixels: u64,
 }
 
-/// What an argument is for a batch.
-enum Value {
-    Whole(UInt32Array),
-    Text(Option<String>),
+/// An argument after the image, as its [`ParameterKind`] requires.
+enum ArgValue {
+    Integer(UInt32Array),
+    String(Option<String>),
 }
 
-impl Value {
-    fn new(function: &str, parameter: &Parameter, value: &ColumnarValue, rows: usize) -> Result<Self> {
+impl ArgValue {
+    fn try_new(function: &str, parameter: &Parameter, value: &ColumnarValue, rows: usize) -> Result<Self> {
         Ok(match (parameter.kind, value) {
-            (ParameterKind::Whole, value) => {
+            (ParameterKind::Integer, value) => {
                 let strict = CastOptions { safe: false, ..Default::default() };
                 match cast_with_options(&value.to_array(rows)?, &DataType::UInt32, &strict) {
-                    Ok(numbers) => Self::Whole(numbers.as_primitive::<UInt32Type>().clone()),
+                    Ok(integers) => Self::Integer(integers.as_primitive::<UInt32Type>().clone()),
                     Err(_) => {
                         let got = match value {
                             ColumnarValue::Scalar(value) => format!(", got {value}"),
                             ColumnarValue::Array(_) => String::new(),
                         };
-                        return exec_err!("{function}: {} must be a whole number of 0 or more{got}", parameter.name);
+                        return exec_err!(
+                            "{function}: {} must be an integer from 0 to {}{got}",
+                            parameter.name,
+                            u32::MAX
+                        );
                     }
                 }
             }
-            (ParameterKind::OneOf(_), ColumnarValue::Scalar(value)) => {
-                Self::Text(value.try_as_str().flatten().map(str::to_lowercase))
+            (ParameterKind::Enum(_), ColumnarValue::Scalar(value)) => {
+                Self::String(value.try_as_str().flatten().map(str::to_lowercase))
             }
-            (ParameterKind::OneOf(_), ColumnarValue::Array(_)) => {
+            (ParameterKind::Enum(_), ColumnarValue::Array(_)) => {
                 return internal_err!("{} was planned as a constant", parameter.name);
             }
         })
     }
 }
 
-impl Call {
-    /// Whether a size is one that memory is given for.
-    pub(crate) fn is_allowed(&self, width: u32, height: u32) -> std::result::Result<(), String> {
+impl ImageArgs {
+    /// Checks the size of an output image before memory is allocated for it.
+    ///
+    /// # Errors
+    /// The message, if the size is empty or exceeds the pixel limit.
+    pub(crate) fn check_pixel_limit(&self, width: u32, height: u32) -> std::result::Result<(), String> {
         match (u64::from(width) * u64::from(height), self.max_pixels) {
-            (0, _) => Err(format!("{width} x {height} are no pixels")),
+            (0, _) => Err(format!("size {width} x {height} is empty; width and height must be at least 1")),
             (pixels, limit) if pixels > limit => {
                 Err(format!("{width} x {height} pixels are more than the limit of {limit} (ocelli.max_image_pixels)"))
             }
@@ -244,28 +291,54 @@ impl Call {
         }
     }
 
-    /// A number for a row; `None` where it is left out.
-    pub(crate) fn whole(&self, number: usize, row: usize) -> Option<u32> {
-        match self.values.get(number)? {
-            Value::Whole(numbers) => numbers.is_valid(row).then(|| numbers.value(row)),
-            Value::Text(_) => None,
+    /// The integer argument `index` (0 is the first after the image) of a row; `None` if it is omitted or NULL.
+    pub(crate) fn integer_arg(&self, index: usize, row: usize) -> Option<u32> {
+        match self.values.get(index)? {
+            ArgValue::Integer(integers) => integers.is_valid(row).then(|| integers.value(row)),
+            ArgValue::String(_) => None,
         }
     }
 
-    /// A text in lower case; `None` where it is left out.
-    pub(crate) fn text(&self, number: usize) -> Option<&str> {
-        match self.values.get(number)? {
-            Value::Text(text) => text.as_deref(),
-            Value::Whole(_) => None,
+    /// The string argument `index` (0 is the first after the image) in lower case; `None` if it is omitted or NULL.
+    pub(crate) fn string_arg(&self, index: usize) -> Option<&str> {
+        match self.values.get(index)? {
+            ArgValue::String(string) => string.as_deref(),
+            ArgValue::Integer(_) => None,
         }
     }
 
-    /// Applies `one` to the pixels of each row; NULL in, NULL out.
+    /// Applies `f` to the encoded image of each row and collects the results; NULL images give NULL.
     ///
     /// # Errors
-    /// For a bad image, with its row, unless it is to be NULL; and what `one` says, which is always an error.
-    pub(crate) fn map<T>(&self, one: impl Fn(usize, Rgb) -> std::result::Result<T, String>) -> Result<Vec<Option<T>>> {
-        let decoded = Decoded::new(&self.image);
+    /// The first error of `f`, with its row.
+    pub(crate) fn map_encoded<T, C: FromIterator<Option<T>>>(
+        &self,
+        f: impl Fn(&[u8]) -> std::result::Result<Option<T>, ImageError>,
+    ) -> Result<C> {
+        let Some(images) = ImageColumn::new(&self.image) else {
+            return internal_err!("{} was planned with an argument of type {}", self.name, self.image.data_type());
+        };
+        let values = (0..self.image.len()).map(|row| match images.get(row).map(&f).transpose() {
+            Ok(value) => Ok(value.flatten()),
+            Err(error) => exec_err!(
+                "{} cannot read an image (row {} of a batch): {error}; \
+                 WHERE image_format(image) IS NULL AND image IS NOT NULL finds such rows",
+                self.name,
+                row + 1
+            ),
+        });
+        values.collect()
+    }
+
+    /// Applies `f` to the index and the pixels of each row; NULL images give NULL.
+    ///
+    /// # Errors
+    /// With the row: the first invalid image, unless invalid images give NULL, and the first error of `f`.
+    pub(crate) fn map_decoded<T>(
+        &self,
+        f: impl Fn(usize, RgbImage) -> std::result::Result<T, String>,
+    ) -> Result<Vec<Option<T>>> {
+        let decoded = DecodedImageArray::new(&self.image);
         let encoded = ImageColumn::new(&self.image);
         let pixels = |row: usize| match (&decoded, &encoded) {
             (Some(decoded), _) => decoded.get(row),
@@ -277,13 +350,13 @@ impl Call {
         };
         let values = (0..self.image.len()).map(|row| match pixels(row) {
             Ok(None) => Ok(None),
-            Ok(Some(pixels)) => match one(row, pixels) {
+            Ok(Some(pixels)) => match f(row, pixels) {
                 Ok(value) => Ok(Some(value)),
                 Err(reason) => exec_err!("{} (row {} of a batch): {reason}", self.name, row + 1),
             },
-            Err(_) if self.bad_is_null => Ok(None),
+            Err(_) if self.null_on_error => Ok(None),
             Err(reason) => exec_err!(
-                "{} cannot read an image (row {} of a batch): {reason}; on_error => 'null' gives NULL for it",
+                "{} cannot decode an image (row {} of a batch): {reason}; use on_error => 'null' to return NULL",
                 self.name,
                 row + 1
             ),

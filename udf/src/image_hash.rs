@@ -1,4 +1,4 @@
-//! `image_hash(image)`: 64 bits that are alike for images that look alike.
+//! `image_hash(image)`: a 64-bit perceptual hash.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,32 +8,31 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::image::{dhash, phash};
-use crate::image_function::{Call, ImageFunction, Parameter, ParameterKind};
+use crate::image_function::{ImageArgs, ImageFunction, ImageInput, Parameter, ParameterKind};
 
 const PARAMETERS: &[Parameter] = &[Parameter {
     name: "method",
-    about: "'phash' (frequencies of the discrete cosine transform) or 'dhash' (differences of neighbours), a constant; \
-            'phash' when it is left out",
-    kind: ParameterKind::OneOf(&["phash", "dhash"]),
+    description: "The algorithm, a constant: 'phash' (discrete cosine transform) or 'dhash' (differences of adjacent pixels); default 'phash'",
+    kind: ParameterKind::Enum(&["phash", "dhash"]),
 }];
 
 pub(crate) fn udf() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         ImageFunction::udf(
             ("image_hash", "image_hash(image [, method => 'phash'] [, on_error => 'null'])"),
-            PARAMETERS,
+            ImageInput::Pixels(PARAMETERS),
             DataType::UInt64,
             run,
-            "A perceptual hash: the fewer bits differ between those of two images (`hamming_distance`), the more the images look \
-             alike, whatever their sizes and formats. The bits are those of Python's imagehash, which shows them in \
-             hexadecimal (`to_hex`, without zeros in front); some differ for JPEGs, whose decoders round differently, and images that are turned by their EXIF orientation.",
+            "A 64-bit perceptual hash: similar images have a small `hamming_distance`, whatever their sizes and formats. The bits \
+             are those of Python's imagehash, which prints them in hexadecimal (like `to_hex`, but with leading zeros). Some bits differ \
+             for JPEGs, because decoders round differently, and for images with an EXIF orientation, which imagehash ignores.",
             "SELECT uri, to_hex(image_hash(image)) FROM 'examples/data/photos.parquet'",
         )
     });
     Arc::clone(&UDF)
 }
 
-fn run(call: &Call) -> Result<ArrayRef> {
-    let hash = if call.text(0) == Some("dhash") { dhash } else { phash };
-    Ok(Arc::new(UInt64Array::from(call.map(|_, pixels| Ok(hash(&pixels)))?)))
+fn run(args: &ImageArgs) -> Result<ArrayRef> {
+    let hash = if args.string_arg(0) == Some("dhash") { dhash } else { phash };
+    Ok(Arc::new(UInt64Array::from(args.map_decoded(|_, pixels| Ok(hash(&pixels)))?)))
 }

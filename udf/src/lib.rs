@@ -1,4 +1,4 @@
-//! Scalar SQL functions on images, for any Apache DataFusion session.
+//! Scalar SQL functions on images and vectors, for any Apache DataFusion session.
 //!
 //! ```
 //! use datafusion::prelude::*;
@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! What belongs here: functions of one row that need no model and read no file. Each has a pure function over bytes or
-//! pixels in [`image`], and thirty lines of glue in a file of its own name.
+//! What belongs here: row-wise functions that need no model and read no file. The computation of the image functions is in
+//! [`image`], as pure functions over bytes and pixels; each SQL function only adapts it to DataFusion.
 
 use std::sync::Arc;
 
@@ -24,23 +24,23 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
 
 mod decoded;
-mod function;
 mod hamming_distance;
 pub mod image;
+mod image_column;
 mod image_crop;
 mod image_decode;
 mod image_encode;
-mod image_format;
 mod image_function;
 mod image_hash;
-mod image_height;
+mod image_header;
 mod image_resize;
 mod image_to_tensor;
-mod image_width;
 mod vector_function;
 
-/// Every function of this crate, in the order of their names.
-pub fn all() -> Vec<Arc<ScalarUDF>> {
+pub use image_column::{ImageColumn, is_image_type};
+
+/// All functions of this crate, sorted by name.
+pub fn all_functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         vector_function::cosine_similarity(),
         vector_function::dot(),
@@ -48,19 +48,19 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
         image_crop::udf(),
         image_decode::udf(),
         image_encode::udf(),
-        image_format::udf(),
+        image_header::image_format(),
         image_hash::udf(),
-        image_height::udf(),
+        image_header::image_height(),
         image_resize::udf(),
         image_to_tensor::udf(),
-        image_width::udf(),
+        image_header::image_width(),
         vector_function::l2_distance(),
     ]
 }
 
-/// Adds [every function](all) to a session, replacing functions of the same name.
+/// Registers [all functions](all_functions) in a session, replacing functions of the same name.
 pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
-    for function in all() {
+    for function in all_functions() {
         registry.register_udf(function)?;
     }
     Ok(())
@@ -68,7 +68,7 @@ pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
 
 /// The functions as DataFrame expressions, e.g. `image_width(col("image"))`.
 ///
-/// Arguments that have defaults in SQL are left out here; `udf().call(…)` of a registered function takes them all.
+/// Parameters that are optional in SQL are omitted here; `udf().call(…)` of a registered function accepts all of them.
 pub mod expr_fn {
     use datafusion::logical_expr::Expr;
     use datafusion::prelude::lit;
@@ -78,17 +78,17 @@ pub mod expr_fn {
         crate::vector_function::cosine_similarity().call(vec![a, b])
     }
 
-    /// The sum of the products of two vectors' numbers.
+    /// The inner product of two vectors.
     pub fn dot(a: Expr, b: Expr) -> Expr {
         crate::vector_function::dot().call(vec![a, b])
     }
 
-    /// How many bits of two hashes differ.
+    /// The number of bits in which two 64-bit hashes differ.
     pub fn hamming_distance(a: Expr, b: Expr) -> Expr {
         crate::hamming_distance::udf().call(vec![a, b])
     }
 
-    /// The part of an image that starts at `(x, y)`, decoded.
+    /// The region of an image with the upper left corner `(x, y)`, decoded.
     pub fn image_crop(image: Expr, x: u32, y: u32, width: u32, height: u32) -> Expr {
         crate::image_crop::udf().call(vec![image, lit(x), lit(y), lit(width), lit(height)])
     }
@@ -98,14 +98,14 @@ pub mod expr_fn {
         crate::image_decode::udf().call(vec![image])
     }
 
-    /// A file of an image's pixels, in a format such as `"jpeg"`.
+    /// An image encoded in a file format such as `"jpeg"`.
     pub fn image_encode(image: Expr, format: &str) -> Expr {
         crate::image_encode::udf().call(vec![image, lit(format)])
     }
 
-    /// The file format of an encoded image, e.g. `'jpeg'`; NULL when it is none that can be read.
+    /// The file format of an encoded image, e.g. `'jpeg'`; NULL if the format is not supported.
     pub fn image_format(image: Expr) -> Expr {
-        crate::image_format::udf().call(vec![image])
+        crate::image_header::image_format().call(vec![image])
     }
 
     /// The perceptual hash of an image.
@@ -113,24 +113,24 @@ pub mod expr_fn {
         crate::image_hash::udf().call(vec![image])
     }
 
-    /// The height in pixels of an encoded image, as displayed.
+    /// The height of an encoded image in pixels, after its EXIF orientation is applied.
     pub fn image_height(image: Expr) -> Expr {
-        crate::image_height::udf().call(vec![image])
+        crate::image_header::image_height().call(vec![image])
     }
 
-    /// An image in another size, decoded.
+    /// An image scaled to `width` x `height` pixels, decoded.
     pub fn image_resize(image: Expr, width: u32, height: u32) -> Expr {
         crate::image_resize::udf().call(vec![image, lit(width), lit(height)])
     }
 
-    /// The pixels of an image as numbers from 0 to 1, one channel after the other.
+    /// The pixels of an image as floats from 0 to 1, in the layout `[channels, height, width]`.
     pub fn image_to_tensor(image: Expr) -> Expr {
         crate::image_to_tensor::udf().call(vec![image])
     }
 
-    /// The width in pixels of an encoded image, as displayed.
+    /// The width of an encoded image in pixels, after its EXIF orientation is applied.
     pub fn image_width(image: Expr) -> Expr {
-        crate::image_width::udf().call(vec![image])
+        crate::image_header::image_width().call(vec![image])
     }
 
     /// The Euclidean distance of two vectors.
@@ -141,13 +141,13 @@ pub mod expr_fn {
 
 #[cfg(test)]
 mod tests {
-    use super::all;
+    use super::all_functions;
 
     #[test]
-    fn functions_are_sorted_named_once_and_documented() {
-        let names: Vec<_> = all().iter().map(|f| f.name().to_owned()).collect();
+    fn functions_are_sorted_unique_and_documented() {
+        let names: Vec<_> = all_functions().iter().map(|f| f.name().to_owned()).collect();
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
-        for function in all() {
+        for function in all_functions() {
             assert!(function.documentation().is_some(), "{} has no documentation", function.name());
         }
     }

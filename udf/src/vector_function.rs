@@ -1,4 +1,4 @@
-//! [`VectorFunction`]: DataFusion's functions of two vectors, by the names that searches for neighbours give them.
+//! [`VectorFunction`]: DataFusion's functions of two vectors under the names used in nearest-neighbour search.
 
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
@@ -15,35 +15,35 @@ use datafusion::logical_expr::{
     ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// One of them, with a last step.
+/// Wraps a DataFusion function and returns `finalize` of its result, as `Float32`.
 #[derive(Debug)]
 struct VectorFunction {
     name: &'static str,
     inner: Arc<ScalarUDF>,
-    last: fn(f32) -> f32,
+    finalize: fn(f32) -> f32,
     documentation: Documentation,
 }
 
 fn vector_function(
     name: &'static str,
     inner: Arc<ScalarUDF>,
-    last: fn(f32) -> f32,
+    finalize: fn(f32) -> f32,
     description: &str,
 ) -> Arc<ScalarUDF> {
     let section = DocSection { label: "Vectors", ..Default::default() };
     let documentation = Documentation::builder(section, description, format!("{name}(a, b)"))
-        .with_argument("a", "A vector: a list of numbers, such as `embed` gives")
-        .with_argument("b", "Another, of the same length")
+        .with_argument("a", "A vector: a list of numeric values, as returned by `embed`")
+        .with_argument("b", "Another vector of the same length")
         .with_sql_example(format!("SELECT {name}(embed(image), embed(image)) FROM 'examples/data/photos.parquet'"))
         .build();
-    Arc::new(VectorFunction { name, inner, last, documentation }.into())
+    Arc::new(VectorFunction { name, inner, finalize, documentation }.into())
 }
 
 /// `cosine_similarity(a, b)`
 pub(crate) fn cosine_similarity() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-        let description = "The cosine of the angle between two vectors: 1 for the same direction, 0 for none in common, -1 for \
-                           opposite ones. One less DataFusion's `cosine_distance`.";
+        let description = "The cosine of the angle between two vectors: 1 for the same direction, 0 for orthogonal vectors, -1 for \
+                           opposite directions. Equals 1 minus DataFusion's `cosine_distance`.";
         vector_function("cosine_similarity", cosine_distance_udf(), |distance| 1.0 - distance, description)
     });
     Arc::clone(&UDF)
@@ -52,8 +52,8 @@ pub(crate) fn cosine_similarity() -> Arc<ScalarUDF> {
 /// `dot(a, b)`
 pub(crate) fn dot() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-        let description = "The sum of the products of two vectors' numbers; of vectors of length 1 it is their \
-                           `cosine_similarity`. DataFusion's `inner_product` in 32 bits.";
+        let description = "The inner product of two vectors; for vectors of length 1 it equals their \
+                           `cosine_similarity`. DataFusion's `inner_product` as Float32.";
         vector_function("dot", inner_product_udf(), |product| product, description)
     });
     Arc::clone(&UDF)
@@ -62,18 +62,18 @@ pub(crate) fn dot() -> Arc<ScalarUDF> {
 /// `l2_distance(a, b)`
 pub(crate) fn l2_distance() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-        let description = "The Euclidean distance of two vectors. DataFusion's `array_distance` in 32 bits.";
+        let description = "The Euclidean distance of two vectors. DataFusion's `array_distance` as Float32.";
         vector_function("l2_distance", array_distance_udf(), |distance| distance, description)
     });
     Arc::clone(&UDF)
 }
 
 impl VectorFunction {
-    /// An error of the function behind it, as its own.
-    fn named(&self, error: &DataFusionError) -> DataFusionError {
-        let text = error.message();
-        let said = text.strip_prefix(self.inner.name()).unwrap_or(&text).trim_start_matches(' ');
-        exec_datafusion_err!("{}: {said}", self.name)
+    /// Replaces the name of the wrapped function in its error by the name of this one.
+    fn rename_error(&self, error: &DataFusionError) -> DataFusionError {
+        let message = error.message();
+        let reason = message.strip_prefix(self.inner.name()).unwrap_or(&message).trim_start_matches(' ');
+        exec_datafusion_err!("{}: {reason}", self.name)
     }
 }
 
@@ -100,10 +100,10 @@ impl ScalarUDFImpl for VectorFunction {
         let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let return_field = Arc::new(Field::new(self.inner.name(), self.inner.return_type(&types)?, true));
         let inner = self.inner.invoke_with_args(ScalarFunctionArgs { return_field, ..args });
-        let inner = inner.map_err(|error| self.named(&error))?.to_array(rows)?;
-        let numbers = cast(&inner, &DataType::Float32)?;
-        let numbers: ArrayRef = Arc::new(numbers.as_primitive::<Float32Type>().unary::<_, Float32Type>(self.last));
-        Ok(ColumnarValue::Array(numbers))
+        let inner = inner.map_err(|error| self.rename_error(&error))?.to_array(rows)?;
+        let values = cast(&inner, &DataType::Float32)?;
+        let values: ArrayRef = Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(self.finalize));
+        Ok(ColumnarValue::Array(values))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -111,7 +111,7 @@ impl ScalarUDFImpl for VectorFunction {
     }
 }
 
-/// Each name is one function.
+/// Functions are equal if their names are.
 impl PartialEq for VectorFunction {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use datafusion::common::internal_err;
 use datafusion::error::Result;
-use ocelli_udf::image::{ImageError, decode_to_fit};
+use ocelli_udf::image::{ImageError, decode_scaled};
 
 use super::call::Task;
 use super::context::InferContext;
@@ -189,10 +189,10 @@ impl ImagePipeline {
         let processor = &self.vision.processor;
         let mut geometry = None;
         let mut fit = |width, height| processor.decode_size_hint(geometry.insert(processor.geometry(width, height)));
-        let pixels = decode_to_fit(image.encoded()?, self.max_pixels, &mut fit)?;
+        let pixels = decode_scaled(image.encoded()?, self.max_pixels, &mut fit)?;
         if let Some(geometry) = geometry.filter(|geometry| !geometry.is_within_max_edge()) {
             let (width, height) = geometry.scaled;
-            return Err(ImageError::Elongated { width, height });
+            return Err(ImageError::AspectRatio { width, height });
         }
         let geometry = geometry.unwrap_or_else(|| processor.geometry(pixels.width, pixels.height));
         processor.apply(&pixels, &geometry, out);

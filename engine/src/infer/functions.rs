@@ -36,14 +36,14 @@ use super::udf::InferUdf;
 ///
 /// They can be used in expressions before a session exists; the session that runs a call resolves its model.
 pub fn all_functions() -> Vec<Arc<ScalarUDF>> {
-    UNBOUND_FUNCTIONS.iter().cloned().chain(ocelli_udf::all()).collect()
+    UNBOUND_FUNCTIONS.iter().cloned().chain(ocelli_udf::all_functions()).collect()
 }
 
 /// [`all_functions`], bound to the models of a session. `model` is its `ocelli.model`.
 pub(crate) fn session_functions(context: &InferContext, model: &str) -> Vec<Arc<ScalarUDF>> {
     let udf = |function| Arc::new(InferUdf::new(function, context.clone(), model).into());
     let predict = Arc::new(Predict::new(context.clone()).into());
-    InferFunction::ALL.into_iter().map(udf).chain([predict]).chain(ocelli_udf::all()).collect()
+    InferFunction::ALL.into_iter().map(udf).chain([predict]).chain(ocelli_udf::all_functions()).collect()
 }
 
 /// The functions that run models, not bound to a session.

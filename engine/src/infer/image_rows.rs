@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use datafusion::common::internal_datafusion_err;
 use datafusion::error::Result;
-use ocelli_udf::image::{ImageColumn, ImageError};
+use ocelli_udf::ImageColumn;
+use ocelli_udf::image::ImageError;
 
 /// The columns of a batch that define its images, by index, and the tensor size of an image.
 #[derive(Clone, Copy)]
@@ -76,7 +77,7 @@ impl<'a> EncodedImage<'a> {
     pub(super) fn encoded(self) -> std::result::Result<&'a [u8], ImageError> {
         match self {
             Self::Encoded(bytes) => Ok(bytes),
-            Self::FetchFailed(reason) => Err(ImageError::Unreadable { reason: reason.to_owned() }),
+            Self::FetchFailed(reason) => Err(ImageError::FetchFailed { reason: reason.to_owned() }),
         }
     }
 

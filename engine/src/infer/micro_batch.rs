@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::error::Result;
-use ocelli_udf::image::decoded_bytes;
+use ocelli_udf::image::peak_decode_bytes;
 
 use super::compute::Predictions;
 use super::image_rows::{EncodedImage, ImageColumns};
@@ -102,7 +102,7 @@ impl ImageColumns {
         let images = self.images(&micro_batch.rows)?;
         let pixels = micro_batch.images.iter().filter_map(|&row| images.get(row)).map(|image| {
             // Invalid images are rejected before their pixels are allocated.
-            image.encoded().and_then(|bytes| decoded_bytes(bytes, max_pixels)).unwrap_or(0)
+            image.encoded().and_then(|bytes| peak_decode_bytes(bytes, max_pixels)).unwrap_or(0)
         });
         let tensors = micro_batch.images.len() * self.tensor_bytes;
         Ok(tensors + usize::try_from(pixels.max().unwrap_or(0)).unwrap_or(usize::MAX))

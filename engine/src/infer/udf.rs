@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     TypeSignature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
-use ocelli_udf::image::is_image_type;
+use ocelli_udf::is_image_type;
 
 use super::call::{InferCall, Task};
 use super::context::InferContext;

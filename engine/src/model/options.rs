@@ -1,6 +1,6 @@
 //! [`ModelOptions`]: the `OPTIONS (…)` of `CREATE MODEL`.
 
-use ocelli_udf::image::Filter;
+use ocelli_udf::image::Resampling;
 
 use super::preprocess::{Channels, Crop, CropRounding, Layout, PreprocessConfig, Resize};
 use crate::backend::ModelBackendOptions;
@@ -19,7 +19,7 @@ pub(crate) struct ModelOptions {
     size: Option<Resize>,
     /// `Some(None)` disables cropping.
     crop: Option<Option<Crop>>,
-    resample: Option<Filter>,
+    resample: Option<Resampling>,
     rescale_factor: Option<f64>,
     mean: Option<[f32; 3]>,
     std: Option<[f32; 3]>,
@@ -130,9 +130,9 @@ fn parse_edges(value: &str) -> Option<(u32, Option<u32>)> {
     }
 }
 
-fn parse_resample(value: &str) -> Result<Filter, String> {
-    let names: Vec<&str> = Filter::NAMED.iter().map(|(name, _)| *name).collect();
-    Filter::from_name(value).ok_or_else(|| format!("resample must be one of {}, got '{value}'", names.join(", ")))
+fn parse_resample(value: &str) -> Result<Resampling, String> {
+    let names: Vec<&str> = Resampling::NAMES.iter().map(|(name, _)| *name).collect();
+    Resampling::from_name(value).ok_or_else(|| format!("resample must be one of {}, got '{value}'", names.join(", ")))
 }
 
 fn parse_number(key: &str, value: &str) -> Result<f64, String> {

@@ -7,7 +7,7 @@ pub(super) mod timm;
 
 use std::fmt;
 
-use ocelli_udf::image::{Filter, Rgb, resize_region};
+use ocelli_udf::image::{Resampling, RgbImage, resize_region};
 
 use normalize::lut_to_chw;
 
@@ -19,7 +19,7 @@ pub(crate) use geometry::{Crop, CropRounding, Geometry, Resize};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PreprocessConfig {
     pub(crate) resize: Resize,
-    pub(crate) filter: Filter,
+    pub(crate) filter: Resampling,
     pub(crate) crop: Option<Crop>,
     /// The factor for pixel values of 0 to 255.
     pub(crate) rescale: f64,
@@ -58,7 +58,7 @@ impl PreprocessConfig {
         let edge = (f64::from(width.max(height)) * 256.0 / 224.0).round() as u32;
         Self {
             resize: Resize::ShortestEdge(edge),
-            filter: Filter::Bilinear,
+            filter: Resampling::Bilinear,
             crop: Some(Crop { width, height, rounding: CropRounding::Even }),
             rescale: 1.0 / 255.0,
             mean: IMAGENET_MEAN,
@@ -189,12 +189,12 @@ impl ImageProcessor {
 
     /// The size to which an image may be reduced during decoding (Pillow's `draft`), if the resampling filter has support for all pixels.
     pub(crate) fn decode_size_hint(&self, geometry: &Geometry) -> Option<(u32, u32)> {
-        (self.config.filter != Filter::Nearest && self.config.resize != Resize::None).then_some(geometry.scaled)
+        (self.config.filter != Resampling::Nearest && self.config.resize != Resize::None).then_some(geometry.scaled)
     }
 
     /// Writes one preprocessed image to `out`, of [`len`](Self::len) elements. The image may be decoded at a reduced size, for which the
     /// geometry stays that of the full size.
-    pub(crate) fn apply(&self, image: &Rgb, geometry: &Geometry, out: &mut [f32]) {
+    pub(crate) fn apply(&self, image: &RgbImage, geometry: &Geometry, out: &mut [f32]) {
         let Geometry { scaled, region, offset } = *geometry;
         let part = resize_region(image, scaled.0, scaled.1, region, self.config.filter);
         let pixels = if (part.width as usize, part.height as usize) == (self.width, self.height) {
@@ -211,7 +211,7 @@ impl ImageProcessor {
     }
 
     /// Centers the image on a black background.
-    fn pad_center(&self, part: &Rgb, (left, top): (u32, u32)) -> Vec<u8> {
+    fn pad_center(&self, part: &RgbImage, (left, top): (u32, u32)) -> Vec<u8> {
         let mut pixels = vec![0; self.width * self.height * 3];
         let row = part.width as usize * 3;
         for (row_index, from) in part.data.chunks_exact(row).enumerate() {
@@ -246,15 +246,15 @@ mod tests {
     const FILE: &str = r#"{"do_resize": true, "size": {"height": 2, "width": 1}, "resample": 2,
         "rescale_factor": 0.00390625, "image_mean": [0.0, 0.5, 0.0], "image_std": [1.0, 0.5, 1.0]}"#;
 
-    fn applied(config: PreprocessConfig, image: &Rgb) -> Vec<f32> {
+    fn applied(config: PreprocessConfig, image: &RgbImage) -> Vec<f32> {
         let processor = ImageProcessor::new(config).unwrap();
         let mut out = vec![f32::NAN; processor.len()];
         processor.apply(image, &processor.geometry(image.width, image.height), &mut out);
         out
     }
 
-    fn two_pixels() -> Rgb {
-        Rgb { width: 1, height: 2, data: vec![0, 128, 64, 128, 0, 32] }
+    fn two_pixels() -> RgbImage {
+        RgbImage { width: 1, height: 2, data: vec![0, 128, 64, 128, 0, 32] }
     }
 
     #[test]

@@ -1,97 +1,98 @@
-//! [`decode`] turns an encoded image into [`Rgb`] pixels.
+//! [`decode`] decodes an image to an [`RgbImage`].
 
 use std::panic::AssertUnwindSafe;
 
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, Limits};
 
-use super::header::{self, refused, sentence_name, turns_sideways};
-use super::shrink::shrunk_jpeg;
-use super::{ImageError, Rgb, guarded};
+use super::header::{self, display_name, from_decoder_error, swaps_axes};
+use super::jpeg_scaled::decode_jpeg_scaled;
+use super::{ImageError, RgbImage, catch_decoder_panic};
 
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
 ///
 /// ```text
 /// gray          repeated in the three channels     gray, 16 bits   clipped at 255
-/// alpha         dropped, colours below it stay     16 bits         the high byte
+/// alpha         dropped without blending           16 bits         the high byte
 /// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied
-/// palette       its colours                        several frames  the first
+/// palette       replaced by its colours            several frames  the first
 /// ```
 ///
-/// Of TIFF, files with a palette, with gray and alpha, in YCbCr or LAB, and of 32 bits are refused.
+/// TIFF files with a palette, with gray and alpha, in YCbCr or LAB, and with 32 bits per sample are not supported.
 ///
-/// The pixels are Pillow's exactly, but for JPEG, where they differ by 3 levels at most: the standard leaves the rounding of
-/// the inverse transform and the smoothing of chroma open. Inks of a TIFF differ by 1.
+/// The pixels equal Pillow's, except for JPEG, where they differ by at most 3 levels: the standard does not define the rounding of
+/// the inverse DCT and the upsampling of chroma. CMYK values of TIFF differ by at most 1.
 ///
 /// # Errors
-/// [`ImageError`] when the bytes are no image, are damaged or truncated, or hold more than `max_pixels` pixels, which is
-/// checked before memory for them is asked for.
-pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Rgb, ImageError> {
-    guarded(|| decode_unguarded(bytes, max_pixels, &mut |_, _| None))
+/// [`ImageError`] if the bytes are not a supported image, are corrupt or truncated, or the image has more than `max_pixels` pixels,
+/// which is checked before memory is allocated for them.
+pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, ImageError> {
+    catch_decoder_panic(|| decode_uncaught(bytes, max_pixels, &mut |_, _| None))
 }
 
-/// [`decode`] for a picture that is then scaled: the same, or, of a JPEG of 4 megapixels and more, a smaller picture with three
-/// times as many pixels in each direction at least, for half the time. Scaled, it differs from what [`decode`] gives by less
-/// than 0.6 levels of 255 in the mean.
+/// [`decode`] for an image that is resized afterwards: a JPEG of 4 megapixels or more may be decoded at a smaller size, which is at
+/// least three times the target size in each direction, in half the time. After resizing, the mean difference to [`decode`] is less
+/// than 0.6 of 255 levels.
 ///
-/// `fit` is told the picture's width and height, and says what it will be scaled to; `None` when that needs all pixels.
+/// `target_size` is called with the width and height of the image, and returns the size that it will be scaled to, or `None` if all
+/// pixels are needed.
 ///
 /// # Errors
 /// Those of [`decode`].
-pub fn decode_to_fit(
+pub fn decode_scaled(
     bytes: &[u8],
     max_pixels: u64,
-    fit: &mut dyn FnMut(u32, u32) -> Option<(u32, u32)>,
-) -> Result<Rgb, ImageError> {
-    guarded(AssertUnwindSafe(|| decode_unguarded(bytes, max_pixels, fit)))
+    target_size: &mut dyn FnMut(u32, u32) -> Option<(u32, u32)>,
+) -> Result<RgbImage, ImageError> {
+    catch_decoder_panic(AssertUnwindSafe(|| decode_uncaught(bytes, max_pixels, target_size)))
 }
 
-fn decode_unguarded(
+fn decode_uncaught(
     bytes: &[u8],
     max_pixels: u64,
-    fit: &mut dyn FnMut(u32, u32) -> Option<(u32, u32)>,
-) -> Result<Rgb, ImageError> {
+    target_size: &mut dyn FnMut(u32, u32) -> Option<(u32, u32)>,
+) -> Result<RgbImage, ImageError> {
     let mut file = header::open(bytes)?;
     let (width, height) = file.decoder.dimensions();
     if u64::from(width) * u64::from(height) > max_pixels {
         return Err(ImageError::TooLarge { width, height, max_pixels });
     }
     let is_complete = match file.format() {
-        // The decoder fills the missing part with gray and reports nothing.
+        // The decoder fills missing pixels with gray and reports no error.
         ImageFormat::Jpeg => jpeg_is_complete(bytes),
-        // The decoder takes the end of the file for damage.
+        // The decoder would report a truncated file as corrupt.
         ImageFormat::WebP => webp_is_complete(bytes),
         _ => true,
     };
     if !is_complete {
-        return Err(ImageError::Truncated { format: sentence_name(file.format()) });
+        return Err(ImageError::Truncated { format: display_name(file.format()) });
     }
     let orientation = file.orientation();
     let format = file.format();
-    let turn = |(width, height)| if turns_sideways(orientation) { (height, width) } else { (width, height) };
-    let displayed = turn((width, height));
-    let wanted = fit(displayed.0, displayed.1).map(turn);
-    if let (ImageFormat::Jpeg, Some(wanted)) = (format, wanted)
-        && let Some(mut pixels) = shrunk_jpeg(bytes, (width, height), wanted)
+    let orient = |(width, height)| if swaps_axes(orientation) { (height, width) } else { (width, height) };
+    let oriented = orient((width, height));
+    let target = target_size(oriented.0, oriented.1).map(orient);
+    if let (ImageFormat::Jpeg, Some(target)) = (format, target)
+        && let Some(mut pixels) = decode_jpeg_scaled(bytes, (width, height), target)
     {
         pixels.apply_orientation(orientation);
         return to_rgb(pixels, format);
     }
-    // 8 bytes a pixel is the deepest format; as much again for the decoder's own tables.
+    // The deepest pixel format has 8 bytes per pixel; the same amount is allowed for the decoder's own buffers.
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(max_pixels.saturating_mul(16));
-    file.decoder.set_limits(limits).map_err(|cause| refused(format, cause))?;
-    let mut pixels = DynamicImage::from_decoder(file.decoder).map_err(|cause| refused(format, cause))?;
+    file.decoder.set_limits(limits).map_err(|error| from_decoder_error(format, error))?;
+    let mut pixels = DynamicImage::from_decoder(file.decoder).map_err(|error| from_decoder_error(format, error))?;
     pixels.apply_orientation(orientation);
     to_rgb(pixels, format)
 }
 
-/// Bytes of memory that [`decode`] takes at its peak, the pixels that it returns among them, from the file's header alone.
+/// Computes the peak memory of [`decode`] in bytes, including the returned pixels, from the header alone.
 ///
 /// # Errors
-/// [`ImageError`] when the header cannot be read, or counts more than `max_pixels`.
-pub fn decoded_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageError> {
-    guarded(|| {
+/// [`ImageError`] if the header is invalid, or declares more than `max_pixels` pixels.
+pub fn peak_decode_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageError> {
+    catch_decoder_panic(|| {
         let mut file = header::open(bytes)?;
         let (width, height) = file.decoder.dimensions();
         let pixels = u64::from(width) * u64::from(height);
@@ -101,56 +102,55 @@ pub fn decoded_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageError> {
         let is_jpeg = file.format() == ImageFormat::Jpeg;
         let decoded = file.decoder.total_bytes();
         let rgb = pixels * 3;
-        // The decoder's own pixels and the RGB ones are there together while one is made of the other, and so are a picture
-        // and the same turned.
+        // A conversion to RGB needs its source and its result in memory at once; so does applying an orientation.
         let converted = if file.decoder.color_type() == ColorType::Rgb8 { decoded } else { decoded + rgb };
-        let turned = if file.orientation() == Orientation::NoTransforms { 0 } else { decoded };
+        let oriented = if file.orientation() == Orientation::NoTransforms { 0 } else { decoded };
         let coefficients = if is_jpeg && jpeg_is_progressive(bytes) { rgb * 2 } else { 0 };
-        Ok(converted.max(decoded + turned).max(decoded + coefficients))
+        Ok(converted.max(decoded + oriented).max(decoded + coefficients))
     })
 }
 
-/// Whether all coefficients of a JPEG are kept until its last scan: two bytes each.
+/// Whether a JPEG is progressive: the decoder keeps all DCT coefficients, of two bytes each, until the last scan.
 fn jpeg_is_progressive(bytes: &[u8]) -> bool {
     const PROGRESSIVE: u8 = 0xc2;
-    Segments { bytes, at: 2 }.any(|(marker, _)| marker == PROGRESSIVE)
+    JpegSegments { bytes, offset: 2 }.any(|(marker, _)| marker == PROGRESSIVE)
 }
 
 /// Whether the end-of-image marker follows the first scan.
 ///
-/// Inside a scan the bytes `FF D9` can be nothing else; before it they may be part of an embedded thumbnail, so the
-/// headers are stepped over by their lengths.
+/// Within a scan the bytes `FF D9` are always that marker. Before the scan they may belong to an embedded thumbnail, so header
+/// segments are skipped by their lengths.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const START_OF_SCAN: u8 = 0xda;
     const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
-    let mut segments = Segments { bytes, at: 2 };
+    let mut segments = JpegSegments { bytes, offset: 2 };
     if let Some((_, scan)) = segments.find(|(marker, _)| *marker == START_OF_SCAN) {
         return bytes[scan..].windows(2).rev().any(|pair| pair == END_OF_IMAGE);
     }
-    // Bytes between segments that are no marker: let the decoder judge.
-    segments.at < bytes.len() && bytes.ends_with(&END_OF_IMAGE)
+    // Other bytes between the segments are left to the decoder.
+    segments.offset < bytes.len() && bytes.ends_with(&END_OF_IMAGE)
 }
 
-/// The marker segments of a JPEG file, with where they start.
-struct Segments<'a> {
+/// Iterates over the marker segments of a JPEG file: marker code and offset.
+struct JpegSegments<'a> {
     bytes: &'a [u8],
-    at: usize,
+    offset: usize,
 }
 
-impl Iterator for Segments<'_> {
+impl Iterator for JpegSegments<'_> {
     type Item = (u8, usize);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while let Some(&[0xff, marker]) = self.bytes.get(self.at..self.at + 2) {
+        while let Some(&[0xff, marker]) = self.bytes.get(self.offset..self.offset + 2) {
             match marker {
                 // A fill byte.
-                0xff => self.at += 1,
+                0xff => self.offset += 1,
                 // Markers without a length.
-                0x01 | 0xd0..=0xd8 => self.at += 2,
+                0x01 | 0xd0..=0xd8 => self.offset += 2,
                 _ => {
-                    let start = self.at;
+                    let start = self.offset;
                     let length = self.bytes.get(start + 2..start + 4).and_then(|length| length.try_into().ok());
-                    self.at = match length {
+                    self.offset = match length {
                         Some(length) => start + 2 + usize::from(u16::from_be_bytes(length)),
                         None => self.bytes.len(),
                     };
@@ -162,38 +162,38 @@ impl Iterator for Segments<'_> {
     }
 }
 
-/// Whether the file has the bytes that its first chunk counts.
+/// Whether the file is at least as long as its RIFF header declares.
 fn webp_is_complete(bytes: &[u8]) -> bool {
     const SIGNATURE_AND_LENGTH: usize = 8;
     let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes);
     bytes.len() >= SIGNATURE_AND_LENGTH.saturating_add(length as usize)
 }
 
-fn to_rgb(pixels: DynamicImage, format: ImageFormat) -> Result<Rgb, ImageError> {
+fn to_rgb(pixels: DynamicImage, format: ImageFormat) -> Result<RgbImage, ImageError> {
     let (width, height) = (pixels.width(), pixels.height());
     let data = match pixels {
         DynamicImage::ImageRgb8(image) => image.into_raw(),
         DynamicImage::ImageLuma8(image) => image.iter().flat_map(|&v| [v; 3]).collect(),
         DynamicImage::ImageLumaA8(image) => image.pixels().flat_map(|p| [p.0[0]; 3]).collect(),
         DynamicImage::ImageRgba8(image) => image.pixels().flat_map(|p| [p.0[0], p.0[1], p.0[2]]).collect(),
-        // Pillow's mode "I;16" has no white at 65535: its conversion keeps small values and clips the rest.
+        // Pillow converts mode "I;16" to 8 bits by clipping at 255, not by scaling.
         DynamicImage::ImageLuma16(image) => image.iter().flat_map(|&v| [v.min(255) as u8; 3]).collect(),
-        DynamicImage::ImageLumaA16(image) => image.pixels().flat_map(|p| [high(p.0[0]); 3]).collect(),
-        DynamicImage::ImageRgb16(image) => image.iter().map(|&v| high(v)).collect(),
+        DynamicImage::ImageLumaA16(image) => image.pixels().flat_map(|p| [high_byte(p.0[0]); 3]).collect(),
+        DynamicImage::ImageRgb16(image) => image.iter().map(|&v| high_byte(v)).collect(),
         DynamicImage::ImageRgba16(image) => {
-            image.pixels().flat_map(|p| [high(p.0[0]), high(p.0[1]), high(p.0[2])]).collect()
+            image.pixels().flat_map(|p| [high_byte(p.0[0]), high_byte(p.0[1]), high_byte(p.0[2])]).collect()
         }
         other => {
             return Err(ImageError::Corrupt {
-                format: sentence_name(format),
+                format: display_name(format),
                 reason: format!("pixels of type {:?} are not supported", other.color()),
             });
         }
     };
-    Ok(Rgb { width, height, data })
+    Ok(RgbImage { width, height, data })
 }
 
-fn high(value: u16) -> u8 {
+fn high_byte(value: u16) -> u8 {
     (value >> 8) as u8
 }
 
@@ -201,7 +201,7 @@ fn high(value: u16) -> u8 {
 mod tests {
     use super::*;
 
-    /// The markers of a JPEG file without a picture: start, a segment that holds a thumbnail's end, scan, `tail`.
+    /// The markers of a JPEG file without pixels: start, a segment that contains the end marker of a thumbnail, scan, `tail`.
     fn jpeg(tail: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0xff, 0xd8, 0xff, 0xe1, 0, 6, 1, 2, 0xff, 0xd9, 0xff, 0xda, 0, 3, 0];
         bytes.extend_from_slice(tail);
@@ -209,29 +209,29 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_is_complete_when_its_scan_ends() {
+    fn jpeg_is_complete_if_its_scan_ends() {
         assert!(jpeg_is_complete(&jpeg(&[1, 2, 3, 0xff, 0xd9])));
         assert!(jpeg_is_complete(&jpeg(&[1, 0xff, 0xd9, b't', b'r', b'a', b'i', b'l'])), "bytes after the end");
-        assert!(!jpeg_is_complete(&jpeg(&[1, 2, 3])), "the thumbnail's end does not count");
+        assert!(!jpeg_is_complete(&jpeg(&[1, 2, 3])), "the end marker of the thumbnail does not count");
         assert!(!jpeg_is_complete(&jpeg(&[1, 2, 0xff])), "cut inside the end marker");
         assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff]));
         assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff, 0xe1, 0xff]));
     }
 
     #[test]
-    fn a_webp_is_complete_when_its_length_is_there() {
+    fn webp_is_complete_if_it_has_the_declared_length() {
         assert!(webp_is_complete(b"RIFF\x04\0\0\0WEBP"));
         assert!(!webp_is_complete(b"RIFF\x05\0\0\0WEBP"));
         assert!(!webp_is_complete(b"RIFF"));
     }
 
     #[test]
-    fn the_limit_counts_pixels() {
+    fn pixel_limit_is_enforced() {
         // A 1 x 1 BMP of 24 bits.
         let bmp = [
             0x42, 0x4d, 0x1e, 0, 0, 0, 0, 0, 0, 0, 0x1a, 0, 0, 0, 0x0c, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0x18, 0, 3, 2, 1, 0,
         ];
-        assert_eq!(decode(&bmp, 1).unwrap(), Rgb { width: 1, height: 1, data: vec![1, 2, 3] });
+        assert_eq!(decode(&bmp, 1).unwrap(), RgbImage { width: 1, height: 1, data: vec![1, 2, 3] });
         assert_eq!(decode(&bmp, 0).unwrap_err().to_string(), "it has 1 x 1 pixels, more than the limit of 0");
     }
 }

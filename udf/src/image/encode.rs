@@ -1,14 +1,14 @@
-//! [`encode`] writes [`Rgb`] pixels to a file format.
+//! [`encode`] encodes an [`RgbImage`] in a file format.
 
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 
-use super::Rgb;
+use super::RgbImage;
 
-/// The formats that can be written, by their names; WebP without loss.
-const ENCODED: [(&str, ImageFormat); 6] = [
+/// The formats with an encoder, by name. WebP is lossless.
+const ENCODERS: [(&str, ImageFormat); 6] = [
     ("jpeg", ImageFormat::Jpeg),
     ("png", ImageFormat::Png),
     ("webp", ImageFormat::WebP),
@@ -17,15 +17,15 @@ const ENCODED: [(&str, ImageFormat); 6] = [
     ("tiff", ImageFormat::Tiff),
 ];
 
-/// Encodes a picture; `quality`, from 1 to 100, counts for JPEG.
+/// Encodes an image. `quality`, from 1 to 100, only applies to JPEG.
 ///
 /// # Errors
-/// Half a sentence when there is no such format, or it has no room for so many pixels.
-pub fn encode(image: &Rgb, format: &str, quality: u8) -> Result<Vec<u8>, String> {
-    let known = ENCODED.iter().find(|(name, _)| name.eq_ignore_ascii_case(format));
-    let (_, format) = known.ok_or_else(|| format!("'{format}' is no format that can be written"))?;
+/// The message, if the format is unsupported or its size fields cannot hold the width and height.
+pub fn encode(image: &RgbImage, format: &str, quality: u8) -> Result<Vec<u8>, String> {
+    let encoder = ENCODERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(format));
+    let (_, format) = encoder.ok_or_else(|| format!("'{format}' is not a supported output format"))?;
     let mut bytes = Cursor::new(Vec::new());
-    let written = match format {
+    let result = match format {
         ImageFormat::Jpeg => {
             let encoder = JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100));
             encoder.write_image(&image.data, image.width, image.height, ExtendedColorType::Rgb8)
@@ -39,6 +39,6 @@ pub fn encode(image: &Rgb, format: &str, quality: u8) -> Result<Vec<u8>, String>
             *format,
         ),
     };
-    written.map_err(|error| error.to_string())?;
+    result.map_err(|error| error.to_string())?;
     Ok(bytes.into_inner())
 }

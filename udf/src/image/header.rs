@@ -1,52 +1,59 @@
-//! [`probe`] tells format and size from the first bytes, without decoding pixels.
+//! [`probe`] reads format and size from the header of an encoded image, without decoding pixels.
 
 use std::io::{Cursor, ErrorKind};
 
 use image::metadata::Orientation;
-use image::{ImageDecoder, ImageError as Cause, ImageFormat, ImageReader};
+use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
-use super::{ImageError, guarded};
+use super::{ImageError, catch_decoder_panic};
 
-/// What a header says.
+/// The header of an encoded image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// `"jpeg"`, `"png"`, `"webp"`, `"gif"`, `"bmp"` or `"tiff"`.
     pub format: &'static str,
-    /// Pixels in a row, after the EXIF orientation has been applied.
+    /// Width in pixels, after the EXIF orientation is applied.
     pub width: u32,
-    /// Rows, after the EXIF orientation has been applied.
+    /// Height in pixels, after the EXIF orientation is applied.
     pub height: u32,
 }
 
-/// A format that can be read: type, name in SQL, name in sentences.
-type Known = (ImageFormat, &'static str, &'static str);
+/// A format with a decoder.
+#[derive(Clone, Copy)]
+struct FormatEntry {
+    format: ImageFormat,
+    /// Name in SQL.
+    name: &'static str,
+    /// Name in messages.
+    display_name: &'static str,
+}
 
-const FORMATS: [Known; 6] = [
-    (ImageFormat::Jpeg, "jpeg", "JPEG"),
-    (ImageFormat::Png, "png", "PNG"),
-    (ImageFormat::WebP, "webp", "WebP"),
-    (ImageFormat::Gif, "gif", "GIF"),
-    (ImageFormat::Bmp, "bmp", "BMP"),
-    (ImageFormat::Tiff, "tiff", "TIFF"),
+const FORMATS: [FormatEntry; 6] = [
+    FormatEntry { format: ImageFormat::Jpeg, name: "jpeg", display_name: "JPEG" },
+    FormatEntry { format: ImageFormat::Png, name: "png", display_name: "PNG" },
+    FormatEntry { format: ImageFormat::WebP, name: "webp", display_name: "WebP" },
+    FormatEntry { format: ImageFormat::Gif, name: "gif", display_name: "GIF" },
+    FormatEntry { format: ImageFormat::Bmp, name: "bmp", display_name: "BMP" },
+    FormatEntry { format: ImageFormat::Tiff, name: "tiff", display_name: "TIFF" },
 ];
 
 /// Reads the header of an encoded image.
 ///
 /// # Errors
-/// [`ImageError`] when the bytes are no image, or their header is damaged.
+/// [`ImageError`] if the format is not supported or the header is corrupt.
 pub fn probe(bytes: &[u8]) -> Result<Header, ImageError> {
-    guarded(|| probe_unguarded(bytes))
+    catch_decoder_panic(|| probe_uncaught(bytes))
 }
 
-fn probe_unguarded(bytes: &[u8]) -> Result<Header, ImageError> {
+fn probe_uncaught(bytes: &[u8]) -> Result<Header, ImageError> {
     let mut file = open(bytes)?;
     let (width, height) = file.decoder.dimensions();
-    let (width, height) = if turns_sideways(file.orientation()) { (height, width) } else { (width, height) };
-    Ok(Header { format: file.known.1, width, height })
+    let (width, height) = if swaps_axes(file.orientation()) { (height, width) } else { (width, height) };
+    Ok(Header { format: file.entry.name, width, height })
 }
 
-/// Whether rows become columns.
-pub(super) fn turns_sideways(orientation: Orientation) -> bool {
+/// Whether applying an orientation swaps width and height.
+pub(super) fn swaps_axes(orientation: Orientation) -> bool {
     matches!(
         orientation,
         Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
@@ -54,47 +61,48 @@ pub(super) fn turns_sideways(orientation: Orientation) -> bool {
 }
 
 /// An image file whose header has been read.
-pub(super) struct File<'a> {
-    known: Known,
+pub(super) struct ImageFile<'a> {
+    entry: FormatEntry,
     pub(super) decoder: Box<dyn ImageDecoder + 'a>,
 }
 
-impl File<'_> {
+impl ImageFile<'_> {
     pub(super) fn format(&self) -> ImageFormat {
-        self.known.0
+        self.entry.format
     }
 
-    /// How the pixels must be turned to be seen as they were taken. Unreadable EXIF data turns nothing, as in Pillow.
+    /// The EXIF orientation. Unreadable EXIF data is ignored, as in Pillow.
     pub(super) fn orientation(&mut self) -> Orientation {
         self.decoder.orientation().unwrap_or(Orientation::NoTransforms)
     }
 }
 
-/// Recognises the format by its first bytes and reads the header.
-pub(super) fn open(bytes: &[u8]) -> Result<File<'_>, ImageError> {
+/// Detects the format from the first bytes and reads the header.
+pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
     }
-    let known = image::guess_format(bytes)
+    let entry = image::guess_format(bytes)
         .ok()
-        .and_then(|format| FORMATS.into_iter().find(|known| known.0 == format))
-        .ok_or_else(|| ImageError::UnknownFormat { start: start_of(bytes) })?;
-    let format = known.0;
-    let decoder =
-        ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(|cause| refused(format, cause))?;
+        .and_then(|format| FORMATS.into_iter().find(|entry| entry.format == format))
+        .ok_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })?;
+    let format = entry.format;
+    let decoder = ImageReader::with_format(Cursor::new(bytes), format)
+        .into_decoder()
+        .map_err(|error| from_decoder_error(format, error))?;
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
-        return Err(ImageError::Corrupt { format: known.2, reason: "it has no pixels".to_owned() });
+        return Err(ImageError::Corrupt { format: entry.display_name, reason: "it has no pixels".to_owned() });
     }
-    Ok(File { known, decoder: Box::new(decoder) })
+    Ok(ImageFile { entry, decoder: Box::new(decoder) })
 }
 
-/// The decoder's error as ours.
-pub(super) fn refused(format: ImageFormat, cause: Cause) -> ImageError {
-    let format = sentence_name(format);
-    match cause {
-        Cause::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => ImageError::Truncated { format },
-        Cause::Decoding(error) => {
-            // The outer text only repeats the format; the reason is its source.
+/// Converts the error of a decoder.
+pub(super) fn from_decoder_error(format: ImageFormat, error: DecoderError) -> ImageError {
+    let format = display_name(format);
+    match error {
+        DecoderError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => ImageError::Truncated { format },
+        DecoderError::Decoding(error) => {
+            // The outer message only repeats the format; its source is the reason.
             let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             ImageError::Corrupt { format, reason: one_line(&reason) }
         }
@@ -102,17 +110,17 @@ pub(super) fn refused(format: ImageFormat, cause: Cause) -> ImageError {
     }
 }
 
-/// The format's name in a sentence.
-pub(super) fn sentence_name(format: ImageFormat) -> &'static str {
-    FORMATS.iter().find(|(known, ..)| *known == format).map_or("image", |(_, _, name)| name)
+/// The name of a format in messages.
+pub(super) fn display_name(format: ImageFormat) -> &'static str {
+    FORMATS.iter().find(|entry| entry.format == format).map_or("image", |entry| entry.display_name)
 }
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The first bytes, quoted when they are text and in hexadecimal otherwise.
-fn start_of(bytes: &[u8]) -> String {
+/// The first bytes, quoted if they are printable text and in hexadecimal otherwise.
+fn display_start(bytes: &[u8]) -> String {
     let head = &bytes[..bytes.len().min(12)];
     if head.iter().all(|byte| (b' '..=b'~').contains(byte) || byte.is_ascii_whitespace()) {
         format!("{:?}", String::from_utf8_lossy(head))
@@ -126,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_shown_as_text() {
+    fn printable_start_is_quoted() {
         assert_eq!(
             probe(b"Notes about the trip").unwrap_err().to_string(),
             "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with \"Notes about \")"
@@ -134,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_shown_in_hexadecimal() {
+    fn binary_start_is_hexadecimal() {
         assert_eq!(
             probe(&[0, 1, 2, 0xff]).unwrap_err().to_string(),
             "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with 00 01 02 ff)"
@@ -142,17 +150,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_image() {
+    fn empty_value_is_rejected() {
         assert_eq!(probe(b"").unwrap_err(), ImageError::Empty);
     }
 
     #[test]
-    fn a_lone_signature_is_truncated() {
+    fn signature_without_header_is_truncated() {
         assert_eq!(probe(b"\x89PNG\r\n\x1a\n").unwrap_err(), ImageError::Truncated { format: "PNG" });
     }
 
     #[test]
-    fn formats_that_cannot_be_decoded_are_unknown() {
+    fn formats_without_decoder_are_unknown() {
         assert!(matches!(probe(b"qoif\0\0\0\0").unwrap_err(), ImageError::UnknownFormat { .. }));
     }
 }

@@ -1,41 +1,41 @@
-//! [`resize`] scales pixels with Pillow's arithmetic, so that a model sees what it was trained on.
+//! [`resize`] scales images with Pillow's arithmetic, because models are trained on images that Pillow scaled.
 
 use std::f64::consts::PI;
 use std::ops::Range;
 
 use multiversion::multiversion;
 
-use super::Rgb;
+use super::RgbImage;
 
-/// The kernel that weighs source pixels, with Pillow's names. Each is stretched when shrinking, so that every source pixel
-/// counts (antialiasing), but for [`Nearest`](Self::Nearest).
+/// The resampling filters of Pillow (`Image.Resampling`). For downscaling, all but [`Nearest`](Self::Nearest) are stretched by the
+/// scale factor, so that every source pixel contributes (antialiasing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Filter {
-    /// The source pixel below the middle of each pixel.
+pub enum Resampling {
+    /// The source pixel that contains the centre of the output pixel.
     Nearest,
-    /// All source pixels below a pixel, alike.
+    /// The mean of the source pixels that the output pixel covers.
     Box,
-    /// A triangle, one source pixel to each side.
+    /// A triangle filter with a support of one source pixel.
     Bilinear,
-    /// A sinc under Hamming's window, one source pixel to each side.
+    /// A Hamming-windowed sinc with a support of one source pixel.
     Hamming,
-    /// A cubic with a = -0.5, two source pixels to each side.
+    /// A cubic convolution with a = -0.5 and a support of two source pixels.
     Bicubic,
-    /// A sinc under the wider sinc's window, three source pixels to each side.
+    /// A sinc-windowed sinc with a support of three source pixels.
     Lanczos,
 }
 
-impl Filter {
-    /// By Pillow's number, which is what models' configurations have.
-    pub fn from_pillow(number: u64) -> Option<Self> {
+impl Resampling {
+    /// The filter with Pillow's numeric code, as used in model configurations.
+    pub fn from_pillow(code: u64) -> Option<Self> {
         [Self::Nearest, Self::Lanczos, Self::Bilinear, Self::Bicubic, Self::Box, Self::Hamming]
-            .get(usize::try_from(number).ok()?)
+            .get(usize::try_from(code).ok()?)
             .copied()
     }
 
-    /// Every filter with its name in lower case.
-    pub const NAMED: [(&str, Self); 6] = [
+    /// All filters with their lower-case names.
+    pub const NAMES: [(&str, Self); 6] = [
         ("nearest", Self::Nearest),
         ("box", Self::Box),
         ("bilinear", Self::Bilinear),
@@ -44,17 +44,17 @@ impl Filter {
         ("lanczos", Self::Lanczos),
     ];
 
-    /// By its name, whatever the case of its letters.
+    /// The filter with this name; upper and lower case are equal.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, filter)| *filter)
+        Self::NAMES.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, resampling)| *resampling)
     }
 
-    /// In lower case.
+    /// The lower-case name.
     pub fn name(self) -> &'static str {
-        Self::NAMED.iter().find(|(_, filter)| *filter == self).map_or("", |(name, _)| name)
+        Self::NAMES.iter().find(|(_, resampling)| *resampling == self).map_or("", |(name, _)| name)
     }
 
-    /// How far the kernel reaches, in source pixels at scale 1.
+    /// The filter's radius in source pixels, at scale 1.
     fn support(self) -> f64 {
         match self {
             Self::Nearest => 0.0,
@@ -65,6 +65,7 @@ impl Filter {
         }
     }
 
+    /// The filter function at a distance in source pixels, at scale 1.
     fn weight(self, distance: f64) -> f64 {
         let x = distance.abs();
         match self {
@@ -73,125 +74,142 @@ impl Filter {
             Self::Bilinear => (1.0 - x).max(0.0),
             Self::Hamming if x == 0.0 => 1.0,
             Self::Hamming if x < 1.0 => sinc(x) * (0.54 + 0.46 * (x * PI).cos()),
-            Self::Bicubic if x < 1.0 => ((CUBIC + 2.0) * x - (CUBIC + 3.0)) * x * x + 1.0,
-            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * CUBIC,
+            Self::Bicubic if x < 1.0 => ((BICUBIC_A + 2.0) * x - (BICUBIC_A + 3.0)) * x * x + 1.0,
+            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * BICUBIC_A,
             Self::Lanczos if (-3.0..3.0).contains(&distance) => sinc(distance) * sinc(distance / 3.0),
             Self::Box | Self::Hamming | Self::Bicubic | Self::Lanczos => 0.0,
         }
     }
 }
 
-/// The parameter of the cubic kernels; other libraries have -0.75.
-const CUBIC: f64 = -0.5;
+/// The parameter `a` of the cubic convolution; some other libraries use -0.75.
+const BICUBIC_A: f64 = -0.5;
 
 fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { (x * PI).sin() / (x * PI) }
 }
 
-/// A part of a picture.
+/// A rectangular region of an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
-    /// Pixels to its left.
+    /// Left edge.
     pub left: u32,
-    /// Rows above it.
+    /// Top edge.
     pub top: u32,
-    /// Pixels in a row.
+    /// Width.
     pub width: u32,
-    /// Rows.
+    /// Height.
     pub height: u32,
 }
 
-/// Scales to `width` x `height`, whatever the shape was: the pixels of Pillow's `Image.resize`, without a difference.
+/// Scales an image to `width` x `height`. The pixels equal those of Pillow's `Image.resize`.
 ///
 /// # Panics
-/// When a side of either image is 0.
-pub fn resize(image: &Rgb, width: u32, height: u32, filter: Filter) -> Rgb {
-    resize_region(image, width, height, Region { left: 0, top: 0, width, height }, filter)
+/// If a width or height is 0.
+pub fn resize(image: &RgbImage, width: u32, height: u32, resampling: Resampling) -> RgbImage {
+    resize_region(image, width, height, Region { left: 0, top: 0, width, height }, resampling)
 }
 
-/// A part of what [`resize`] gives, for the price of that part: the pixels of Pillow's `resize` and `crop`.
+/// Computes a region of the result of [`resize`] only. The pixels equal those of Pillow's `resize` followed by `crop`.
 ///
-/// Each row is scaled, to 8-bit pixels, and then added to the rows of the result that it counts for, with 22-bit fixed-point
-/// weights (Pillow, `Resample.c`). Beside the result there are 16 rows in memory, however long the picture is.
+/// A separable filter with 22-bit fixed-point coefficients (Pillow, `Resample.c`): each source row is scaled horizontally to 8-bit
+/// pixels, and then accumulated into the output rows that it contributes to. In addition to the result, memory for 16 rows is
+/// needed.
 ///
 /// # Panics
-/// When a side is 0, or the region reaches beyond the scaled picture.
-pub fn resize_region(image: &Rgb, width: u32, height: u32, region: Region, filter: Filter) -> Rgb {
-    assert!(image.width > 0 && image.height > 0 && region.width > 0 && region.height > 0, "an image has pixels");
+/// If a width or height is 0, or the region exceeds the scaled image.
+pub fn resize_region(image: &RgbImage, width: u32, height: u32, region: Region, resampling: Resampling) -> RgbImage {
+    assert!(image.width > 0 && image.height > 0 && region.width > 0 && region.height > 0, "images must not be empty");
     let columns = region.left as usize..(region.left + region.width) as usize;
     let rows = region.top as usize..(region.top + region.height) as usize;
-    assert!(columns.end <= width as usize && rows.end <= height as usize, "the region is a part of the picture");
+    assert!(columns.end <= width as usize && rows.end <= height as usize, "the region must be within the scaled image");
     let data = if (image.width, image.height) == (width, height) {
         let row = |row: &[u8]| row[columns.start * 3..columns.end * 3].to_vec();
         image.data.chunks_exact(image.width as usize * 3).take(rows.end).skip(rows.start).flat_map(row).collect()
-    } else if filter == Filter::Nearest {
-        nearest(image, width as usize, height as usize, columns, rows)
+    } else if resampling == Resampling::Nearest {
+        resample_nearest(image, width as usize, height as usize, columns, rows)
     } else {
-        filtered(image, width as usize, height as usize, columns, rows, filter)
+        resample(image, width as usize, height as usize, columns, rows, resampling)
     };
-    Rgb { width: region.width, height: region.height, data }
+    RgbImage { width: region.width, height: region.height, data }
 }
 
-/// The source pixels below the middles of the wanted ones.
-fn nearest(image: &Rgb, width: usize, height: usize, columns: Range<usize>, rows: Range<usize>) -> Vec<u8> {
-    // Pillow adds up the steps, and their rounding errors.
-    let positions = |from: u32, to: usize, wanted: Range<usize>| -> Vec<usize> {
+/// Nearest-neighbour resampling.
+fn resample_nearest(
+    image: &RgbImage,
+    width: usize,
+    height: usize,
+    columns: Range<usize>,
+    rows: Range<usize>,
+) -> Vec<u8> {
+    // Pillow accumulates the step, including its rounding errors.
+    let source_indices = |from: u32, to: usize, outputs: Range<usize>| -> Vec<usize> {
         let step = f64::from(from) / to as f64;
-        let all = std::iter::successors(Some(step * 0.5), |position| Some(position + step));
-        all.take(wanted.end).skip(wanted.start).map(|position| (position as usize).min(from as usize - 1)).collect()
+        let positions = std::iter::successors(Some(step * 0.5), |position| Some(position + step));
+        let positions = positions.take(outputs.end).skip(outputs.start);
+        positions.map(|position| (position as usize).min(from as usize - 1)).collect()
     };
-    let columns = positions(image.width, width, columns);
+    let columns = source_indices(image.width, width, columns);
     let mut data = Vec::with_capacity(columns.len() * rows.len() * 3);
-    for row in positions(image.height, height, rows) {
+    for row in source_indices(image.height, height, rows) {
         let row = &image.data[row * image.width as usize * 3..];
         columns.iter().for_each(|&column| data.extend_from_slice(&row[column * 3..][..3]));
     }
     data
 }
 
-/// Both passes, one row of the source after the other.
-fn filtered(
-    image: &Rgb,
+/// Both passes of the separable filter, over blocks of source rows from top to bottom.
+fn resample(
+    image: &RgbImage,
     width: usize,
     height: usize,
     columns: Range<usize>,
     rows: Range<usize>,
-    filter: Filter,
+    resampling: Resampling,
 ) -> Vec<u8> {
     let from_width = image.width as usize;
     let to_width = columns.len();
-    let across = (from_width != width).then(|| Taps::new(from_width, width, columns.clone(), filter));
-    let down = Taps::new(image.height as usize, height, rows, filter);
-    // A block of the widest pictures would take more memory than they do.
-    let cell = if from_width > WIDEST { 3 } else { CELL };
-    let mut block = vec![0; from_width * cell];
-    let mut scaled = vec![0; to_width * cell];
-    let mut sums = vec![HALF; down.len() * to_width * 3];
-    let wanted = down.ranges[0].start..down.ranges[down.len() - 1].end;
-    let source = &image.data[wanted.start * from_width * 3..wanted.end * from_width * 3];
-    // The first row of the result that a row of the source still counts for.
-    let mut open = 0;
-    for (number, rows) in source.chunks(from_width * cell).enumerate() {
+    let horizontal =
+        (from_width != width).then(|| ResampleCoefficients::new(from_width, width, columns.clone(), resampling));
+    let vertical = ResampleCoefficients::new(image.height as usize, height, rows, resampling);
+    // A block of very wide rows would take more memory than the image: those are scaled one by one.
+    let lanes = if from_width > MAX_BLOCKED_WIDTH { 3 } else { BLOCK_LANES };
+    let mut block = vec![0; from_width * lanes];
+    let mut scaled = vec![0; to_width * lanes];
+    let mut sums = vec![ROUND_HALF; vertical.len() * to_width * 3];
+    let source_rows = vertical.ranges[0].start..vertical.ranges[vertical.len() - 1].end;
+    let source = &image.data[source_rows.start * from_width * 3..source_rows.end * from_width * 3];
+    // The first output row that is not complete.
+    let mut first_open = 0;
+    for (block_index, rows) in source.chunks(from_width * lanes).enumerate() {
         let count = rows.len() / (from_width * 3);
         let scaled = &mut scaled[..count * to_width * 3];
-        match &across {
+        match &horizontal {
             None => {
                 for (from, to) in rows.chunks_exact(from_width * 3).zip(scaled.chunks_exact_mut(to_width * 3)) {
                     to.copy_from_slice(&from[columns.start * 3..columns.end * 3]);
                 }
             }
-            Some(taps) if cell == CELL => scale_rows::<CELL>(rows, &mut block, scaled, taps),
-            Some(taps) => scale_rows::<3>(rows, &mut block, scaled, taps),
+            Some(coefficients) if lanes == BLOCK_LANES => {
+                scale_rows::<BLOCK_LANES>(rows, &mut block, scaled, coefficients);
+            }
+            Some(coefficients) => scale_rows::<3>(rows, &mut block, scaled, coefficients),
         }
-        for (row, number) in scaled.chunks_exact(to_width * 3).zip(wanted.start + number * (cell / 3)..) {
-            open += (open..down.len()).take_while(|&position| down.get(position).0.end <= number).count();
-            for position in open..down.len() {
-                let (range, weights) = down.get(position);
-                if range.start > number {
+        let first_row = source_rows.start + block_index * (lanes / 3);
+        for (row, source_row) in scaled.chunks_exact(to_width * 3).zip(first_row..) {
+            first_open +=
+                (first_open..vertical.len()).take_while(|&output| vertical.get(output).0.end <= source_row).count();
+            for output in first_open..vertical.len() {
+                let (range, weights) = vertical.get(output);
+                if range.start > source_row {
                     break;
                 }
-                if range.contains(&number) {
-                    add_row(row, weights[number - range.start], &mut sums[position * row.len()..][..row.len()]);
+                if range.contains(&source_row) {
+                    accumulate_row(
+                        row,
+                        weights[source_row - range.start],
+                        &mut sums[output * row.len()..][..row.len()],
+                    );
                 }
             }
         }
@@ -201,89 +219,97 @@ fn filtered(
     data
 }
 
-/// The pixels of 16 rows that stand one above the other: they are scaled together, in vectors of 16 numbers.
-const CELL: usize = 16 * 3;
-/// Pixels in a row for which that is done.
-const WIDEST: usize = 1 << 15;
+/// Values of a pixel column in a block of 16 rows, which are scaled together in vector registers.
+const BLOCK_LANES: usize = 16 * 3;
+/// The largest width for which rows are scaled in blocks.
+const MAX_BLOCKED_WIDTH: usize = 1 << 15;
 
-/// Fraction bits of a weight: 8 of the 32 hold the pixel, 2 are headroom for kernels that overshoot.
-const PRECISION: u32 = 32 - 8 - 2;
-const HALF: i32 = 1 << (PRECISION - 1);
+/// Fraction bits of a coefficient (Pillow's `PRECISION_BITS`): of 32 bits, 8 hold the pixel, and 2 are headroom for filters that
+/// overshoot.
+const PRECISION_BITS: u32 = 32 - 8 - 2;
+/// The initial value of each sum, so that the shift in [`clip`] rounds to nearest.
+const ROUND_HALF: i32 = 1 << (PRECISION_BITS - 1);
 
-/// For each output position: the source positions that count, and their weights.
-struct Taps {
+/// The filter coefficients of one direction (Pillow's `precompute_coeffs`).
+struct ResampleCoefficients {
+    /// For each output index, the source indices that contribute.
     ranges: Vec<Range<usize>>,
+    /// `[outputs, stride]`, zero-padded.
     weights: Vec<i32>,
-    /// Weights per output position; the unused ones at its end are 0 and point at no pixel.
+    /// The largest number of weights per output index.
     stride: usize,
 }
 
-impl Taps {
-    /// For some of the positions.
-    fn new(from: usize, to: usize, positions: Range<usize>, filter: Filter) -> Self {
+impl ResampleCoefficients {
+    /// The coefficients for scaling `from` to `to` pixels, for the output indices `outputs` only.
+    fn new(from: usize, to: usize, outputs: Range<usize>, resampling: Resampling) -> Self {
         let scale = from as f64 / to as f64;
         let stretch = scale.max(1.0);
-        let support = filter.support() * stretch;
+        let support = resampling.support() * stretch;
         let stride = support.ceil() as usize * 2 + 1;
-        let mut taps = Self { ranges: Vec::new(), weights: vec![0; positions.len() * stride], stride };
+        let mut coefficients = Self { ranges: Vec::new(), weights: vec![0; outputs.len() * stride], stride };
         let mut exact = vec![0.0; stride];
-        for (number, position) in positions.enumerate() {
-            let center = (position as f64 + 0.5) * scale;
-            // `as` truncates toward zero and saturates at 0, as the C casts and clamps do.
+        for (index, output) in outputs.enumerate() {
+            let center = (output as f64 + 0.5) * scale;
+            // `as` truncates toward zero and saturates at 0, like the C casts and clamps of Pillow.
             let first = (center - support + 0.5) as usize;
             let used = ((center + support + 0.5) as usize).min(from) - first;
             for (tap, weight) in exact[..used].iter_mut().enumerate() {
-                *weight = filter.weight(((tap + first) as f64 - center + 0.5) * (1.0 / stretch));
+                *weight = resampling.weight(((tap + first) as f64 - center + 0.5) * (1.0 / stretch));
             }
             let sum: f64 = exact[..used].iter().sum();
-            let weights = &mut taps.weights[number * stride..][..used];
+            let weights = &mut coefficients.weights[index * stride..][..used];
             for (weight, exact) in weights.iter_mut().zip(&exact) {
-                *weight = (if sum == 0.0 { *exact } else { exact / sum } * f64::from(1 << PRECISION)).round() as i32;
+                let normalized = if sum == 0.0 { *exact } else { exact / sum };
+                *weight = (normalized * f64::from(1 << PRECISION_BITS)).round() as i32;
             }
-            taps.ranges.push(first..first + used);
+            coefficients.ranges.push(first..first + used);
         }
-        taps
+        coefficients
     }
 
+    /// The number of output indices.
     fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    /// Source positions and weights of an output position.
-    fn get(&self, position: usize) -> (Range<usize>, &[i32]) {
-        let range = self.ranges[position].clone();
-        (range.clone(), &self.weights[position * self.stride..][..range.len()])
+    /// The source indices and weights of an output index.
+    fn get(&self, output: usize) -> (Range<usize>, &[i32]) {
+        let range = self.ranges[output].clone();
+        (range.clone(), &self.weights[output * self.stride..][..range.len()])
     }
 }
 
-/// `[rows, from, 3] -> [rows, to, 3]`, through `block`, `[from, CELL]`, of which a short last block fills a part.
+/// The horizontal pass of a block of rows: `[rows, from, 3] -> [rows, to, 3]`.
+///
+/// `block` is scratch memory for the transposed rows, `[from, LANES]`. The last block of an image may have fewer rows.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn scale_rows<const CELL: usize>(from: &[u8], block: &mut [u8], to: &mut [u8], taps: &Taps) {
-    let from_row = block.len() / CELL * 3;
-    let to_row = taps.len() * 3;
-    for (number, row) in from.chunks_exact(from_row).enumerate() {
-        for (pixel, cell) in row.chunks_exact(3).zip(block.chunks_exact_mut(CELL)) {
-            cell[number * 3..][..3].copy_from_slice(pixel);
+fn scale_rows<const LANES: usize>(from: &[u8], block: &mut [u8], to: &mut [u8], coefficients: &ResampleCoefficients) {
+    let from_row = block.len() / LANES * 3;
+    let to_row = coefficients.len() * 3;
+    for (index, row) in from.chunks_exact(from_row).enumerate() {
+        for (pixel, lanes) in row.chunks_exact(3).zip(block.chunks_exact_mut(LANES)) {
+            lanes[index * 3..][..3].copy_from_slice(pixel);
         }
     }
-    for position in 0..taps.len() {
-        let (range, weights) = taps.get(position);
-        let mut sums = [HALF; CELL];
-        for (cell, &weight) in block[range.start * CELL..].chunks_exact(CELL).zip(weights) {
-            for (sum, &value) in sums.iter_mut().zip(cell) {
+    for output in 0..coefficients.len() {
+        let (range, weights) = coefficients.get(output);
+        let mut sums = [ROUND_HALF; LANES];
+        for (lanes, &weight) in block[range.start * LANES..].chunks_exact(LANES).zip(weights) {
+            for (sum, &value) in sums.iter_mut().zip(lanes) {
                 *sum += i32::from(value) * weight;
             }
         }
         let pixels = sums.map(clip);
         for (row, pixel) in to.chunks_exact_mut(to_row).zip(pixels.chunks_exact(3)) {
-            row[position * 3..][..3].copy_from_slice(pixel);
+            row[output * 3..][..3].copy_from_slice(pixel);
         }
     }
 }
 
-/// A whole row at a time, which the compiler turns into vector instructions: those of the processor that runs it.
+/// The vertical pass of one row: adds `weight * row` to `sums`. The compiler vectorizes it for each target.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn add_row(row: &[u8], weight: i32, sums: &mut [i32]) {
+fn accumulate_row(row: &[u8], weight: i32, sums: &mut [i32]) {
     for (sum, &value) in sums.iter_mut().zip(row) {
         *sum += i32::from(value) * weight;
     }
@@ -296,17 +322,18 @@ fn clip_all(sums: &[i32], to: &mut [u8]) {
     }
 }
 
+/// Converts a fixed-point sum to a pixel value (Pillow's `clip8`).
 #[inline]
 fn clip(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// One pixel at a time, in floating point, both passes; rounds between them as the fixed-point code does.
-    fn reference_resize(image: &Rgb, width: u32, height: u32, filter: Filter) -> Vec<u8> {
+    /// Both passes in floating point, pixel by pixel, rounded after each pass like the fixed-point code.
+    fn reference_resize(image: &RgbImage, width: u32, height: u32, resampling: Resampling) -> Vec<u8> {
         let pass = |data: &[f64], outer: usize, from: usize, to: usize, step: usize, outer_step: usize| {
             let (scale, stretch) = (from as f64 / to as f64, (from as f64 / to as f64).max(1.0));
             let mut out = vec![0.0; outer * to];
@@ -315,7 +342,7 @@ mod tests {
                     let center = (position as f64 + 0.5) * scale;
                     let (mut sum, mut total) = (0.0, 0.0);
                     for source in 0..from {
-                        let weight = filter.weight((source as f64 + 0.5 - center) / stretch);
+                        let weight = resampling.weight((source as f64 + 0.5 - center) / stretch);
                         sum += weight * data[o * outer_step + source * step];
                         total += weight;
                     }
@@ -329,7 +356,7 @@ mod tests {
         for channel in 0..3 {
             let plane: Vec<f64> = image.data.iter().skip(channel).step_by(3).map(|&v| f64::from(v)).collect();
             let rows = pass(&plane, h, w, width as usize, 1, w);
-            // The second pass walks columns; its result is transposed.
+            // The second pass runs over columns; its result is transposed.
             let columns = pass(&rows, width as usize, h, height as usize, width as usize, 1);
             for x in 0..width as usize {
                 for y in 0..height as usize {
@@ -340,10 +367,10 @@ mod tests {
         out
     }
 
-    /// A picture with edges and gradients.
-    fn picture(width: u32, height: u32) -> Rgb {
+    /// An image with edges and gradients.
+    fn test_image(width: u32, height: u32) -> RgbImage {
         let data = (0..height * width * 3).map(|i| ((i * 37) ^ (i / 7 * 11)) as u8).collect();
-        Rgb { width, height, data }
+        RgbImage { width, height, data }
     }
 
     #[test]
@@ -357,53 +384,59 @@ mod tests {
             ((40_000, 3), (5, 2)),
             ((5, 40), (2, 33)),
         ] {
-            for filter in [Filter::Box, Filter::Bilinear, Filter::Hamming, Filter::Bicubic, Filter::Lanczos] {
-                let image = picture(from.0, from.1);
-                let resized = resize(&image, to.0, to.1, filter);
-                let expected = reference_resize(&image, to.0, to.1, filter);
-                // A tie at .5 may fall on either side; the exact comparison is with Pillow, in the golden tests.
+            for resampling in
+                [Resampling::Box, Resampling::Bilinear, Resampling::Hamming, Resampling::Bicubic, Resampling::Lanczos]
+            {
+                let image = test_image(from.0, from.1);
+                let resized = resize(&image, to.0, to.1, resampling);
+                let expected = reference_resize(&image, to.0, to.1, resampling);
+                // Ties at .5 may round either way; the golden tests compare with Pillow exactly.
                 let worst = resized.data.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max();
-                assert!(worst <= Some(1), "{from:?} -> {to:?}, {filter:?}: {worst:?}");
+                assert!(worst <= Some(1), "{from:?} -> {to:?}, {resampling:?}: {worst:?}");
             }
         }
     }
 
     #[test]
-    fn a_region_is_a_part_of_the_whole() {
-        let image = picture(50, 31);
-        for (_, filter) in Filter::NAMED {
+    fn region_equals_crop_of_resized_image() {
+        let image = test_image(50, 31);
+        for (_, resampling) in Resampling::NAMES {
             for (width, height) in [(32, 32), (50, 31), (50, 12), (13, 31), (90, 80)] {
-                let whole = resize(&image, width, height, filter);
+                let whole = resize(&image, width, height, resampling);
                 let region = Region { left: 3, top: 2, width: width - 5, height: height - 9 };
-                let part = resize_region(&image, width, height, region, filter);
+                let part = resize_region(&image, width, height, region, resampling);
                 for (y, row) in part.data.chunks_exact(part.width as usize * 3).enumerate() {
                     let start = (y + 2) * width as usize + 3;
-                    assert_eq!(row, &whole.data[start * 3..][..row.len()], "{filter:?} {width} x {height}, row {y}");
+                    assert_eq!(
+                        row,
+                        &whole.data[start * 3..][..row.len()],
+                        "{resampling:?} {width} x {height}, row {y}"
+                    );
                 }
             }
         }
     }
 
     #[test]
-    fn filters_have_names_and_numbers() {
-        for (number, name) in ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"].iter().enumerate() {
-            let filter = Filter::from_pillow(number as u64).unwrap();
-            assert_eq!((filter.name(), Filter::from_name(&name.to_uppercase())), (*name, Some(filter)));
+    fn filters_have_names_and_pillow_codes() {
+        for (code, name) in ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"].iter().enumerate() {
+            let resampling = Resampling::from_pillow(code as u64).unwrap();
+            assert_eq!((resampling.name(), Resampling::from_name(&name.to_uppercase())), (*name, Some(resampling)));
         }
-        assert_eq!((Filter::from_pillow(6), Filter::from_name("cubic")), (None, None));
+        assert_eq!((Resampling::from_pillow(6), Resampling::from_name("cubic")), (None, None));
     }
 
     #[test]
-    fn the_same_size_is_the_same_picture() {
-        let image = picture(6, 4);
-        assert_eq!(resize(&image, 6, 4, Filter::Bilinear), image);
+    fn same_size_is_identity() {
+        let image = test_image(6, 4);
+        assert_eq!(resize(&image, 6, 4, Resampling::Bilinear), image);
     }
 
     #[test]
-    fn a_flat_colour_stays() {
-        let image = Rgb { width: 40, height: 30, data: [200, 100, 3].repeat(1200) };
-        for (_, filter) in Filter::NAMED {
-            assert_eq!(resize(&image, 7, 11, filter).data, [200, 100, 3].repeat(77), "{filter:?}");
+    fn uniform_colour_is_preserved() {
+        let image = RgbImage { width: 40, height: 30, data: [200, 100, 3].repeat(1200) };
+        for (_, resampling) in Resampling::NAMES {
+            assert_eq!(resize(&image, 7, 11, resampling).data, [200, 100, 3].repeat(77), "{resampling:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The defaults differ between processors: a bare `size` is the shortest edge or both edges, ConvNeXT crops by a `crop_pct`, LeViT enlarges
 //! first, EfficientNet divides twice. The file names its processor.
 
-use ocelli_udf::image::Filter;
+use ocelli_udf::image::Resampling;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ struct ProcessorDefaults {
     /// Whether a `size` of one number is the shortest edge.
     is_shortest: bool,
     crops: bool,
-    filter: Filter,
+    filter: Resampling,
     normalizes: bool,
     mean: [f32; 3],
     std: [f32; 3],
@@ -49,23 +49,23 @@ const HALF: [f32; 3] = [0.5; 3];
 const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
-const fn processor(name: &'static str, is_shortest: bool, crops: bool, filter: Filter) -> ProcessorDefaults {
+const fn processor(name: &'static str, is_shortest: bool, crops: bool, filter: Resampling) -> ProcessorDefaults {
     ProcessorDefaults { name, is_shortest, crops, filter, normalizes: true, mean: IMAGENET_MEAN, std: IMAGENET_STD }
 }
 
 /// The defaults in transformers 5; the last entry is for files that name no processor.
 static PROCESSORS: [ProcessorDefaults; 11] = [
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("ConvNext", true, false, Filter::Bicubic) },
-    ProcessorDefaults { mean: CLIP_MEAN, std: CLIP_STD, ..processor("CLIP", true, true, Filter::Bicubic) },
-    ProcessorDefaults { mean: CLIP_MEAN, std: CLIP_STD, ..processor("Bit", true, true, Filter::Bicubic) },
-    processor("Levit", true, true, Filter::Bicubic),
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("DeiT", false, true, Filter::Bicubic) },
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("MobileNet", true, true, Filter::Bilinear) },
-    ProcessorDefaults { normalizes: false, ..processor("MobileViT", true, true, Filter::Bicubic) },
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("EfficientNet", false, false, Filter::Bicubic) },
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("Siglip", false, false, Filter::Bicubic) },
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("ViT", false, false, Filter::Bilinear) },
-    processor("", false, false, Filter::Bilinear),
+    ProcessorDefaults { mean: HALF, std: HALF, ..processor("ConvNext", true, false, Resampling::Bicubic) },
+    ProcessorDefaults { mean: CLIP_MEAN, std: CLIP_STD, ..processor("CLIP", true, true, Resampling::Bicubic) },
+    ProcessorDefaults { mean: CLIP_MEAN, std: CLIP_STD, ..processor("Bit", true, true, Resampling::Bicubic) },
+    processor("Levit", true, true, Resampling::Bicubic),
+    ProcessorDefaults { mean: HALF, std: HALF, ..processor("DeiT", false, true, Resampling::Bicubic) },
+    ProcessorDefaults { mean: HALF, std: HALF, ..processor("MobileNet", true, true, Resampling::Bilinear) },
+    ProcessorDefaults { normalizes: false, ..processor("MobileViT", true, true, Resampling::Bicubic) },
+    ProcessorDefaults { mean: HALF, std: HALF, ..processor("EfficientNet", false, false, Resampling::Bicubic) },
+    ProcessorDefaults { mean: HALF, std: HALF, ..processor("Siglip", false, false, Resampling::Bicubic) },
+    ProcessorDefaults { mean: HALF, std: HALF, ..processor("ViT", false, false, Resampling::Bilinear) },
+    processor("", false, false, Resampling::Bilinear),
 ];
 
 /// The defaults for a name, `ViTImageProcessor` or, in older files, `ViTFeatureExtractor`.
@@ -102,7 +102,7 @@ pub(crate) fn parse(text: &str) -> Result<PreprocessConfig, String> {
     let filter = match file.resample {
         None => known.filter,
         Some(number) => {
-            Filter::from_pillow(number).ok_or_else(|| format!("resample is {number}; Pillow defines 0 to 5"))?
+            Resampling::from_pillow(number).ok_or_else(|| format!("resample is {number}; Pillow defines 0 to 5"))?
         }
     };
     let mut resize = match (file.do_resize, &file.size) {

@@ -1,6 +1,6 @@
 //! [`preprocess_config`]: reads the `pretrained_cfg` of a `config.json`, which timm writes, as timm's evaluation transforms do.
 
-use ocelli_udf::image::Filter;
+use ocelli_udf::image::Resampling;
 use serde::Deserialize;
 
 use super::{Channels, Crop, CropRounding, IMAGENET_MEAN, IMAGENET_STD, Layout, PreprocessConfig, Resize};
@@ -28,7 +28,7 @@ pub(crate) fn preprocess_config(cfg: &PretrainedCfg) -> Result<PreprocessConfig,
         return Err(format!("input_size has {channels} channels; only 3 are supported"));
     }
     let name = cfg.interpolation.as_deref().unwrap_or("bicubic");
-    let filter = Filter::from_name(name).ok_or_else(|| format!("interpolation '{name}' is unknown"))?;
+    let filter = Resampling::from_name(name).ok_or_else(|| format!("interpolation '{name}' is unknown"))?;
     let part = cfg.crop_pct.unwrap_or(CROP_PCT);
     // timm rounds down.
     let scaled = |edge: u32| (f64::from(edge) / part).floor() as u32;

@@ -1,18 +1,18 @@
-//! [`ImageColumn`] reads encoded images from the Arrow types that hold bytes.
+//! [`ImageColumn`] reads encoded images from arrays of Arrow's binary types.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, LargeBinaryArray};
 use datafusion::arrow::datatypes::DataType;
 
-/// A column of encoded images, whatever its physical type.
+/// A column of encoded images, in any of Arrow's binary types.
 #[derive(Debug, Clone, Copy)]
 pub enum ImageColumn<'a> {
-    /// 32-bit offsets: what most Parquet writers give.
+    /// Binary data with 32-bit offsets, the type that most Parquet writers declare.
     Binary(&'a BinaryArray),
-    /// 64-bit offsets: more than 2 GiB in a batch.
+    /// Binary data with 64-bit offsets, for more than 2 GiB per batch.
     LargeBinary(&'a LargeBinaryArray),
-    /// Views: what DataFusion reads from Parquet.
+    /// Binary views, the type that DataFusion reads from Parquet.
     BinaryView(&'a BinaryViewArray),
-    /// The type of a bare `NULL`.
+    /// The type of an untyped `NULL` literal.
     Null,
 }
 
@@ -22,7 +22,7 @@ pub fn is_image_type(data_type: &DataType) -> bool {
 }
 
 impl<'a> ImageColumn<'a> {
-    /// `None` when the array is of another type; see [`is_image_type`].
+    /// `None` if the array has another type; see [`is_image_type`].
     pub fn new(array: &'a ArrayRef) -> Option<Self> {
         Some(match array.data_type() {
             DataType::Binary => Self::Binary(array.as_binary()),
@@ -36,7 +36,7 @@ impl<'a> ImageColumn<'a> {
     /// The bytes of one row, `None` for NULL.
     ///
     /// # Panics
-    /// When `row` is beyond the array.
+    /// If `row` is out of bounds.
     pub fn get(&self, row: usize) -> Option<&'a [u8]> {
         match self {
             Self::Binary(array) => array.is_valid(row).then(|| array.value(row)),
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_type_reads_the_same() {
+    fn all_binary_types_read_the_same() {
         let binary: ArrayRef = Arc::new(BinaryArray::from(vec![Some(b"ab".as_slice()), None, Some(b"")]));
         for data_type in [DataType::Binary, DataType::LargeBinary, DataType::BinaryView] {
             assert!(is_image_type(&data_type));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_no_images() {
+    fn integers_are_not_images() {
         let array: ArrayRef = Arc::new(Int32Array::from(vec![1]));
         assert!(!is_image_type(array.data_type()));
         assert!(ImageColumn::new(&array).is_none());
