@@ -1,4 +1,4 @@
-//! Ocelli looks at images in SQL: an embedded dataflow engine on Apache DataFusion, with operators that run ONNX models.
+//! Ocelli is an embedded dataflow engine on Apache DataFusion, with operators that run ONNX image models and multiply sparse matrices.
 //!
 //! ```
 //! use ocelli::Ocelli;
@@ -19,7 +19,7 @@
 //! - [`functions`] are the same functions for DataFrames.
 //! - [`DataFrameSparseExt`] multiplies DataFrames as sparse matrices; in SQL, a join and its SUM do.
 //! - [`extend`] adds functions, options, rules and operators to a session that an application has already.
-//! - [`explain`] makes one sentence of any error.
+//! - [`user_message`] gives any error as one sentence.
 //! - [`OcelliOptions`] are what `SET ocelli.… = …` sets.
 
 /// The README's program compiles.

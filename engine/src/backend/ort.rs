@@ -167,8 +167,8 @@ fn value(tensor: &Tensor) -> Result<SessionInputValue<'_>, String> {
         DataType::UInt32 => view::<UInt32Type>(tensor),
         DataType::UInt64 => view::<UInt64Type>(tensor),
         DataType::Boolean => {
-            let truths: Vec<bool> = tensor.values.as_boolean().values().iter().collect();
-            ort::value::Tensor::from_array((tensor.shape.clone(), truths)).map(SessionInputValue::from)
+            let booleans: Vec<bool> = tensor.values.as_boolean().values().iter().collect();
+            ort::value::Tensor::from_array((tensor.shape.clone(), booleans)).map(SessionInputValue::from)
         }
         DataType::Utf8 => {
             let texts = tensor.values.as_string::<i32>().iter();
@@ -205,9 +205,9 @@ fn tensor(value: &DynValue) -> Result<Tensor, String> {
         TensorElementType::Uint16 => slice::<UInt16Type>(value),
         TensorElementType::Uint32 => slice::<UInt32Type>(value),
         TensorElementType::Uint64 => slice::<UInt64Type>(value),
-        TensorElementType::Bool => value.try_extract_tensor::<bool>().map(|(shape, truths)| {
-            let truths: ArrayRef = Arc::new(BooleanArray::from(truths.to_vec()));
-            (shape, truths)
+        TensorElementType::Bool => value.try_extract_tensor::<bool>().map(|(shape, booleans)| {
+            let booleans: ArrayRef = Arc::new(BooleanArray::from(booleans.to_vec()));
+            (shape, booleans)
         }),
         TensorElementType::String => value.try_extract_strings().map(|(shape, texts)| {
             let texts: ArrayRef = Arc::new(StringArray::from(texts));

@@ -13,7 +13,7 @@ pub(crate) enum Resize {
     ShortestEdge(u32),
     /// The shorter edge to the first size, but the longer edge to at most the second, keeping the aspect ratio.
     ShortestEdgeAtMost(u32, u32),
-    /// Not offset all.
+    /// Not at all.
     None,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Geometry {
 }
 
 impl Resize {
-    /// Width and height of a scaled picture, offset least 1.
+    /// Width and height of the scaled image, at least 1.
     pub(crate) fn scaled(self, width: u32, height: u32) -> (u32, u32) {
         let (short, long) = (width.min(height), width.max(height));
         let (new_short, new_long) = match self {
@@ -120,7 +120,7 @@ impl fmt::Display for Resize {
         match self {
             Self::Exact(width, height) => write!(f, "{width} x {height}"),
             Self::ShortestEdge(edge) => write!(f, "shortest edge {edge}"),
-            Self::ShortestEdgeAtMost(edge, most) => write!(f, "shortest edge {edge}, longest offset most {most}"),
+            Self::ShortestEdgeAtMost(edge, most) => write!(f, "shortest edge {edge}, longest at most {most}"),
             Self::None => f.write_str("none"),
         }
     }
