@@ -1,4 +1,7 @@
-//! The house rules that a machine can check. Each says what to do about it.
+//! Repository conventions that a machine can check. Each violation names the remedy.
+
+mod dependencies;
+mod words;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -9,7 +12,7 @@ use libtest_mimic::Trial;
 
 use crate::trial;
 
-/// At this length a file is two concepts.
+/// A longer file holds two concepts.
 const MAX_LINES: usize = 500;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -19,13 +22,17 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("tidy::files_have_names", files_have_names),
         trial("tidy::functions_and_rules_have_their_slt", functions_and_rules_have_their_slt),
         trial("tidy::examples_name_themselves", examples_name_themselves),
-        trial("tidy::the_map_names_every_folder", the_map_names_every_folder),
+        trial("tidy::layout_lists_every_folder", layout_lists_every_folder),
+        trial("tidy::imports_point_down", dependencies::arrows_point_down),
+        trial("tidy::import_cycles_have_reasons", dependencies::cycles_have_reasons),
+        trial("tidy::kernels_take_slices", dependencies::kernels_take_slices),
+        trial("tidy::replaced_words_stay_away", words::replaced_words_stay_away),
         trial("tidy::versions_are_pinned_once", versions_are_pinned_once),
-        trial("tidy::pictures_have_licences", pictures_have_licences),
+        trial("tidy::images_have_licences", images_have_licences),
     ]
 }
 
-/// Every file of ours with that extension, by its path from the root.
+/// The files of the repository with an extension, by their paths from the root.
 fn files(extension: &str) -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("a folder") {
@@ -44,32 +51,32 @@ fn files(extension: &str) -> Vec<PathBuf> {
     found.iter().map(|path| path.strip_prefix(root).expect("below the root").to_owned()).collect()
 }
 
-/// Fails with the findings, one a line.
-fn nothing(findings: Vec<String>) -> Result<(), Box<dyn Error>> {
-    if findings.is_empty() { Ok(()) } else { Err(findings.join("\n").into()) }
+/// Fails with the violations, one per line.
+fn assert_no_violations(violations: Vec<String>) -> Result<(), Box<dyn Error>> {
+    if violations.is_empty() { Ok(()) } else { Err(violations.join("\n").into()) }
 }
 
 fn files_say_what_they_are() -> Result<(), Box<dyn Error>> {
     let sources = files("rs");
     assert!(sources.len() > 30, "only {} files were found", sources.len());
-    let mut findings = Vec::new();
+    let mut violations = Vec::new();
     for path in sources {
         if !fs::read_to_string(&path)?.starts_with("//! ") {
-            findings.push(format!("{}: start it with one sentence: //! …", path.display()));
+            violations.push(format!("{}: start it with one sentence: //! …", path.display()));
         }
     }
-    nothing(findings)
+    assert_no_violations(violations)
 }
 
 fn files_are_short() -> Result<(), Box<dyn Error>> {
-    let mut findings = Vec::new();
+    let mut violations = Vec::new();
     for path in files("rs").into_iter().chain(files("wgsl")) {
         let lines = fs::read_to_string(&path)?.lines().count();
         if lines > MAX_LINES {
-            findings.push(format!("{}: {lines} lines; more than {MAX_LINES} are two concepts", path.display()));
+            violations.push(format!("{}: {lines} lines; more than {MAX_LINES} are two concepts", path.display()));
         }
     }
-    nothing(findings)
+    assert_no_violations(violations)
 }
 
 fn files_have_names() -> Result<(), Box<dyn Error>> {
@@ -78,53 +85,64 @@ fn files_have_names() -> Result<(), Box<dyn Error>> {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         NO_NAMES.contains(&&*stem)
     });
-    nothing(unnamed.map(|path| format!("{}: name it after what is inside", path.display())).collect())
+    assert_no_violations(unnamed.map(|path| format!("{}: name it after what is inside", path.display())).collect())
 }
 
 fn functions_and_rules_have_their_slt() -> Result<(), Box<dyn Error>> {
     let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let tested: BTreeSet<String> = files("slt").iter().map(stem).collect();
     let functions = ocelli::functions::all_functions().into_iter().map(|function| function.name().to_owned());
-    let is_rule = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains("impl OptimizerRule for"));
-    let rules = files("rs").into_iter().filter(|path| path.starts_with("engine")).filter(is_rule);
-    let untested = functions.chain(rules.map(|path| stem(&path))).filter(|name| !tested.contains(name));
-    nothing(untested.map(|name| format!("{name}: has no {name}.slt below tests/slt")).collect())
+    let rules = files("rs").into_iter().filter(|path| path.starts_with("engine")).filter_map(|path| rule_name(&path));
+    let untested = functions.chain(rules).filter(|name| !tested.contains(name));
+    assert_no_violations(untested.map(|name| format!("{name}: has no {name}.slt below tests/slt")).collect())
+}
+
+/// What `OptimizerRule::name` returns, in a file that implements one.
+fn rule_name(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let implementation = text.split("impl OptimizerRule for").nth(1)?;
+    Some(implementation.split('"').nth(1)?.to_owned())
 }
 
 fn examples_name_themselves() -> Result<(), Box<dyn Error>> {
     let manifest = fs::read_to_string("examples/Cargo.toml")?;
-    let mut findings = Vec::new();
+    let mut violations = Vec::new();
     for path in files("rs").into_iter().filter(|path| path.starts_with("examples")) {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let text = fs::read_to_string(&path)?;
         if !text.contains(&format!("cargo run -p ocelli-examples --example {name}`")) {
-            findings.push(format!("{}: say in its head how to run it", path.display()));
+            violations.push(format!("{}: say in its head how to run it", path.display()));
         }
         if text.lines().count() > 150 {
-            findings.push(format!("{}: an example of more than 150 lines is no example", path.display()));
+            violations.push(format!("{}: an example of more than 150 lines is no example", path.display()));
         }
         if !manifest.contains(&format!("name = \"{name}\"")) {
-            findings.push(format!("{}: is not in examples/Cargo.toml", path.display()));
+            violations.push(format!("{}: is not in examples/Cargo.toml", path.display()));
         }
     }
-    nothing(findings)
+    assert_no_violations(violations)
 }
 
-fn the_map_names_every_folder() -> Result<(), Box<dyn Error>> {
+fn layout_lists_every_folder() -> Result<(), Box<dyn Error>> {
     let readme = fs::read_to_string("README.md")?;
-    let map = readme.split("## Map of the house").nth(1).ok_or("README.md has no map of the house")?;
-    let mut findings = Vec::new();
+    let layout = readme.split("## Repository layout").nth(1).ok_or("README.md has no section 'Repository layout'")?;
+    let mut violations = Vec::new();
     for path in files("rs").iter().chain(&files("slt")).filter_map(|path| path.components().next()) {
         let folder = format!("{}/", path.as_os_str().to_string_lossy());
-        if !map.contains(&folder) && !findings.contains(&folder) {
-            findings.push(folder);
+        if !layout.contains(&folder) && !violations.contains(&folder) {
+            violations.push(folder);
         }
     }
-    nothing(findings.into_iter().map(|folder| format!("{folder} is not on the map of README.md")).collect())
+    assert_no_violations(
+        violations
+            .into_iter()
+            .map(|folder| format!("{folder} is missing in the repository layout of README.md"))
+            .collect(),
+    )
 }
 
 fn versions_are_pinned_once() -> Result<(), Box<dyn Error>> {
-    let mut findings = Vec::new();
+    let mut violations = Vec::new();
     // `fuzz/` is a workspace of its own.
     let is_member =
         |path: &PathBuf| path.components().count() == 2 && path.ends_with("Cargo.toml") && !path.starts_with("fuzz");
@@ -139,21 +157,21 @@ fn versions_are_pinned_once() -> Result<(), Box<dyn Error>> {
                 && !line.starts_with('#')
                 && !line.contains("workspace = true")
             {
-                findings.push(format!("{}: `{line}` belongs in the root manifest", path.display()));
+                violations.push(format!("{}: `{line}` belongs in the root manifest", path.display()));
             }
         }
     }
-    nothing(findings)
+    assert_no_violations(violations)
 }
 
-fn pictures_have_licences() -> Result<(), Box<dyn Error>> {
+fn images_have_licences() -> Result<(), Box<dyn Error>> {
     let licences = fs::read_to_string("examples/data/README.md")?;
-    let mut findings = Vec::new();
+    let mut violations = Vec::new();
     for entry in fs::read_dir("examples/data/photos")? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if !licences.contains(&name) {
-            findings.push(format!("{name} is not in examples/data/README.md: source, author, licence"));
+            violations.push(format!("{name} is not in examples/data/README.md: source, author, licence"));
         }
     }
-    nothing(findings)
+    assert_no_violations(violations)
 }
