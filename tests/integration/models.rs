@@ -141,7 +141,7 @@ async fn a_name_is_taken_once() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().with_threads(2).build()?;
     let create = format!("CREATE MODEL m STORED AS ONNX LOCATION '{MODELS}/newest.onnx'");
     let both = futures::future::join(ocelli.sql(&create), ocelli.sql(&create)).await;
-    let errors: Vec<String> = [both.0.err(), both.1.err()].iter().flatten().map(explain).collect();
+    let errors: Vec<String> = [both.0.err(), both.1.err()].iter().flatten().map(user_message).collect();
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(errors[0].starts_with("model 'm' exists already"), "{errors:?}");
     // Another session has names of its own.
