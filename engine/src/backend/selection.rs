@@ -162,7 +162,7 @@ impl ModelBackendOptions {
     ) -> Result<BackendSelection, String> {
         let (backend, _) = self.merged_with(session);
         let selection = |kind, summary: &str, reason: &str| {
-            let reason = no_gpu.map_or_else(|| reason.to_owned(), |reason| format!("{reason}; not on a GPU: {reason}"));
+            let reason = no_gpu.map_or_else(|| reason.to_owned(), |gpu| format!("{reason}; not on a GPU: {gpu}"));
             let summary = format!("{summary}{}", no_gpu.map_or("", |_| NO_GPU_SUFFIX));
             Ok(BackendSelection { kind, summary, reason, gpu: None })
         };

@@ -223,12 +223,12 @@ impl TableFunction {
     }
 }
 
-/// An argument as an SQL table factor: a name, a quote_literal name (of a file too), or a subquery in parentheses.
+/// An argument as an SQL table factor: a name, a quoted name (of a file too), or a subquery in parentheses.
 fn table_factor(arg: &Expr) -> Result<String, String> {
     match arg {
         Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => Ok(arg.to_string()),
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => Ok(arg.to_string()),
-        _ => Err(format!("{arg} is not a table; pass a name, a quote_literal name, or a subquery in parentheses")),
+        _ => Err(format!("{arg} is not a table; pass a name, a quoted name, or a subquery in parentheses")),
     }
 }
 
