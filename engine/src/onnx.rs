@@ -1,4 +1,4 @@
-//! What an ONNX file says about its graph, without a backend: protobuf validation, inputs, outputs, element types.
+//! ONNX metadata, read without a backend: protobuf validation, inputs, outputs and element types of a graph.
 
 mod graph_info;
 mod validate;

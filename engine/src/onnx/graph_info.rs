@@ -9,7 +9,7 @@ use rten_onnx::onnx::{self, DataLocation, DataType, GraphProto, ModelProto, Node
 
 use super::validate;
 
-/// The largest tensor that is accepted, in elements: 1 GiB of floats. Larger sizes are errors in a file.
+/// The maximum size of a tensor, in elements: 1 GiB of floats. Larger sizes are errors in a file.
 pub(crate) const MAX_TENSOR_ELEMENTS: usize = 1 << 28;
 
 /// Inputs, outputs and derived properties of a graph.
@@ -67,7 +67,7 @@ pub(crate) enum ElementType {
     U64,
     Bool,
     String,
-    /// The ONNX code of an unsupported type.
+    /// The `TensorProto.DataType` code of an unsupported type.
     Other(i32),
 }
 
@@ -80,7 +80,7 @@ impl GraphInfo {
         const NOT_ONNX: &str = "it is not an ONNX file, or it is corrupt";
         let invalid = |reason: String| format!("{NOT_ONNX} ({reason})");
         validate::validate_protobuf(file).map_err(invalid)?;
-        // A third-party parser on untrusted bytes: panics are caught.
+        // The parser is third-party code on untrusted bytes, so its panics are caught.
         let parsed = catch_unwind(|| ModelProto::parse_buf(file).map_err(|error| error.to_string()));
         let model = parsed.unwrap_or_else(|_| Err("the parser panicked".to_owned()));
         let model = model.map_err(invalid)?;
@@ -91,18 +91,20 @@ impl GraphInfo {
         let inputs = graph.input.iter().map(tensor_info);
         let inputs = inputs.filter(|input| !initialized.contains_key(input.name.as_str())).collect::<Vec<_>>();
         let outputs: Vec<TensorInfo> = graph.output.iter().map(tensor_info).collect();
-        let (Some(_), Some(first)) = (inputs.first(), outputs.first()) else {
+        let (Some(_), Some(first_output)) = (inputs.first(), outputs.first()) else {
             return Err("it has no inputs or no outputs".to_owned());
         };
-        let standard = |set: &&onnx::OperatorSetIdProto| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx"));
-        let opset = model.opset_import.iter().find(standard).and_then(|set| set.version).unwrap_or(0);
-        let ends_in_softmax = producer_chain(graph, &first.name).any(|node| node.op_type.as_deref() == Some("Softmax"));
-        let embedding_candidate = embedding_candidate(graph, &first.name, &initialized);
+        let is_default_domain =
+            |set: &&onnx::OperatorSetIdProto| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx"));
+        let opset = model.opset_import.iter().find(is_default_domain).and_then(|set| set.version).unwrap_or(0);
+        let ends_in_softmax =
+            producer_chain(graph, &first_output.name).any(|node| node.op_type.as_deref() == Some("Softmax"));
+        let embedding_candidate = embedding_candidate(graph, &first_output.name, &initialized);
         let external_files = graph.initializer.iter().filter_map(external_file).collect();
         let tensors =
             graph.node.iter().flat_map(|node| &node.output).filter(|name| !name.is_empty()).cloned().collect();
         let omits_kernel_shapes = graph.node.iter().any(omits_kernel_shape);
-        let has = |wanted| graph.initializer.iter().any(|tensor| tensor.data_type == Some(wanted));
+        let has = |data_type| graph.initializer.iter().any(|tensor| tensor.data_type == Some(data_type));
         let is_float16 = has(DataType::FLOAT16) && !has(DataType::FLOAT);
         Ok(Self {
             inputs,
@@ -126,11 +128,11 @@ impl GraphInfo {
 /// The producers of `tensor`, backward through shape-only operators, up to and including the first other operator or a softmax.
 fn producer_chain<'a>(graph: &'a GraphProto, tensor: &str) -> impl Iterator<Item = &'a NodeProto> {
     const PASSTHROUGH_OPS: [&str; 7] = ["Identity", "Cast", "Flatten", "Squeeze", "Reshape", "Softmax", "Dropout"];
-    let maker = |tensor: &str| {
-        let made = graph.node.iter().rfind(|node| node.output.iter().any(|output| output == tensor));
-        made.filter(|node| node.op_type.as_deref() != Some("Constant"))
+    let producer = |tensor: &str| {
+        let node = graph.node.iter().rfind(|node| node.output.iter().any(|output| output == tensor));
+        node.filter(|node| node.op_type.as_deref() != Some("Constant"))
     };
-    let mut next = maker(tensor);
+    let mut next = producer(tensor);
     // Corrupt graphs may contain cycles.
     let mut steps = graph.node.len();
     std::iter::from_fn(move || {
@@ -139,10 +141,10 @@ fn producer_chain<'a>(graph: &'a GraphProto, tensor: &str) -> impl Iterator<Item
         let op = node.op_type.as_deref().unwrap_or_default();
         if op == "Add" {
             // An Add of a bias passes through; an Add of two computed operands does not.
-            let mut computed = node.input.iter().filter_map(|input| maker(input));
+            let mut computed = node.input.iter().filter_map(|input| producer(input));
             next = computed.next().filter(|_| computed.next().is_none());
         } else if PASSTHROUGH_OPS.contains(&op) {
-            next = node.input.first().and_then(|input| maker(input));
+            next = node.input.first().and_then(|input| producer(input));
         }
         Some(node)
     })
@@ -163,6 +165,7 @@ pub(crate) fn omits_kernel_shape(node: &NodeProto) -> bool {
         && !node.attribute.iter().any(|attribute| attribute.name.as_deref() == Some("kernel_shape"))
 }
 
+/// The external data file of an initializer, if it has one.
 fn external_file(tensor: &TensorProto) -> Option<String> {
     if tensor.data_location != Some(DataLocation::EXTERNAL) {
         return None;
@@ -227,11 +230,11 @@ impl ElementType {
     }
 
     fn from_onnx(data_type: Option<DataType>) -> Self {
-        let number = data_type.map_or(0, |data_type| data_type.0);
+        let code = data_type.map_or(0, |data_type| data_type.0);
         Self::NAMES
             .iter()
-            .find(|(_, known, _)| known.0 == number)
-            .map_or(Self::Other(number), |(element_type, ..)| *element_type)
+            .find(|(_, data_type, _)| data_type.0 == code)
+            .map_or(Self::Other(code), |(element_type, ..)| *element_type)
     }
 }
 
@@ -277,7 +280,7 @@ impl fmt::Display for ElementType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self, Self::NAMES.iter().find(|(element_type, ..)| element_type == self)) {
             (_, Some((_, _, name))) => f.write_str(name),
-            (Self::Other(number), _) => write!(f, "type {number}"),
+            (Self::Other(code), _) => write!(f, "type {code}"),
             _ => Ok(()),
         }
     }
@@ -287,14 +290,14 @@ impl fmt::Display for ElementType {
 mod tests {
     use super::*;
 
-    const BUNDLED: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
+    const BUILTIN: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
 
     #[test]
     fn the_builtin_graph_is_parsed() {
-        let graph = GraphInfo::parse(BUNDLED).unwrap();
-        let shown = |tensors: &[TensorInfo]| tensors.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(shown(&graph.inputs), ["pixel_values float32 [batch, 3, 32, 32]"]);
-        assert_eq!(shown(&graph.outputs), ["logits float32 [batch, 10]"]);
+        let graph = GraphInfo::parse(BUILTIN).unwrap();
+        let display = |tensors: &[TensorInfo]| tensors.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(display(&graph.inputs), ["pixel_values float32 [batch, 3, 32, 32]"]);
+        assert_eq!(display(&graph.outputs), ["logits float32 [batch, 10]"]);
         assert_eq!(
             (graph.embedding_candidate.as_deref(), graph.ends_in_softmax),
             (Some("/ReduceMean_output_0"), false)
@@ -304,7 +307,7 @@ mod tests {
 
     #[test]
     fn invalid_files_are_rejected() {
-        for file in [&b""[..], b"not a graph", &BUNDLED[..BUNDLED.len() / 2], &[0xff; 64]] {
+        for file in [&b""[..], b"not a graph", &BUILTIN[..BUILTIN.len() / 2], &[0xff; 64]] {
             let error = GraphInfo::parse(file).unwrap_err();
             assert!(error.starts_with("it is not an ONNX file, or it is corrupt ("), "{error}");
         }

@@ -7,24 +7,24 @@
 #[derive(Clone, Copy)]
 enum Message {
     Model,
-    GraphInfo,
+    Graph,
     Node,
     Attribute,
     ValueInfo,
     Type,
     Sequence,
-    /// A message that contains none of them.
+    /// A message without recursive messages.
     Other,
 }
 
 impl Message {
-    /// The message type of a field, by its number in `onnx.proto`.
-    fn field(self, number: u64) -> Self {
-        match (self, number) {
-            (Self::Model, 7) | (Self::Attribute, 6 | 11) => Self::GraphInfo,
-            (Self::GraphInfo, 1) => Self::Node,
+    /// The message type of a field, by its field number in `onnx.proto`.
+    fn field(self, field_number: u64) -> Self {
+        match (self, field_number) {
+            (Self::Model, 7) | (Self::Attribute, 6 | 11) => Self::Graph,
+            (Self::Graph, 1) => Self::Node,
             (Self::Node, 5) => Self::Attribute,
-            (Self::GraphInfo, 11..=13) => Self::ValueInfo,
+            (Self::Graph, 11..=13) => Self::ValueInfo,
             (Self::ValueInfo, 2) | (Self::Sequence, 1) => Self::Type,
             (Self::Type, 4) => Self::Sequence,
             _ => Self::Other,
@@ -32,11 +32,13 @@ impl Message {
     }
 }
 
-/// The largest nesting depth of subgraphs.
+/// The maximum nesting depth of messages.
 const MAX_NESTING_DEPTH: usize = 200;
 
+/// Checks all lengths and the nesting depth of a file.
+///
 /// # Errors
-/// A message if the file is inconsistent.
+/// A message if the file is truncated, nested too deeply, or contains an unknown wire type.
 pub(super) fn validate_protobuf(file: &[u8]) -> Result<(), String> {
     walk(file, Message::Model, 0)
 }
@@ -56,13 +58,13 @@ fn walk(mut bytes: &[u8], message: Message, depth: usize) -> Result<(), String> 
             1 => 8,
             2 => varint(&mut bytes).ok_or_else(truncated)?,
             5 => 4,
-            other => return Err(format!("a field has the unknown type {other}")),
+            wire_type => return Err(format!("a field has the unknown wire type {wire_type}")),
         };
         let length = usize::try_from(length).map_err(|_| truncated())?;
         let (field, rest) = bytes.split_at_checked(length).ok_or_else(truncated)?;
         match message.field(tag >> 3) {
             Message::Other => {}
-            // The parser rejects fields of the wrong type.
+            // The parser rejects fields of another wire type.
             inner if tag & 7 == 2 => walk(field, inner, depth + 1)?,
             _ => {}
         }
@@ -71,7 +73,7 @@ fn walk(mut bytes: &[u8], message: Message, depth: usize) -> Result<(), String> 
     Ok(())
 }
 
-/// A base-128 varint.
+/// Reads a base-128 varint. `None` if it is truncated or longer than 64 bits.
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
@@ -89,17 +91,17 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const BUNDLED: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
+    const BUILTIN: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
 
     #[test]
     fn a_valid_file_is_accepted() {
-        assert_eq!(validate_protobuf(BUNDLED), Ok(()));
-        assert_eq!(validate_protobuf(&BUNDLED[..BUNDLED.len() - 3]), Err("it is truncated".to_owned()));
+        assert_eq!(validate_protobuf(BUILTIN), Ok(()));
+        assert_eq!(validate_protobuf(&BUILTIN[..BUILTIN.len() - 3]), Err("it is truncated".to_owned()));
         assert_eq!(
             validate_protobuf(&[0x3a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
             Err("it is truncated".to_owned())
         );
-        assert_eq!(validate_protobuf(b"not a graph"), Err("a field has the unknown type 6".to_owned()));
+        assert_eq!(validate_protobuf(b"not a graph"), Err("a field has the unknown wire type 6".to_owned()));
     }
 
     #[test]
@@ -108,9 +110,9 @@ mod tests {
             let mut graph = Vec::new();
             for _ in 0..levels {
                 // A graph in an attribute of a node of a graph.
-                for number in [6_u8, 5, 1] {
+                for field_number in [6_u8, 5, 1] {
                     let mut length = graph.len();
-                    let mut field = vec![number << 3 | 2];
+                    let mut field = vec![field_number << 3 | 2];
                     while length >= 0x80 {
                         field.push(length as u8 | 0x80);
                         length >>= 7;
@@ -119,7 +121,7 @@ mod tests {
                     graph = [field, graph].concat();
                 }
             }
-            walk(&graph, Message::GraphInfo, 0)
+            walk(&graph, Message::Graph, 0)
         };
         assert_eq!(nested(50), Ok(()));
         assert_eq!(nested(100_000), Err("it is nested too deeply".to_owned()));
