@@ -7,7 +7,9 @@ mod ort;
 mod rten;
 mod selection;
 
-pub(crate) use api::{Backend, Bytes, CancelCheck, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor};
+pub(crate) use api::{
+    Backend, Bytes, CancelCheck, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked,
+};
 #[cfg(test)]
 pub(crate) use selection::GpuTarget;
 pub(crate) use selection::{BackendKind, BackendSelection, ModelBackendOptions};

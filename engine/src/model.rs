@@ -5,13 +5,13 @@ mod create;
 mod describe;
 mod digest;
 mod folder;
+mod image_task;
 mod loaded;
 mod options;
 mod preprocess;
 mod registry;
 pub(crate) mod statements;
 mod system_table;
-mod vision;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,12 +24,12 @@ use crate::runtime::WorkerPool;
 
 pub(crate) use digest::ModelRef;
 use digest::{digest, weights_hash};
+pub(crate) use image_task::{Embedding, ImageTask};
 pub(crate) use loaded::LoadedModel;
 pub(crate) use options::ModelOptions;
 pub(crate) use preprocess::ImageProcessor;
 pub(crate) use registry::ModelRegistry;
 pub(crate) use system_table::{SYSTEM_SCHEMA, SystemSchemaProvider};
-pub(crate) use vision::{Embedding, ImageTask};
 
 /// A model: a graph and, for image models, its preprocessing and labels.
 ///
@@ -37,12 +37,12 @@ pub(crate) use vision::{Embedding, ImageTask};
 /// created.
 pub(crate) struct Model {
     name: String,
-    /// The location of its files.
+    /// The location of its files, as given to CREATE MODEL.
     location: String,
     /// The built-in ONNX file; empty for other models, which are loaded on creation.
     file: &'static [u8],
     /// The image task, or the reason why it has none.
-    vision: Result<Arc<ImageTask>, String>,
+    image_task: Result<Arc<ImageTask>, String>,
     digest: OnceLock<String>,
     /// The backend it was created on; `None` for the built-in model, where the session decides.
     selection: Option<BackendSelection>,
@@ -58,8 +58,8 @@ impl Model {
     ///
     /// # Errors
     /// When it is not an image model.
-    pub(crate) fn vision(&self) -> Result<&Arc<ImageTask>, Error> {
-        self.vision.as_ref().map_err(|reason| self.invalid(format!("it is not an image model: {reason}")))
+    pub(crate) fn image_task(&self) -> Result<&Arc<ImageTask>, Error> {
+        self.image_task.as_ref().map_err(|reason| self.invalid(format!("it is not an image model: {reason}")))
     }
 
     /// The tensor that `embed` returns.
@@ -68,7 +68,7 @@ impl Model {
     /// When it is unknown.
     pub(crate) fn embedding(&self) -> Result<&Embedding, Error> {
         let reason = "its embedding tensor is unknown; set OPTIONS ('embedding' 'tensor')";
-        self.vision()?.embedding.as_ref().ok_or_else(|| self.invalid(reason.to_owned()))
+        self.image_task()?.embedding.as_ref().ok_or_else(|| self.invalid(reason.to_owned()))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -100,7 +100,7 @@ impl Model {
     pub(crate) fn digest(&self) -> &str {
         self.digest.get_or_init(|| {
             let file = ModelBytes { graph: Bytes::Static(self.file), external: Vec::new() };
-            digest(weights_hash(&file), self.vision.as_deref().ok())
+            digest(weights_hash(&file), self.image_task.as_deref().ok())
         })
     }
 
@@ -124,7 +124,7 @@ impl Model {
     fn select_backend(&self, session: BackendPreferences) -> Result<BackendSelection, String> {
         let options = ModelBackendOptions::default();
         let selection = options.select(session, false)?;
-        match selection.gpu.as_ref().filter(|gpu| gpu.is_optional).and_then(|_| self.loaded(&selection).err()) {
+        match selection.gpu.as_ref().filter(|gpu| gpu.allows_fallback).and_then(|_| self.loaded(&selection).err()) {
             Some(reason) => options.select_cpu(session, Some(&reason)),
             None => Ok(selection),
         }
@@ -152,13 +152,13 @@ impl Model {
         if let Some(loaded) = cell.get() {
             return Ok(loaded);
         }
-        let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _loading_guard = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         if cell.get().is_none() {
             let graph = GraphInfo::parse(self.file)?;
-            let embedding = self.vision.as_ref().ok().and_then(|vision| vision.embedding.as_ref());
-            let extra = extra_outputs(&graph, embedding.map(|embedding| embedding.tensor.as_str()));
+            let embedding = self.image_task.as_ref().ok().and_then(|image_task| image_task.embedding.as_ref());
+            let extra_outputs = extra_outputs(&graph, embedding.map(|embedding| embedding.tensor.as_str()));
             let file = ModelBytes { graph: Bytes::Static(self.file), external: Vec::new() };
-            let loaded = LoadedModel { backend: backend.load(file, &graph, &extra)?, graph };
+            let loaded = LoadedModel { backend: backend.load(file, &graph, &extra_outputs)?, graph };
             let _ = cell.set(loaded);
         }
         cell.get().ok_or_else(|| "it was not loaded".to_owned())
@@ -179,13 +179,13 @@ impl Model {
         if images == 0 {
             return Ok(ModelOutputs::default());
         }
-        let vision = self.vision()?;
+        let image_task = self.image_task()?;
         let outputs = self.outputs(requested)?;
-        let results = self.load(backend)?.run_images(vision, tensor, images, &outputs, workers);
+        let results = self.load(backend)?.run_images(image_task, tensor, images, &outputs, workers);
         self.check_outputs(backend, results, images, requested)
     }
 
-    /// Runs preprocessed images on a device with a queue; `done` is called with the outputs.
+    /// Runs preprocessed images asynchronously on the queue of a device; `done` is called with the outputs.
     pub(crate) fn run_async(
         self: &Arc<Self>,
         backend: &BackendSelection,
@@ -195,15 +195,15 @@ impl Model {
         is_cancelled: CancelCheck,
         done: impl FnOnce(Result<ModelOutputs, Error>) + Send + 'static,
     ) {
-        let ready = || Ok::<_, Error>((self.vision()?, self.outputs(requested)?, self.queue(backend)?));
-        let (vision, outputs, queue) = match ready() {
-            Ok((vision, outputs, Some(queue))) => (vision, outputs, queue),
+        let prepare = || Ok::<_, Error>((self.image_task()?, self.outputs(requested)?, self.queue(backend)?));
+        let (image_task, outputs, queue) = match prepare() {
+            Ok((image_task, outputs, Some(queue))) => (image_task, outputs, queue),
             Ok(_) => return done(Err(self.invalid("its backend has no device queue".to_owned()))),
             Err(error) => return done(Err(error)),
         };
         let (model, selection) = (Arc::clone(self), backend.clone());
         let done = move |results| done(model.check_outputs(&selection, results, images, requested));
-        queue.push(tensor, &vision.processor.shape(images), &outputs, is_cancelled, Box::new(done));
+        queue.push(tensor, &image_task.processor.shape(images), &outputs, is_cancelled, Box::new(done));
     }
 
     /// The queue of the device, for backends that do not run on the worker pool.
@@ -225,7 +225,7 @@ impl Model {
         Ok(outputs)
     }
 
-    /// Checks the sizes of the outputs.
+    /// Checks that the outputs have one score per label, and the elements of the embedding, for each image.
     fn check_outputs(
         &self,
         backend: &BackendSelection,
@@ -235,8 +235,8 @@ impl Model {
     ) -> Result<ModelOutputs, Error> {
         let failed = |reason| Error::Backend { backend: backend.kind.name(), model: self.name.clone(), reason };
         let mut results = results.map_err(failed)?.into_iter();
-        let mut tensors = ModelOutputs::default();
-        let mut next = |length: usize, what: &str| {
+        let mut model_outputs = ModelOutputs::default();
+        let mut take_output = |length: usize, what: &str| {
             let result = results.next().unwrap_or_default();
             match result.len() == images * length {
                 true => Ok(result),
@@ -246,16 +246,16 @@ impl Model {
             }
         };
         if requested.scores {
-            tensors.scores = next(self.vision()?.labels.len(), "scores")?;
+            model_outputs.scores = take_output(self.image_task()?.labels.len(), "scores")?;
         }
         if requested.embedding {
-            tensors.embeddings = next(self.embedding()?.length, "elements of the embedding")?;
+            model_outputs.embeddings = take_output(self.embedding()?.length, "elements of the embedding")?;
         }
-        Ok(tensors)
+        Ok(model_outputs)
     }
 }
 
-/// The tensor to request in addition to the graph outputs, unless it is one of them.
+/// The tensors to request in addition to the graph outputs: `tensor`, unless it is one of them.
 fn extra_outputs(graph: &GraphInfo, tensor: Option<&str>) -> Vec<String> {
     tensor.filter(|name| graph.output(name).is_none()).map(str::to_owned).into_iter().collect()
 }
@@ -267,7 +267,7 @@ pub(crate) struct RequestedOutputs {
     pub(crate) embedding: bool,
 }
 
-/// The outputs of a run, empty if not requested.
+/// The outputs of a run. Outputs that were not requested are empty.
 #[derive(Debug, Default)]
 pub(crate) struct ModelOutputs {
     /// `[images, labels]`

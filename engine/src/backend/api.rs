@@ -96,6 +96,9 @@ impl std::ops::Deref for Bytes {
 }
 
 /// A cast that fails on overflow, where Arrow's default returns NULL.
+///
+/// # Errors
+/// When a value does not fit the type, or the types cannot be cast.
 pub(crate) fn cast_checked(values: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(values, to, &CastOptions { safe: false, ..CastOptions::default() })
 }

@@ -6,8 +6,9 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float32Array};
 use datafusion::arrow::datatypes::{DataType, Float32Type};
 use ocelli_gpu::{Adapter, BatchRequest, Device, DynamicBatcher, Error, Model, Precision, adapters, may_have_gpu};
 
-use super::api::cast_checked;
-use super::api::{Backend, CancelCheck, Completion, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor};
+use super::api::{
+    Backend, CancelCheck, Completion, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked,
+};
 use super::selection::GpuTarget;
 use crate::onnx::{ElementType, GraphInfo, TensorInfo};
 use crate::runtime::WorkerPool;
@@ -17,12 +18,12 @@ pub(crate) struct Gpu {
     graph: Arc<ocelli_gpu::Graph>,
     target: GpuTarget,
     precision: Precision,
-    /// The graph outputs with their types, as far as the file states them.
+    /// The names of the graph outputs, and their types if the file declares them.
     outputs: Vec<(String, Option<DataType>)>,
     /// The names of the graph inputs, in order.
     inputs: Vec<String>,
     /// The fixed batch size, if the graph has one.
-    fixed: Option<usize>,
+    fixed_batch: Option<usize>,
     current: Mutex<Arc<DeviceModel>>,
 }
 
@@ -39,6 +40,7 @@ fn all_adapters() -> &'static [Adapter] {
     ADAPTERS.get_or_init(adapters)
 }
 
+/// One line per adapter.
 pub(super) fn adapter_descriptions() -> Result<Vec<String>, String> {
     match all_adapters() {
         [] => Err("none (is a Vulkan driver installed?)".to_owned()),
@@ -54,7 +56,7 @@ const ADAPTER_VARIABLE: &str = "OCELLI_GPU_ADAPTER";
 ///
 /// # Errors
 /// A message that lists the adapters.
-pub(super) fn find(name: Option<&str>, hardware_only: bool) -> Result<&'static Adapter, String> {
+pub(super) fn select_adapter(name: Option<&str>, hardware_only: bool) -> Result<&'static Adapter, String> {
     let variable = std::env::var(ADAPTER_VARIABLE).ok();
     if hardware_only && name.is_none() && variable.as_ref().is_some_and(String::is_empty) {
         return Err(format!("{ADAPTER_VARIABLE} is empty"));
@@ -72,6 +74,7 @@ pub(super) fn find(name: Option<&str>, hardware_only: bool) -> Result<&'static A
 }
 
 impl Gpu {
+    /// Loads a model on the adapter of `target`.
     pub(super) fn load(file: &ModelBytes, graph: &GraphInfo, target: &GpuTarget) -> Result<Self, String> {
         let to_message = |error: Error| error.to_string();
         // The GPU computes with floats: wider integers would lose precision, and integer division would be wrong.
@@ -96,7 +99,7 @@ impl Gpu {
         let outputs = graph.outputs.iter().map(|output| (output.name.clone(), output.element_type.data_type()));
         Ok(Self {
             inputs: graph.inputs.iter().map(|input| input.name.clone()).collect(),
-            fixed: graph.inputs.iter().find_map(TensorInfo::fixed_batch),
+            fixed_batch: graph.inputs.iter().find_map(TensorInfo::fixed_batch),
             outputs: outputs.collect(),
             target: target.clone(),
             precision,
@@ -131,28 +134,29 @@ impl Gpu {
         names: &[String],
     ) -> Result<Vec<ocelli_gpu::Tensor>, Error> {
         let values = inputs.iter().map(|(_, values)| &values.as_primitive::<Float32Type>().values()[..]);
-        let given = inputs.iter().zip(values);
-        let given: Vec<_> =
-            given.map(|((shape, _), part)| ocelli_gpu::Input { shape: shape.clone(), chunks: vec![part] }).collect();
+        let gpu_inputs = inputs.iter().zip(values);
+        let gpu_inputs: Vec<_> = gpu_inputs
+            .map(|((shape, _), values)| ocelli_gpu::Input { shape: shape.clone(), chunks: vec![values] })
+            .collect();
         let rows = inputs.first().and_then(|(shape, _)| shape.first().copied()).unwrap_or(0);
-        let are_rows = inputs.iter().all(|(shape, _)| shape.first() == Some(&rows));
-        match self.current()?.model.run(&given, names) {
-            Err(error) if error.is_memory_limit() && self.fixed.is_none() && are_rows && rows > 1 => {
-                let half = |first: usize, count: usize| {
-                    let part = |(shape, values): &(Vec<usize>, ArrayRef)| {
-                        let size = values.len() / rows;
-                        ([&[count], &shape[1..]].concat(), values.slice(first * size, count * size))
+        let have_equal_rows = inputs.iter().all(|(shape, _)| shape.first() == Some(&rows));
+        match self.current()?.model.run(&gpu_inputs, names) {
+            Err(error) if error.is_memory_limit() && self.fixed_batch.is_none() && have_equal_rows && rows > 1 => {
+                let run_rows = |first: usize, count: usize| {
+                    let slice_rows = |(shape, values): &(Vec<usize>, ArrayRef)| {
+                        let row_len = values.len() / rows;
+                        ([&[count], &shape[1..]].concat(), values.slice(first * row_len, count * row_len))
                     };
-                    self.run_halving_on_oom(&inputs.iter().map(part).collect::<Vec<_>>(), names)
+                    self.run_halving_on_oom(&inputs.iter().map(slice_rows).collect::<Vec<_>>(), names)
                 };
-                let (mut front, back) = (half(0, rows / 2)?, half(rows / 2, rows - rows / 2)?);
-                for (front, back) in front.iter_mut().zip(back) {
-                    front.values.extend(back.values);
-                    if let (Some(rows), Some(more)) = (front.shape.first_mut(), back.shape.first()) {
-                        *rows += more;
+                let (mut outputs, second) = (run_rows(0, rows / 2)?, run_rows(rows / 2, rows - rows / 2)?);
+                for (output, second) in outputs.iter_mut().zip(second) {
+                    output.values.extend(second.values);
+                    if let (Some(rows), Some(second_rows)) = (output.shape.first_mut(), second.shape.first()) {
+                        *rows += second_rows;
                     }
                 }
-                Ok(front)
+                Ok(outputs)
             }
             other => other,
         }
@@ -164,10 +168,15 @@ impl DeviceModel {
         Ok(Self { model: Arc::new(Model::new(device, graph, precision)?), batcher: OnceLock::new() })
     }
 
-    /// The batcher for images of this shape; all images of a model have the same shape.
-    fn batcher(&self, item: &[usize], fixed: Option<usize>, names: &[String]) -> Result<&DynamicBatcher, Error> {
-        let make = || DynamicBatcher::new(Arc::clone(&self.model), item.to_vec(), fixed, names);
-        let batcher = self.batcher.get_or_init(make);
+    /// The batcher, started by the first call. All images of a model have the same shape, `item_shape`.
+    fn batcher(
+        &self,
+        item_shape: &[usize],
+        fixed_batch: Option<usize>,
+        names: &[String],
+    ) -> Result<&DynamicBatcher, Error> {
+        let start = || DynamicBatcher::new(Arc::clone(&self.model), item_shape.to_vec(), fixed_batch, names);
+        let batcher = self.batcher.get_or_init(start);
         batcher.as_ref().map_err(Clone::clone)
     }
 }
@@ -175,14 +184,14 @@ impl DeviceModel {
 impl Backend for Gpu {
     fn run(&self, inputs: &[NamedTensor], outputs: &[OutputRef], _: &WorkerPool) -> Result<Vec<Tensor>, String> {
         let names = self.names(outputs)?;
-        let given = self.inputs.iter().map(|name| {
+        let gpu_inputs = self.inputs.iter().map(|name| {
             let input =
                 inputs.iter().find(|input| input.name == *name).ok_or_else(|| format!("input {name} is missing"))?;
             let values = cast_checked(&input.tensor.values, &DataType::Float32).map_err(|error| error.to_string())?;
             Ok((input.tensor.shape.clone(), values))
         });
-        let given = given.collect::<Result<Vec<_>, String>>()?;
-        let results = self.run_halving_on_oom(&given, &names).map_err(|error| error.to_string())?;
+        let gpu_inputs = gpu_inputs.collect::<Result<Vec<_>, String>>()?;
+        let results = self.run_halving_on_oom(&gpu_inputs, &names).map_err(|error| error.to_string())?;
         let tensors = results.into_iter().zip(&names).map(|(tensor, name)| {
             let data_type =
                 self.outputs.iter().find(|(output, _)| output == name).and_then(|(_, data_type)| data_type.clone());
@@ -208,16 +217,16 @@ impl DeviceQueue for Gpu {
         is_cancelled: CancelCheck,
         done: Completion,
     ) {
-        let ready = self.names(outputs).and_then(|names| {
+        let prepared = self.names(outputs).and_then(|names| {
             let current = self.current().map_err(|error| error.to_string())?;
             Ok((current, names))
         });
-        let (current, names) = match ready {
-            Ok(ready) => ready,
+        let (current, names) = match prepared {
+            Ok(prepared) => prepared,
             Err(reason) => return done(Err(reason)),
         };
-        let (count, item) = (shape.first().copied().unwrap_or(0), shape.get(1..).unwrap_or_default());
-        match current.batcher(item, self.fixed, &names) {
+        let (count, item_shape) = (shape.first().copied().unwrap_or(0), shape.get(1..).unwrap_or_default());
+        match current.batcher(item_shape, self.fixed_batch, &names) {
             Ok(batcher) => {
                 let done = |results: Result<Vec<ocelli_gpu::Tensor>, Error>| {
                     let results = results.map(|tensors| tensors.into_iter().map(|tensor| tensor.values).collect());
@@ -230,11 +239,11 @@ impl DeviceQueue for Gpu {
     }
 
     fn depth(&self) -> usize {
-        /// Used until the batch size is known.
+        /// The depth until the batch size is known, and the least afterwards.
         const MIN_QUEUE_DEPTH: usize = 32;
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match current.batcher.get() {
-            // One batch that runs, one that is gathered.
+            // One batch that runs, and one that is being assembled.
             Some(Ok(batcher)) => MIN_QUEUE_DEPTH.max(2 * batcher.max_batch()),
             _ => MIN_QUEUE_DEPTH,
         }

@@ -38,7 +38,7 @@ pub(crate) fn library() -> &'static Result<Library, String> {
 
 /// A session that any number of workers run concurrently, each on its own thread.
 ///
-/// ONNX Runtime starts no threads: the worker pool provides the parallelism, which also gives the highest throughput.
+/// ONNX Runtime starts no threads: the worker pool provides the parallelism, and one thread per run gives the highest throughput.
 pub(crate) struct Ort {
     session: Session,
     /// The names of the graph outputs, followed by the extra outputs.
@@ -46,7 +46,8 @@ pub(crate) struct Ort {
 }
 
 impl Ort {
-    pub(super) fn load(file: ModelBytes, graph: &GraphInfo, extra: &[String]) -> Result<Self, String> {
+    /// Loads an ONNX file. `extra_outputs` names inner tensors that can be requested in addition to the graph outputs.
+    pub(super) fn load(file: ModelBytes, graph: &GraphInfo, extra_outputs: &[String]) -> Result<Self, String> {
         let library = library().as_ref().map_err(Clone::clone)?;
         let to_message = |error: ort::Error| error_message(&error);
         let to_builder_message = |error: ort::Error<ort::session::builder::SessionBuilder>| error_message(&error);
@@ -59,12 +60,14 @@ impl Ort {
             let bytes: Arc<[u8]> = bytes.into();
             builder = builder.with_external_initializer_file_in_memory(name, bytes).map_err(to_builder_message)?;
         }
-        let session = match (extra, file.graph) {
+        let session = match (extra_outputs, file.graph) {
             ([], bytes) => builder.commit_from_memory(&bytes),
-            (extra, Bytes::Static(bytes)) => builder.commit_from_memory(&with_outputs(bytes.to_vec(), extra)),
-            (extra, Bytes::Owned(bytes)) => builder.commit_from_memory(&with_outputs(bytes, extra)),
+            (extra_outputs, Bytes::Static(bytes)) => {
+                builder.commit_from_memory(&with_outputs(bytes.to_vec(), extra_outputs))
+            }
+            (extra_outputs, Bytes::Owned(bytes)) => builder.commit_from_memory(&with_outputs(bytes, extra_outputs)),
         };
-        let names = graph.outputs.iter().map(|output| &output.name).chain(extra);
+        let names = graph.outputs.iter().map(|output| &output.name).chain(extra_outputs);
         let outputs = names.map(|name| CString::new(name.as_str()).map_err(|error| error.to_string()));
         Ok(Self { session: session.map_err(to_message)?, outputs: outputs.collect::<Result<_, _>>()? })
     }
@@ -74,10 +77,10 @@ impl Ort {
 ///
 /// Protocol Buffers merge repeated occurrences of a field, so the additional outputs are appended to the file:
 /// `ModelProto.graph = 7`, `GraphProto.output = 12`, `ValueInfoProto.name = 1`.
-fn with_outputs(mut file: Vec<u8>, extra: &[String]) -> Vec<u8> {
-    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+fn with_outputs(mut file: Vec<u8>, extra_outputs: &[String]) -> Vec<u8> {
+    fn field(field_number: u8, content: &[u8]) -> Vec<u8> {
         const LENGTH_DELIMITED: u8 = 2;
-        let mut bytes = vec![number << 3 | LENGTH_DELIMITED];
+        let mut bytes = vec![field_number << 3 | LENGTH_DELIMITED];
         let mut length = content.len();
         while length >= 0x80 {
             bytes.push(length as u8 | 0x80);
@@ -87,7 +90,7 @@ fn with_outputs(mut file: Vec<u8>, extra: &[String]) -> Vec<u8> {
         bytes.extend_from_slice(content);
         bytes
     }
-    let outputs: Vec<u8> = extra.iter().flat_map(|name| field(12, &field(1, name.as_bytes()))).collect();
+    let outputs: Vec<u8> = extra_outputs.iter().flat_map(|name| field(12, &field(1, name.as_bytes()))).collect();
     file.extend(field(7, &outputs));
     file
 }
@@ -97,12 +100,14 @@ impl Backend for Ort {
         let values = inputs.iter().map(|input| value(&input.tensor)).collect::<Result<Vec<_>, _>>()?;
         let names = inputs.iter().map(|input| CString::new(input.name.as_str()).map_err(|error| error.to_string()));
         let names = names.collect::<Result<Vec<_>, _>>()?;
-        let wanted = outputs.iter().map(|output| match output {
+        let requested = outputs.iter().map(|output| match output {
             OutputRef::Index(index) => self.outputs.get(*index),
             OutputRef::Name(name) => self.outputs.iter().find(|output| output.as_bytes() == name.as_bytes()),
         });
-        let wanted = wanted.collect::<Option<Vec<_>>>().ok_or("it was loaded for other outputs")?;
-        let results = run(&self.session, &names, &values, &wanted)?;
+        let requested = requested
+            .collect::<Option<Vec<_>>>()
+            .ok_or("a requested output was not declared when the model was loaded")?;
+        let results = run(&self.session, &names, &values, &requested)?;
         results.iter().map(tensor).collect()
     }
 }
@@ -117,9 +122,9 @@ fn run(
 ) -> Result<Vec<DynValue>, String> {
     let names: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
     let values: Vec<*const ort::sys::OrtValue> = values.iter().map(|value| value.ptr()).collect();
-    let wanted: Vec<_> = outputs.iter().map(|name| name.as_ptr()).collect();
-    let mut results: Vec<*mut ort::sys::OrtValue> = vec![ptr::null_mut(); wanted.len()];
-    // SAFETY: the session and the values live until this returns; the lengths are those of the arrays; the names end in NUL.
+    let output_names: Vec<_> = outputs.iter().map(|name| name.as_ptr()).collect();
+    let mut results: Vec<*mut ort::sys::OrtValue> = vec![ptr::null_mut(); output_names.len()];
+    // SAFETY: the session and the values live until this returns; the lengths are those of the arrays; the names are NUL-terminated.
     let status = unsafe {
         (ort::api().Run)(
             session.inner().ptr().cast_mut(),
@@ -127,8 +132,8 @@ fn run(
             names.as_ptr(),
             values.as_ptr(),
             values.len(),
-            wanted.as_ptr(),
-            wanted.len(),
+            output_names.as_ptr(),
+            output_names.len(),
             results.as_mut_ptr(),
         )
     };
@@ -139,7 +144,7 @@ fn run(
     results.map(|result| Ok(unsafe { DynValue::from_ptr(result?, Some(session.allocator())) })).collect()
 }
 
-/// ONNX Runtime's to_message without what it says of itself.
+/// The trimmed message of an ONNX Runtime error.
 fn error_message<T>(error: &ort::Error<T>) -> String {
     error.message().trim().to_owned()
 }
@@ -151,8 +156,8 @@ fn value(tensor: &Tensor) -> Result<SessionInputValue<'_>, String> {
         T: ArrowPrimitiveType,
         T::Native: PrimitiveTensorElementType + std::fmt::Debug,
     {
-        let numbers: &[T::Native] = tensor.values.as_primitive::<T>().values();
-        Ok(TensorRef::from_array_view((tensor.shape.as_slice(), numbers))?.into())
+        let elements: &[T::Native] = tensor.values.as_primitive::<T>().values();
+        Ok(TensorRef::from_array_view((tensor.shape.as_slice(), elements))?.into())
     }
     let value = match tensor.values.data_type() {
         DataType::Float16 => view::<Float16Type>(tensor),
@@ -171,9 +176,10 @@ fn value(tensor: &Tensor) -> Result<SessionInputValue<'_>, String> {
             ort::value::Tensor::from_array((tensor.shape.clone(), booleans)).map(SessionInputValue::from)
         }
         DataType::Utf8 => {
-            let texts = tensor.values.as_string::<i32>().iter();
-            let texts: Vec<String> = texts.map(|text| text.unwrap_or_default().to_owned()).collect();
-            ort::value::Tensor::from_string_array((tensor.shape.clone(), texts.as_slice())).map(SessionInputValue::from)
+            let strings = tensor.values.as_string::<i32>().iter();
+            let strings: Vec<String> = strings.map(|string| string.unwrap_or_default().to_owned()).collect();
+            ort::value::Tensor::from_string_array((tensor.shape.clone(), strings.as_slice()))
+                .map(SessionInputValue::from)
         }
         other => return Err(format!("it does not support values of type {other}")),
     };
@@ -209,9 +215,9 @@ fn tensor(value: &DynValue) -> Result<Tensor, String> {
             let booleans: ArrayRef = Arc::new(BooleanArray::from(booleans.to_vec()));
             (shape, booleans)
         }),
-        TensorElementType::String => value.try_extract_strings().map(|(shape, texts)| {
-            let texts: ArrayRef = Arc::new(StringArray::from(texts));
-            (shape, texts)
+        TensorElementType::String => value.try_extract_strings().map(|(shape, strings)| {
+            let strings: ArrayRef = Arc::new(StringArray::from(strings));
+            (shape, strings)
         }),
         other => return Err(format!("its output has the unsupported type {other}")),
     };

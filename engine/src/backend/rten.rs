@@ -16,7 +16,7 @@ use crate::runtime::WorkerPool;
 /// A model loaded by rten.
 pub(crate) struct Rten {
     model: Model,
-    /// The types of the graph outputs, as far as the file states them: rten supports few types.
+    /// The types of the graph outputs if the file declares them; rten computes with fewer types.
     outputs: Vec<Option<DataType>>,
 }
 
@@ -79,7 +79,7 @@ impl Backend for Rten {
         // Runs in the worker pool, so that there is one set of threads.
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(workers.pool())));
         let results = self.model.run(values, &distinct, Some(options)).map_err(|error| error.to_string())?;
-        let results = results.into_iter().map(owned).collect::<Result<Vec<_>, _>>()?;
+        let results = results.into_iter().map(to_arrow).collect::<Result<Vec<_>, _>>()?;
         let tensors = nodes.iter().zip(outputs).map(|(node, output)| {
             let tensor = distinct.iter().position(|other| other == node).and_then(|position| results.get(position));
             let tensor = tensor.cloned().ok_or("an output is missing")?;
@@ -109,6 +109,7 @@ fn cast_to_supported(values: &ArrayRef) -> Result<ArrayRef, String> {
     cast_checked(values, &to).map_err(|_| "a value does not fit into the 32-bit integers of rten".to_owned())
 }
 
+/// A view of a tensor that [`cast_to_supported`] returned.
 fn view<'a>(shape: &[usize], values: &'a ArrayRef) -> Result<ValueOrView<'a>, String> {
     fn slice<T: ArrowPrimitiveType>(values: &ArrayRef) -> &[T::Native] {
         values.as_primitive::<T>().values()
@@ -122,7 +123,8 @@ fn view<'a>(shape: &[usize], values: &'a ArrayRef) -> Result<ValueOrView<'a>, St
     })
 }
 
-fn owned(value: Value) -> Result<Tensor, String> {
+/// Moves an output into Arrow.
+fn to_arrow(value: Value) -> Result<Tensor, String> {
     fn tensor<T: ArrowPrimitiveType>(tensor: RtenTensor<T::Native>) -> Tensor {
         let shape = tensor.shape().to_vec();
         Tensor { shape, values: Arc::new(PrimitiveArray::<T>::new(tensor.into_data().into(), None)) }
@@ -148,8 +150,8 @@ mod tests {
 
     #[test]
     fn invalid_graphs_are_rejected() {
-        let bundled = include_bytes!("../models/resnet20-cifar10/model.onnx");
-        let graph = GraphInfo::parse(bundled).unwrap();
+        let builtin = include_bytes!("../models/resnet20-cifar10/model.onnx");
+        let graph = GraphInfo::parse(builtin).unwrap();
         let file = ModelBytes { graph: Bytes::Static(b"not a graph"), external: Vec::new() };
         assert!(Rten::load(file, &graph).is_err());
     }

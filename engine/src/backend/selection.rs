@@ -54,15 +54,15 @@ pub(crate) struct GpuTarget {
     pub(crate) name: String,
     /// Whether the model runs in 16-bit precision.
     pub(crate) is_float16: bool,
-    /// Whether falling back to the CPU is allowed.
-    pub(crate) is_optional: bool,
+    /// Whether the CPU may be used instead, because the GPU was preferred and not requested.
+    pub(crate) allows_fallback: bool,
 }
 
 impl BackendSelection {
-    /// The number of variants in which a model can be loaded.
+    /// The number of backends and precisions for which a loaded model is cached.
     pub(crate) const CACHE_SLOTS: usize = 4;
 
-    /// The index of this variant.
+    /// The cache index of this backend and precision.
     pub(crate) fn cache_slot(&self) -> usize {
         match (self.kind, &self.gpu) {
             (BackendKind::Rten, _) => 0,
@@ -77,7 +77,7 @@ impl BackendSelection {
         self.gpu.as_ref().map_or("cpu", |gpu| &gpu.name)
     }
 
-    /// Loads a model. `extra` names tensors that will be requested in addition to the graph outputs.
+    /// Loads a model. `extra_outputs` names tensors that will be requested in addition to the graph outputs.
     ///
     /// # Errors
     /// The message of the backend.
@@ -85,7 +85,7 @@ impl BackendSelection {
         &self,
         file: ModelBytes,
         graph: &GraphInfo,
-        extra: &[String],
+        extra_outputs: &[String],
     ) -> Result<Box<dyn Backend>, String> {
         Ok(match (self.kind, &self.gpu) {
             #[cfg(feature = "gpu")]
@@ -94,7 +94,7 @@ impl BackendSelection {
             (BackendKind::Gpu, _) => return Err(GPU_NOT_BUILT.to_owned()),
             #[cfg(feature = "gpu")]
             (BackendKind::Gpu, None) => return Err("no GPU is selected".to_owned()),
-            (BackendKind::Ort, _) => Box::new(Ort::load(file, graph, extra)?),
+            (BackendKind::Ort, _) => Box::new(Ort::load(file, graph, extra_outputs)?),
             (BackendKind::Rten, _) => Box::new(Rten::load(file, graph)?),
         })
     }
@@ -110,7 +110,7 @@ pub(crate) struct ModelBackendOptions {
     pub(crate) precision: Option<PrecisionChoice>,
 }
 
-/// The suffix in plans of models that fell back to the CPU.
+/// The suffix of the summary of models that fell back to the CPU.
 const NO_GPU_SUFFIX: &str = ", not on a GPU";
 
 impl ModelBackendOptions {
@@ -121,25 +121,25 @@ impl ModelBackendOptions {
     /// The reason why a requested backend or device is not available.
     pub(crate) fn select(&self, session: BackendPreferences, is_float16: bool) -> Result<BackendSelection, String> {
         let (backend, device) = self.merged_with(session);
-        let excluded = match backend {
+        let unsupported = match backend {
             BackendChoice::Gpu => DeviceChoice::Cpu,
             _ => DeviceChoice::Gpu,
         };
-        if backend != BackendChoice::Auto && device == excluded {
+        if backend != BackendChoice::Auto && device == unsupported {
             return Err(format!("backend '{backend}' does not run on device '{device}'; set only one of them"));
         }
         let is_auto = (backend, device) == (BackendChoice::Auto, DeviceChoice::Auto);
         // Naming an adapter requests the GPU.
-        let wants_gpu =
+        let is_gpu_requested =
             backend == BackendChoice::Gpu || device == DeviceChoice::Gpu || (is_auto && self.adapter.is_some());
-        if wants_gpu || is_auto {
-            return match self.select_gpu(session, is_float16, !wants_gpu) {
-                Err(reason) if !wants_gpu => {
+        if is_gpu_requested || is_auto {
+            return match self.select_gpu(session, is_float16, !is_gpu_requested) {
+                Err(reason) if !is_gpu_requested => {
                     let selection = self.select_cpu(session, Some(&reason))?;
                     // Plans do not mention the GPU on machines without one.
                     let summary = selection.summary.trim_end_matches(NO_GPU_SUFFIX).to_owned();
-                    let is_asked = self.precision == Some(PrecisionChoice::F16);
-                    Ok(if is_asked { selection } else { BackendSelection { summary, ..selection } })
+                    let is_f16_requested = self.precision == Some(PrecisionChoice::F16);
+                    Ok(if is_f16_requested { selection } else { BackendSelection { summary, ..selection } })
                 }
                 selection => selection,
             };
@@ -176,7 +176,7 @@ impl ModelBackendOptions {
         }
     }
 
-    /// Merges the model's options with the session's preferences, where they do not contradict.
+    /// Merges the model's options with the session's preferences. A preference that contradicts an option is ignored.
     fn merged_with(&self, session: BackendPreferences) -> (BackendChoice, DeviceChoice) {
         let is_cpu = |backend: BackendChoice| matches!(backend, BackendChoice::Ort | BackendChoice::Rten);
         let backend = self.backend.unwrap_or(match self.device {
@@ -192,14 +192,18 @@ impl ModelBackendOptions {
         (backend, device)
     }
 
+    /// Selects an adapter and a precision. `allows_fallback` excludes software adapters.
+    ///
+    /// # Errors
+    /// The reason why no adapter is suitable.
     #[cfg(feature = "gpu")]
     fn select_gpu(
         &self,
         session: BackendPreferences,
         is_float16: bool,
-        is_optional: bool,
+        allows_fallback: bool,
     ) -> Result<BackendSelection, String> {
-        let adapter = super::gpu::find(self.adapter.as_deref(), is_optional)?;
+        let adapter = super::gpu::select_adapter(self.adapter.as_deref(), allows_fallback)?;
         let precision = match self.precision.unwrap_or(session.precision) {
             PrecisionChoice::F16 if !adapter.has_f16 => {
                 return Err(format!("GPU '{}' does not support 16-bit floats", adapter.name));
@@ -209,11 +213,12 @@ impl ModelBackendOptions {
             PrecisionChoice::Auto | PrecisionChoice::F32 => PrecisionChoice::F32,
         };
         let summary = format!("{}, {}, {precision}", adapter.name, adapter.api);
-        let reason = match is_optional {
+        let reason = match allows_fallback {
             true => format!("a hardware adapter is present: {adapter}; precision {precision}"),
             false => format!("requested: {adapter}; precision {precision}"),
         };
-        let gpu = GpuTarget { name: adapter.name.clone(), is_float16: precision == PrecisionChoice::F16, is_optional };
+        let gpu =
+            GpuTarget { name: adapter.name.clone(), is_float16: precision == PrecisionChoice::F16, allows_fallback };
         Ok(BackendSelection { kind: BackendKind::Gpu, summary, reason, gpu: Some(gpu) })
     }
 
@@ -250,8 +255,8 @@ mod tests {
     #[test]
     fn gpu_options_are_rejected_on_the_cpu() {
         let cpu = ModelBackendOptions { device: Some(DeviceChoice::Cpu), ..ModelBackendOptions::default() };
-        let half = ModelBackendOptions { precision: Some(PrecisionChoice::F16), ..cpu.clone() };
-        assert_eq!(selection(half, BackendPreferences::default()), "precision 'f16' needs device 'gpu'");
+        let f16 = ModelBackendOptions { precision: Some(PrecisionChoice::F16), ..cpu.clone() };
+        assert_eq!(selection(f16, BackendPreferences::default()), "precision 'f16' needs device 'gpu'");
         let named = ModelBackendOptions { adapter: Some("card".to_owned()), ..cpu };
         assert_eq!(selection(named, BackendPreferences::default()), "adapter 'card' needs device 'gpu'");
     }

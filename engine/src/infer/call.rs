@@ -48,7 +48,7 @@ impl Task {
     /// # Errors
     /// When the model does not support the task.
     pub(crate) fn data_type(self, model: &Model) -> Result<DataType, Error> {
-        if model.vision()?.labels.is_empty() && !matches!(self, Self::Embed { .. }) {
+        if model.image_task()?.labels.is_empty() && !matches!(self, Self::Embed { .. }) {
             let reason = "it has no classes; use embed".to_owned();
             return Err(Error::Model { model: model.name().to_owned(), reason });
         }

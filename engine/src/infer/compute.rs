@@ -28,7 +28,7 @@ use crate::runtime::{WorkerPermit, WorkerPool};
 #[derive(Debug, Clone)]
 pub(crate) struct ImagePipeline {
     pub(crate) model: Arc<Model>,
-    pub(crate) vision: Arc<ImageTask>,
+    pub(crate) image_task: Arc<ImageTask>,
     /// The backend that runs the model.
     pub(crate) backend: BackendSelection,
     pub(crate) workers: Arc<WorkerPool>,
@@ -69,7 +69,7 @@ impl ImagePipeline {
     ) -> std::result::Result<Self, Error> {
         let is_embedding = |output: &InferOutput| matches!(output.value.task, Task::Embed { .. });
         Ok(Self {
-            vision: Arc::clone(model.vision()?),
+            image_task: Arc::clone(model.image_task()?),
             backend: model.backend(options.backend_preferences())?,
             model,
             workers: Arc::clone(&context.workers),
@@ -145,7 +145,7 @@ impl ImagePipeline {
         times: &ComputeTimes,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<PreprocessedBatch> {
-        let size = self.vision.processor.len();
+        let size = self.image_task.processor.len();
         let tensor = vec![0.0; images.len() * size];
         let mut batch = PreprocessedBatch { images: Vec::with_capacity(images.len()), tensor, valid: 0 };
         let timer = times.decode.timer();
@@ -186,7 +186,7 @@ impl ImagePipeline {
 
     /// Decodes an image and writes its part of the input tensor to `out`.
     fn preprocess_image(&self, image: EncodedImage, out: &mut [f32]) -> std::result::Result<(), ImageError> {
-        let processor = &self.vision.processor;
+        let processor = &self.image_task.processor;
         let mut geometry = None;
         let mut fit = |width, height| processor.decode_size_hint(geometry.insert(processor.geometry(width, height)));
         let pixels = decode_scaled(image.encoded()?, self.max_pixels, &mut fit)?;

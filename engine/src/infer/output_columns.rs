@@ -27,8 +27,8 @@ pub(super) struct RowPrediction<'a> {
 
 impl<'a> RowPrediction<'a> {
     /// The scores, `[classes]`. `None` for an invalid image.
-    fn scores(self, vision: &ImageTask) -> Option<&'a [f32]> {
-        Some(slice_row(&self.predictions.outputs.scores, self.tensor_row()?, vision.labels.len()))
+    fn scores(self, image_task: &ImageTask) -> Option<&'a [f32]> {
+        Some(slice_row(&self.predictions.outputs.scores, self.tensor_row()?, image_task.labels.len()))
     }
 
     /// The embedding, `[length]`. `None` for an invalid image.
@@ -76,7 +76,7 @@ pub(super) fn output_array(
 }
 
 fn labels(rows: &[Option<RowPrediction>], pipeline: &ImagePipeline) -> Result<ArrayRef> {
-    let label = |row: &Option<RowPrediction>| match row.and_then(|row| row.scores(&pipeline.vision)) {
+    let label = |row: &Option<RowPrediction>| match row.and_then(|row| row.scores(&pipeline.image_task)) {
         None => Ok(None),
         Some(scores) => top1_label(scores, pipeline).map(Some),
     };
@@ -90,25 +90,25 @@ fn top1_label<'a>(scores: &[f32], pipeline: &'a ImagePipeline) -> Result<&'a str
         let (backend, model) = (pipeline.backend.kind.name(), pipeline.model.name().to_owned());
         return Err(Error::Backend { backend, model, reason }.into());
     };
-    Ok(&pipeline.vision.labels[best])
+    Ok(&pipeline.image_task.labels[best])
 }
 
 fn top_labels(rows: &[Option<RowPrediction>], k: usize, pipeline: &ImagePipeline) -> Result<ArrayRef> {
     let (mut labels, mut scores, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(rows.len()));
     for row in rows {
-        let Some(logits) = row.and_then(|row| row.scores(&pipeline.vision)) else {
+        let Some(logits) = row.and_then(|row| row.scores(&pipeline.image_task)) else {
             lengths.push(0);
             continue;
         };
         // Fails if all scores are NaN.
         top1_label(logits, pipeline)?;
         let mut probabilities = logits.to_vec();
-        if !pipeline.vision.is_softmaxed {
+        if !pipeline.image_task.is_softmaxed {
             softmax(&mut probabilities);
         }
         let top = top_k_indices(&probabilities, k);
         lengths.push(top.len());
-        labels.extend(top.iter().map(|&class| pipeline.vision.labels[class].as_str()));
+        labels.extend(top.iter().map(|&class| pipeline.image_task.labels[class].as_str()));
         scores.extend(top.iter().map(|&class| probabilities[class]));
     }
     let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.tensor_row().is_some())));

@@ -229,7 +229,7 @@ impl InferStream {
 
     fn columns(&self) -> ImageColumns {
         let (guard, width) = (self.spec.guard, self.input_width);
-        let tensor_bytes = self.spec.pipeline.vision.processor.len() * size_of::<f32>();
+        let tensor_bytes = self.spec.pipeline.image_task.processor.len() * size_of::<f32>();
         match self.input {
             InferInput::Inline(_) => ImageColumns { image: self.spec.image, fetch_error: None, guard, tensor_bytes },
             InferInput::ByUri(_) => ImageColumns { image: width, fetch_error: Some(width + 1), guard, tensor_bytes },

@@ -7,18 +7,21 @@ use super::{Embedding, ImageProcessor, ImageTask, Model};
 use crate::error::Error;
 use crate::options::DEFAULT_MODEL;
 
-/// The global average pool before the last layer, and its length.
+/// The output of the global average pool before the last layer, and its length in elements.
 const EMBEDDING: (&str, usize) = ("/ReduceMean_output_0", 128);
 
 const GRAPH: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
 const CONFIG: &str = include_str!("../models/resnet20-cifar10/config.json");
 const PREPROCESSOR: &str = include_str!("../models/resnet20-cifar10/preprocessor_config.json");
 
-/// Parses the configuration; the graph is loaded on first use.
+/// The built-in model. Its configuration is parsed here; the graph is loaded on first use.
+///
+/// # Errors
+/// When a configuration file is invalid.
 pub(crate) fn model() -> Result<Model, Error> {
     let invalid = |reason: String| Error::Model { model: DEFAULT_MODEL.to_owned(), reason };
     let labels = Config::parse(CONFIG).and_then(|config| config.labels()).map_err(invalid)?.unwrap_or_default();
-    let vision = ImageTask {
+    let image_task = ImageTask {
         processor: ImageProcessor::parse(PREPROCESSOR).map_err(invalid)?,
         labels,
         is_softmaxed: false,
@@ -30,7 +33,7 @@ pub(crate) fn model() -> Result<Model, Error> {
         name: DEFAULT_MODEL.to_owned(),
         location: "built in".to_owned(),
         file: GRAPH,
-        vision: Ok(Arc::new(vision)),
+        image_task: Ok(Arc::new(image_task)),
         digest: OnceLock::new(),
         selection: None,
         loaded: Default::default(),
@@ -44,9 +47,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_in_the_order_of_the_classes() {
+    fn labels_are_ordered_by_class() {
         let model = model().unwrap();
-        let labels = &model.vision().unwrap().labels;
+        let labels = &model.image_task().unwrap().labels;
         assert_eq!((labels.len(), labels[0].as_str(), labels[9].as_str()), (10, "airplane", "truck"));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::folder::{CONFIG, ModelFolder};
-use super::vision::{Embedding, ImageTask, image_input, image_processor};
+use super::image_task::{Embedding, ImageTask, image_input, image_processor};
 use super::{LoadedModel, Model, ModelOptions, digest, extra_outputs, weights_hash};
 use crate::backend::{BackendKind, BackendSelection, ModelBytes, OutputRef};
 use crate::error::Error;
@@ -28,8 +28,8 @@ impl Model {
         let (name, location) = (name.to_owned(), location.to_owned());
         let invalid = |reason: String| Error::CreateModel { model: name.clone(), location: location.clone(), reason };
         let folder = ModelFolder::read(&location, options.labels.as_deref(), &mut stores).await.map_err(invalid)?;
-        let named = (name.clone(), location.clone());
-        let built = tokio::task::spawn_blocking(move || Self::from_folder(named, folder, &options, session, &workers));
+        let owned = (name.clone(), location.clone());
+        let built = tokio::task::spawn_blocking(move || Self::from_folder(owned, folder, &options, session, &workers));
         built.await.unwrap_or_else(|_| Err("loading it panicked".to_owned())).map_err(invalid)
     }
 
@@ -41,9 +41,9 @@ impl Model {
         workers: &WorkerPool,
     ) -> Result<Self, String> {
         let selection = options.backend.select(session, folder.graph.is_float16)?;
-        let vision = match image_input(&folder.graph) {
-            Ok(input) => Ok(Self::image_task(input, &folder, options)?),
-            // Image options on another model are an error.
+        let image_task = match image_input(&folder.graph) {
+            Ok(input) => Ok(Self::read_image_task(input, &folder, options)?),
+            // Options that apply to image models only are an error for other models.
             Err(reason) if options.has_image_options() => return Err(reason),
             Err(reason) => Err(reason),
         };
@@ -52,18 +52,18 @@ impl Model {
             return Err(format!("embedding: the graph has no tensor '{unknown}'"));
         }
         let weights = weights_hash(&file);
-        let built = BuiltModel::build_with_fallback(selection, file, graph, vision, options, session, workers)?;
-        let cells: [OnceLock<_>; BackendSelection::CACHE_SLOTS] = Default::default();
+        let built = BuiltModel::build_with_fallback(selection, file, graph, image_task, options, session, workers)?;
+        let loaded: [OnceLock<_>; BackendSelection::CACHE_SLOTS] = Default::default();
         let slot = built.selection.cache_slot();
-        let _ = cells[slot].set(built.loaded);
-        let digest = OnceLock::from(digest(weights, built.vision.as_ref().ok()));
-        let (vision, selection, parsed) = (built.vision.map(Arc::new), Some(built.selection), OnceLock::new());
+        let _ = loaded[slot].set(built.loaded);
+        let digest = OnceLock::from(digest(weights, built.image_task.as_ref().ok()));
+        let (image_task, selection, parsed) = (built.image_task.map(Arc::new), Some(built.selection), OnceLock::new());
         let loading = Mutex::new(());
-        Ok(Self { name, location, file: &[], vision, digest, selection, loaded: cells, loading, parsed })
+        Ok(Self { name, location, file: &[], image_task, digest, selection, loaded, loading, parsed })
     }
 
     /// The image task, from the files and options.
-    fn image_task(input: &TensorInfo, folder: &ModelFolder, options: &ModelOptions) -> Result<ImageTask, String> {
+    fn read_image_task(input: &TensorInfo, folder: &ModelFolder, options: &ModelOptions) -> Result<ImageTask, String> {
         let (processor, preprocessing_source) = image_processor(input, folder.preprocessing()?, options)?;
         let (labels, labels_source) = match folder.labels()? {
             Some((labels, source)) if labels.is_empty() => return Err(format!("{source} contains no labels")),
@@ -79,7 +79,7 @@ impl Model {
 struct BuiltModel {
     selection: BackendSelection,
     loaded: LoadedModel,
-    vision: Result<ImageTask, String>,
+    image_task: Result<ImageTask, String>,
 }
 
 impl BuiltModel {
@@ -89,16 +89,16 @@ impl BuiltModel {
         selection: BackendSelection,
         file: ModelBytes,
         graph: GraphInfo,
-        vision: Result<ImageTask, String>,
+        image_task: Result<ImageTask, String>,
         options: &ModelOptions,
         session: BackendPreferences,
         workers: &WorkerPool,
     ) -> Result<Self, String> {
-        let reason = match (&selection.gpu, &vision) {
-            (Some(gpu), Err(_)) if gpu.is_optional => "it is not an image model".to_owned(),
-            (Some(gpu), Ok(_)) if gpu.is_optional => {
-                match Self::build_on(&selection, file.clone(), graph.clone(), vision.clone(), options, workers) {
-                    Ok((loaded, vision)) => return Ok(Self { selection, loaded, vision }),
+        let reason = match (&selection.gpu, &image_task) {
+            (Some(gpu), Err(_)) if gpu.allows_fallback => "it is not an image model".to_owned(),
+            (Some(gpu), Ok(_)) if gpu.allows_fallback => {
+                match Self::build_on(&selection, file.clone(), graph.clone(), image_task.clone(), options, workers) {
+                    Ok((loaded, image_task)) => return Ok(Self { selection, loaded, image_task }),
                     Err(reason) => reason,
                 }
             }
@@ -109,48 +109,49 @@ impl BuiltModel {
                     }
                     BackendKind::Ort | BackendKind::Rten => reason,
                 };
-                let (loaded, vision) =
-                    Self::build_on(&selection, file, graph, vision, options, workers).map_err(invalid)?;
-                return Ok(Self { selection, loaded, vision });
+                let (loaded, image_task) =
+                    Self::build_on(&selection, file, graph, image_task, options, workers).map_err(invalid)?;
+                return Ok(Self { selection, loaded, image_task });
             }
         };
         let selection = options.backend.select_cpu(session, Some(&reason))?;
-        let (loaded, vision) = Self::build_on(&selection, file, graph, vision, options, workers)?;
-        Ok(Self { selection, loaded, vision })
+        let (loaded, image_task) = Self::build_on(&selection, file, graph, image_task, options, workers)?;
+        Ok(Self { selection, loaded, image_task })
     }
 
+    /// Loads and probes the model on one backend.
     fn build_on(
         selection: &BackendSelection,
         file: ModelBytes,
         graph: GraphInfo,
-        mut vision: Result<ImageTask, String>,
+        mut image_task: Result<ImageTask, String>,
         options: &ModelOptions,
         workers: &WorkerPool,
     ) -> Result<(LoadedModel, Result<ImageTask, String>), String> {
-        let is_configured = vision.as_ref().is_ok_and(ImageTask::is_configured);
-        let found = graph.embedding_candidate.clone().filter(|_| vision.is_ok());
-        let tensor = options.embedding.clone().or(found);
+        let is_configured = image_task.as_ref().is_ok_and(ImageTask::is_configured);
+        let candidate = graph.embedding_candidate.clone().filter(|_| image_task.is_ok());
+        let tensor = options.embedding.clone().or(candidate);
         let loaded = load(file, graph, selection, tensor.as_deref())?;
         let mut probed = Ok(());
-        if let Ok(vision) = &mut vision {
-            probed = match (loaded.probe(vision, tensor, workers), &options.embedding) {
-                // The embedding tensor was only guessed, and the backend may have fused it into another operator.
-                (Err(_), None) => loaded.probe(vision, None, workers),
+        if let Ok(image_task) = &mut image_task {
+            probed = match (loaded.probe(image_task, tensor, workers), &options.embedding) {
+                // The embedding tensor is only a candidate, and the backend may have fused it into another operator.
+                (Err(_), None) => loaded.probe(image_task, None, workers),
                 (probed, _) => probed,
             };
         }
         let has_channels = loaded.graph.inputs.iter().any(TensorInfo::has_three_channels);
-        let may_be_gpu_error = selection.gpu.as_ref().is_some_and(|gpu| gpu.is_optional);
+        let may_be_gpu_error = selection.gpu.as_ref().is_some_and(|gpu| gpu.allows_fallback);
         match probed {
-            // A 4-D input without configuration need not be an image.
-            Err(reason) if !is_configured && !has_channels && !may_be_gpu_error => vision = Err(reason),
+            // An unconfigured 4-D input is not necessarily an image.
+            Err(reason) if !is_configured && !has_channels && !may_be_gpu_error => image_task = Err(reason),
             probed => probed?,
         }
-        Ok((loaded, vision))
+        Ok((loaded, image_task))
     }
 }
 
-/// Loads the model; the message suggests the other CPU backend if this one rejects it.
+/// Loads the model. If a CPU backend rejects it, the message suggests the other one.
 fn load(
     file: ModelBytes,
     graph: GraphInfo,
@@ -171,11 +172,11 @@ fn load(
 
 impl LoadedModel {
     /// Probe run on one black image: determines the number of classes and the length of the embedding.
-    fn probe(&self, vision: &mut ImageTask, tensor: Option<String>, workers: &WorkerPool) -> Result<(), String> {
+    fn probe(&self, image_task: &mut ImageTask, tensor: Option<String>, workers: &WorkerPool) -> Result<(), String> {
         let mut outputs = vec![OutputRef::Index(0)];
         outputs.extend(tensor.as_deref().map(OutputRef::Name));
-        let zeros = vec![0.0; vision.processor.len()];
-        let results = self.run_images(vision, zeros, 1, &outputs, workers);
+        let zeros = vec![0.0; image_task.processor.len()];
+        let results = self.run_images(image_task, zeros, 1, &outputs, workers);
         let results = results.map_err(|reason| format!("it fails on a test image: {reason}"))?;
         let classes = results.first().map_or(0, Vec::len);
         if classes == 0 {
@@ -183,17 +184,17 @@ impl LoadedModel {
         }
         let is_scores = self.graph.outputs.first().is_none_or(|output| output.non_unit_rank() <= 1);
         // The labels in a configuration may belong to a removed classification head.
-        if !is_scores && (vision.labels.is_empty() || vision.labels_source == CONFIG) {
-            vision.labels.clear();
-            "none: its output is not one score per class".clone_into(&mut vision.labels_source);
-        } else if vision.labels.is_empty() {
-            vision.labels = (0..classes).map(|class| class.to_string()).collect();
-            "assumed: class indices".clone_into(&mut vision.labels_source);
-        } else if vision.labels.len() != classes {
-            let (count, source) = (vision.labels.len(), &vision.labels_source);
+        if !is_scores && (image_task.labels.is_empty() || image_task.labels_source == CONFIG) {
+            image_task.labels.clear();
+            "none: its output is not one score per class".clone_into(&mut image_task.labels_source);
+        } else if image_task.labels.is_empty() {
+            image_task.labels = (0..classes).map(|class| class.to_string()).collect();
+            "assumed: class indices".clone_into(&mut image_task.labels_source);
+        } else if image_task.labels.len() != classes {
+            let (count, source) = (image_task.labels.len(), &image_task.labels_source);
             return Err(format!("{source} has {count} labels, but the output has {classes} scores"));
         }
-        vision.embedding =
+        image_task.embedding =
             tensor.zip(results.get(1)).map(|(tensor, result)| Embedding { tensor, length: result.len() });
         Ok(())
     }
@@ -206,9 +207,9 @@ mod tests {
 
     const BUILTIN: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
 
-    /// A card that is gone when the model is loaded stands for all that a GPU may invalid.
-    fn built(is_optional: bool) -> Result<BuiltModel, String> {
-        let gpu = GpuTarget { name: "no such adapter".to_owned(), is_float16: false, is_optional };
+    /// Builds on an adapter that does not exist, as an example of all errors of a GPU.
+    fn built(allows_fallback: bool) -> Result<BuiltModel, String> {
+        let gpu = GpuTarget { name: "no such adapter".to_owned(), is_float16: false, allows_fallback };
         let selection =
             BackendSelection { kind: BackendKind::Gpu, summary: String::new(), reason: String::new(), gpu: Some(gpu) };
         let file = ModelBytes { graph: Bytes::Static(BUILTIN), external: Vec::new() };
@@ -216,7 +217,7 @@ mod tests {
         let (processor, preprocessing_source) =
             image_processor(&graph.inputs[0], None, &ModelOptions::default()).unwrap();
         let labels_source = String::new();
-        let vision = ImageTask {
+        let image_task = ImageTask {
             processor,
             labels: Vec::new(),
             is_softmaxed: false,
@@ -225,13 +226,13 @@ mod tests {
             labels_source,
         };
         let (options, session) = (ModelOptions::default(), BackendPreferences::default());
-        BuiltModel::build_with_fallback(selection, file, graph, Ok(vision), &options, session, &WorkerPool::new(1))
+        BuiltModel::build_with_fallback(selection, file, graph, Ok(image_task), &options, session, &WorkerPool::new(1))
     }
 
     #[test]
     fn a_preferred_gpu_falls_back_to_the_cpu() {
         let built = built(true).unwrap();
-        assert!(built.selection.gpu.is_none() && built.vision.is_ok());
+        assert!(built.selection.gpu.is_none() && built.image_task.is_ok());
         assert!(built.selection.summary.ends_with(", not on a GPU"), "{:?}", built.selection);
         assert!(
             built.selection.reason.contains("; not on a GPU: backend gpu cannot load it: "),

@@ -25,8 +25,8 @@ impl Model {
         ];
         rows.extend(graph.inputs.iter().map(|input| ("input", input.to_string())));
         rows.extend(graph.outputs.iter().map(|output| ("output", output.to_string())));
-        match &self.vision {
-            Ok(vision) => rows.extend(vision.description()),
+        match &self.image_task {
+            Ok(image_task) => rows.extend(image_task.description()),
             Err(reason) => rows.push(("image_input", format!("none: {reason}"))),
         }
         Ok(rows)
@@ -34,8 +34,8 @@ impl Model {
 
     /// The task, as named by the Hugging Face hub.
     pub(crate) fn task(&self) -> &'static str {
-        match self.vision() {
-            Ok(vision) if vision.labels.is_empty() => "image-feature-extraction",
+        match self.image_task() {
+            Ok(image_task) if image_task.labels.is_empty() => "image-feature-extraction",
             Ok(_) => "image-classification",
             Err(_) => "predict",
         }
@@ -44,13 +44,13 @@ impl Model {
 
 impl ImageTask {
     fn description(&self) -> Vec<(&'static str, String)> {
-        const DISPLAYED: usize = 3;
-        let first: Vec<&str> = self.labels.iter().take(DISPLAYED).map(String::as_str).collect();
-        let rest = if self.labels.len() > DISPLAYED { ", …" } else { "" };
+        const MAX_DISPLAYED_LABELS: usize = 3;
+        let first: Vec<&str> = self.labels.iter().take(MAX_DISPLAYED_LABELS).map(String::as_str).collect();
+        let ellipsis = if self.labels.len() > MAX_DISPLAYED_LABELS { ", …" } else { "" };
         let mut rows = vec![
             ("preprocessing", self.processor.config.to_string()),
             ("preprocessing_source", self.preprocessing_source.clone()),
-            ("labels", format!("{}: {}{rest}", self.labels.len(), first.join(", "))),
+            ("labels", format!("{}: {}{ellipsis}", self.labels.len(), first.join(", "))),
             ("labels_source", self.labels_source.clone()),
         ];
         if !self.labels.is_empty() {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::ImageTask;
 use crate::backend::ModelBytes;
 
-/// The hash of the graph and the weights, which is the expensive part.
+/// The hash state after the graph and the external weights, which are the expensive part of the digest.
 pub(super) fn weights_hash(file: &ModelBytes) -> Sha256 {
     let mut hasher = Sha256::new();
     hasher.update(&*file.graph);
@@ -18,17 +18,17 @@ pub(super) fn weights_hash(file: &ModelBytes) -> Sha256 {
     hasher
 }
 
-/// The digest in hexadecimal, including preprocessing, labels and embedding.
-pub(super) fn digest(mut hasher: Sha256, vision: Option<&ImageTask>) -> String {
-    if let Some(vision) = vision {
-        hasher.update(vision.processor.config.to_string());
-        vision.labels.iter().for_each(|label| hasher.update(format!("{label}\n")));
-        hasher.update(vision.embedding.as_ref().map_or("", |embedding| &embedding.tensor));
+/// The SHA-256 digest in hexadecimal, after adding preprocessing, labels and embedding to [`weights_hash`].
+pub(super) fn digest(mut hasher: Sha256, image_task: Option<&ImageTask>) -> String {
+    if let Some(image_task) = image_task {
+        hasher.update(image_task.processor.config.to_string());
+        image_task.labels.iter().for_each(|label| hasher.update(format!("{label}\n")));
+        hasher.update(image_task.embedding.as_ref().map_or("", |embedding| &embedding.tensor));
     }
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A reference to a model in a plan: finds the model on this or another machine, and rejects a different one of the same name.
+/// A reference to a model in a plan. The digest detects a different model of the same name, on this machine or another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ModelRef {
     pub(crate) name: String,

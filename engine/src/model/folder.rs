@@ -11,7 +11,7 @@ use crate::backend::{Bytes, ModelBytes};
 use crate::onnx::GraphInfo;
 use crate::storage::{ObjectStoreResolver, object_store_message};
 
-/// The files of a model.
+/// The contents of the files of a model.
 pub(crate) struct ModelFolder {
     pub(crate) file: ModelBytes,
     pub(crate) graph: GraphInfo,
@@ -24,7 +24,7 @@ pub(crate) struct ModelFolder {
 pub(super) const CONFIG: &str = "config.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 const LABELS: &str = "labels.txt";
-/// Larger files are not configurations.
+/// The maximum size of a configuration or labels file, in bytes.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// The fields of `config.json` that are used.
@@ -86,18 +86,19 @@ impl ModelFolder {
             for folder in folders {
                 let path = join(folder, name);
                 if !configs.contains_key(name)
-                    && let Some(found) = head_opt(&*store, &path).await.map_err(|reason| format!("{name}: {reason}"))?
+                    && let Some(metadata) =
+                        head_opt(&*store, &path).await.map_err(|reason| format!("{name}: {reason}"))?
                 {
                     configs.insert(
                         name,
-                        read_text(&*store, &path, found.size).await.map_err(|reason| format!("{name}: {reason}"))?,
+                        read_text(&*store, &path, metadata.size).await.map_err(|reason| format!("{name}: {reason}"))?,
                     );
                 }
             }
         }
         let labels = match labels {
             None => None,
-            Some(named) => Some((named.to_owned(), read_labels_file(named, &*store, &folder, stores).await?)),
+            Some(name) => Some((name.to_owned(), read_labels_file(name, &*store, &folder, stores).await?)),
         };
         let file = ModelBytes { graph: Bytes::Owned(graph_bytes), external };
         Ok(Self { file, graph, configs, labels })
@@ -127,11 +128,11 @@ impl ModelFolder {
     pub(crate) fn preprocessing(&self) -> Result<Option<(PreprocessConfig, String)>, String> {
         if let Some(text) = self.configs.get(PREPROCESSOR) {
             let config = hugging_face::parse(text).map_err(|reason| format!("{PREPROCESSOR}: {reason}"))?;
-            let origin = match hugging_face::unknown_processor(text) {
+            let source = match hugging_face::unknown_processor(text) {
                 Some(name) => format!("{PREPROCESSOR}, whose processor '{name}' is unknown and read as a generic one"),
                 None => PREPROCESSOR.to_owned(),
             };
-            return Ok(Some((config, origin)));
+            return Ok(Some((config, source)));
         }
         let Some(cfg) = self.config_json()?.and_then(|config| config.pretrained_cfg) else { return Ok(None) };
         let config = timm::preprocess_config(&cfg).map_err(|reason| format!("{CONFIG}: pretrained_cfg: {reason}"))?;
@@ -147,7 +148,7 @@ impl ModelFolder {
 /// The metadata of an object, `None` if it does not exist.
 async fn head_opt(store: &dyn ObjectStore, path: &Path) -> Result<Option<ObjectMeta>, String> {
     match store.head(path).await {
-        Ok(found) => Ok(Some(found)),
+        Ok(metadata) => Ok(Some(metadata)),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(object_store_message(&error)),
     }
@@ -164,20 +165,20 @@ async fn find_graph(store: &dyn ObjectStore, location: &str, path: &Path) -> Res
         return Ok(path.clone());
     }
     for name in ["model.onnx", "onnx/model.onnx"] {
-        let usual = join(path, name);
-        if head_opt(store, &usual).await?.is_some() {
-            return Ok(usual);
+        let default_path = join(path, name);
+        if head_opt(store, &default_path).await?.is_some() {
+            return Ok(default_path);
         }
     }
-    let mut several = Vec::new();
+    let mut candidates = Vec::new();
     let mut is_empty = true;
     for folder in [path.clone(), join(path, "onnx")] {
         let listed = store.list_with_delimiter(Some(&folder)).await.map_err(|error| object_store_message(&error))?;
         is_empty &= listed.objects.is_empty() && listed.common_prefixes.is_empty();
-        several.extend(listed.objects.into_iter().map(|object| object.location).filter(is_onnx));
+        candidates.extend(listed.objects.into_iter().map(|object| object.location).filter(is_onnx));
     }
-    several.sort();
-    match several.as_slice() {
+    candidates.sort();
+    match candidates.as_slice() {
         [one] => Ok(one.clone()),
         [] if is_empty => Err("there is no such file or folder".to_owned()),
         [] => Err("the folder contains no ONNX file (model.onnx, onnx/model.onnx, or a single *.onnx)".to_owned()),
@@ -194,24 +195,25 @@ fn is_onnx(path: &Path) -> bool {
 
 /// Reads a labels file, relative to the model or at any location.
 async fn read_labels_file(
-    named: &str,
+    name: &str,
     store: &dyn ObjectStore,
     folder: &Path,
     stores: &mut ObjectStoreResolver,
 ) -> Result<String, String> {
-    let invalid = |reason: String| format!("labels '{named}': {reason}");
-    let beside = join(folder, named);
-    if let Some(found) = head_opt(store, &beside).await.map_err(invalid)? {
-        return read_text(store, &beside, found.size).await.map_err(invalid);
+    let invalid = |reason: String| format!("labels '{name}': {reason}");
+    let sibling = join(folder, name);
+    if let Some(metadata) = head_opt(store, &sibling).await.map_err(invalid)? {
+        return read_text(store, &sibling, metadata.size).await.map_err(invalid);
     }
-    let (store, path) = stores.resolve(named).map_err(invalid)?;
-    let found = store.head(&path).await.map_err(|error| invalid(object_store_message(&error)))?;
-    read_text(&*store, &path, found.size).await.map_err(invalid)
+    let (store, path) = stores.resolve(name).map_err(invalid)?;
+    let metadata = store.head(&path).await.map_err(|error| invalid(object_store_message(&error)))?;
+    read_text(&*store, &path, metadata.size).await.map_err(invalid)
 }
 
+/// Reads a UTF-8 file of at most [`MAX_CONFIG_BYTES`].
 async fn read_text(store: &dyn ObjectStore, path: &Path, size: u64) -> Result<String, String> {
     if size > MAX_CONFIG_BYTES {
-        return Err(format!("it has {size} bytes, more than a configuration may have"));
+        return Err(format!("it has {size} bytes, more than the maximum of {MAX_CONFIG_BYTES}"));
     }
     String::from_utf8(read(store, path).await?).map_err(|_| "it is not UTF-8 text".to_owned())
 }
@@ -227,11 +229,11 @@ fn join(folder: &Path, name: &str) -> Path {
     name.split('/').filter(|part| !part.is_empty() && *part != ".").fold(folder.clone(), |path, part| path.join(part))
 }
 
-/// The display form of a file below a location, such as `models/resnet/onnx/model.onnx`.
-fn display_path(location: &str, from: &Path, path: &Path) -> String {
-    let rest: Vec<_> = path.prefix_match(from).into_iter().flatten().map(|part| part.as_ref().to_owned()).collect();
-    match rest.is_empty() {
+/// The display form of a file in a location, such as `models/resnet/onnx/model.onnx`.
+fn display_path(location: &str, root: &Path, path: &Path) -> String {
+    let relative: Vec<_> = path.prefix_match(root).into_iter().flatten().map(|part| part.as_ref().to_owned()).collect();
+    match relative.is_empty() {
         true => location.to_owned(),
-        false => format!("{}/{}", location.trim_end_matches('/'), rest.join("/")),
+        false => format!("{}/{}", location.trim_end_matches('/'), relative.join("/")),
     }
 }

@@ -18,10 +18,12 @@ pub(crate) struct LoadedModel {
 }
 
 impl LoadedModel {
-    /// Runs preprocessed images, split and padded to the batch size if the graph has a fixed one.
+    /// Runs preprocessed images. If the graph has a fixed batch size, splits them into batches and pads the last one with zeros.
+    ///
+    /// `slice_padded` of `predict` repeats rows instead: a zero is a valid pixel, but may be invalid in a column, for example as an id.
     pub(super) fn run_images(
         &self,
-        vision: &ImageTask,
+        image_task: &ImageTask,
         tensor: Vec<f32>,
         images: usize,
         outputs: &[OutputRef],
@@ -31,22 +33,22 @@ impl LoadedModel {
         let values: ArrayRef = Arc::new(Float32Array::from(tensor));
         let data_type = input.element_type.data_type().unwrap_or(DataType::Float32);
         let values = cast(&values, &data_type).map_err(|error| error.to_string())?;
-        let size = vision.processor.len();
+        let image_len = image_task.processor.len();
         let batch = input.fixed_batch().unwrap_or(images);
         let mut results = vec![Vec::new(); outputs.len()];
         for first in (0..images).step_by(batch) {
             let count = batch.min(images - first);
-            let mut part = values.slice(first * size, count * size);
+            let mut batch_values = values.slice(first * image_len, count * image_len);
             if count < batch {
-                let padding: ArrayRef = Arc::new(Float32Array::from(vec![0.0; (batch - count) * size]));
+                let padding: ArrayRef = Arc::new(Float32Array::from(vec![0.0; (batch - count) * image_len]));
                 let padding = cast(&padding, &data_type).map_err(|error| error.to_string())?;
-                part = concat(&[&part, &padding]).map_err(|error| error.to_string())?;
+                batch_values = concat(&[&batch_values, &padding]).map_err(|error| error.to_string())?;
             }
-            let shape = vision.processor.shape(batch).to_vec();
-            let input = NamedTensor { name: input.name.clone(), tensor: Tensor { shape, values: part } };
+            let shape = image_task.processor.shape(batch).to_vec();
+            let input = NamedTensor { name: input.name.clone(), tensor: Tensor { shape, values: batch_values } };
             for (result, output) in results.iter_mut().zip(self.backend.run(&[input], outputs, workers)?) {
                 let output = to_f32(&output.values)?;
-                // Drops the outputs of the padding.
+                // Without the outputs of the padding.
                 result.extend_from_slice(&output[..output.len() / batch * count]);
             }
         }
@@ -54,7 +56,7 @@ impl LoadedModel {
     }
 }
 
-/// Casts to f32.
+/// Casts an output to f32.
 fn to_f32(values: &ArrayRef) -> Result<Vec<f32>, String> {
     let values = cast(values, &DataType::Float32).map_err(|error| error.to_string())?;
     Ok(values.as_primitive::<Float32Type>().values().to_vec())

@@ -16,6 +16,7 @@ pub(crate) struct ModelOptions {
     /// The tensor that `embed` returns.
     pub(crate) embedding: Option<String>,
     pub(crate) layout: Option<Layout>,
+    /// The resize before the crop.
     size: Option<Resize>,
     /// `Some(None)` disables cropping.
     crop: Option<Option<Crop>>,
@@ -26,13 +27,15 @@ pub(crate) struct ModelOptions {
     channels: Option<Channels>,
 }
 
-/// The names of the options, for messages.
+/// The option names listed in messages.
 const NAMES: &str = "adapter, backend, channels, crop, device, embedding, labels, layout, mean, precision, rescale_factor, \
                      resample, size, std";
 
 impl ModelOptions {
+    /// Parses pairs of key and value. Keys are case-insensitive.
+    ///
     /// # Errors
-    /// A message for an unknown option or an invalid value.
+    /// A message for an unknown or repeated option, or an invalid value.
     pub(crate) fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut options = Self::default();
         let mut seen = Vec::new();
@@ -142,9 +145,9 @@ fn parse_number(key: &str, value: &str) -> Result<f64, String> {
 
 /// Parses `0.485, 0.456, 0.406`, or one number for all channels.
 fn parse_per_channel(key: &str, value: &str) -> Result<[f32; 3], String> {
-    let numbers: Result<Vec<f32>, String> =
+    let values: Result<Vec<f32>, String> =
         value.split(',').map(|part| parse_number(key, part).map(|number| number as f32)).collect();
-    match numbers.as_deref() {
+    match values.as_deref() {
         Ok([all]) => Ok([*all; 3]),
         Ok([a, b, c]) => Ok([*a, *b, *c]),
         _ => Err(format!("{key} must be three numbers, as in '0.5, 0.5, 0.5', got '{value}'")),
@@ -154,7 +157,7 @@ fn parse_per_channel(key: &str, value: &str) -> Result<[f32; 3], String> {
 fn parse_enum<T: Copy>(key: &str, value: &str, names: [&str; 2], values: [T; 2]) -> Result<T, String> {
     let position = names.iter().position(|name| name.eq_ignore_ascii_case(value));
     let [first, second] = names;
-    position.map(|at| values[at]).ok_or_else(|| format!("{key} must be '{first}' or '{second}', got '{value}'"))
+    position.map(|index| values[index]).ok_or_else(|| format!("{key} must be '{first}' or '{second}', got '{value}'"))
 }
 
 #[cfg(test)]
@@ -162,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_win_over_a_recipe() {
+    fn options_override_the_configuration() {
         let options = ModelOptions::parse([
             ("SIZE", "232"),
             ("crop", "192x160"),

@@ -25,7 +25,7 @@ pub(crate) struct PreprocessConfig {
     pub(crate) rescale: f64,
     /// Subtracted after rescaling, in the order of the model's channels.
     pub(crate) mean: [f32; 3],
-    /// The divisor after that.
+    /// The divisor, after the mean is subtracted.
     pub(crate) std: [f32; 3],
     pub(crate) channels: Channels,
     pub(crate) layout: Layout,
@@ -68,7 +68,7 @@ impl PreprocessConfig {
         }
     }
 
-    /// Without rescaling and normalization.
+    /// The configuration without rescaling and normalization.
     pub(crate) fn unscaled(self) -> Self {
         Self { rescale: 1.0, mean: [0.0; 3], std: [1.0; 3], ..self }
     }
@@ -90,15 +90,15 @@ impl fmt::Display for PreprocessConfig {
         if let Some(crop) = self.crop {
             write!(f, ", crop {crop}")?;
         }
-        let triple = |[a, b, c]: [f32; 3]| format!("({a}, {b}, {c})");
+        let per_channel = |[a, b, c]: [f32; 3]| format!("({a}, {b}, {c})");
         if self.rescale != 1.0 {
             write!(f, ", * {}", self.rescale as f32)?;
         }
         if self.mean != [0.0; 3] {
-            write!(f, ", - {}", triple(self.mean))?;
+            write!(f, ", - {}", per_channel(self.mean))?;
         }
         if self.std != [1.0; 3] {
-            write!(f, ", / {}", triple(self.std))?;
+            write!(f, ", / {}", per_channel(self.std))?;
         }
         let channels = if self.channels == Channels::Rgb { "RGB" } else { "BGR" };
         let layout = if self.layout == Layout::Nchw { "NCHW" } else { "NHWC" };
@@ -117,30 +117,33 @@ pub(crate) struct ImageProcessor {
     pub(crate) height: usize,
     pub(crate) config: PreprocessConfig,
     /// `[image channel][pixel value]`: a lookup table of rescaling and normalization.
-    table: [[f32; 256]; 3],
+    lut: [[f32; 256]; 3],
 }
 
-/// The largest edge of a model input; more is an error in a file.
+/// The maximum edge of a resized image or model input, in pixels. Larger values are errors in a file.
 const MAX_EDGE: u32 = 8192;
 
 impl ImageProcessor {
+    /// Compiles a configuration.
+    ///
     /// # Errors
     /// A message if the output size is not fixed, or the configuration is invalid.
     pub(crate) fn new(config: PreprocessConfig) -> Result<Self, String> {
         let Some((width, height)) = config.size() else {
             return Err(format!(
-                "images resized to {} have different shapes, and the model wants one; a crop or a width and a height do",
+                "images resized to {} have different shapes, but the model needs a fixed one; \
+                 set a crop, or both width and height",
                 config.resize
             ));
         };
-        let is_too_large = |edge: u32| edge == 0 || edge > MAX_EDGE;
+        let is_out_of_range = |edge: u32| edge == 0 || edge > MAX_EDGE;
         let edges = match config.resize {
             Resize::Exact(width, height) => [width, height],
             Resize::ShortestEdge(edge) => [edge, edge],
             Resize::ShortestEdgeAtMost(short, long) => [short, long],
             Resize::None => [1, 1],
         };
-        if let Some(edge) = edges.into_iter().chain([width, height]).find(|&edge| is_too_large(edge)) {
+        if let Some(edge) = edges.into_iter().chain([width, height]).find(|&edge| is_out_of_range(edge)) {
             return Err(format!("an edge of {edge} pixels is not between 1 and {MAX_EDGE}"));
         }
         if let Some(std) = config.std.iter().find(|std| **std == 0.0 || !std.is_finite()) {
@@ -152,8 +155,8 @@ impl ImageProcessor {
             let scaled = (pixel as f64 * config.rescale) as f32;
             (scaled - config.mean[model_channel]) / config.std[model_channel]
         };
-        let table = std::array::from_fn(|channel| std::array::from_fn(|pixel| value(channel, pixel)));
-        Ok(Self { width: width as usize, height: height as usize, config, table })
+        let lut = std::array::from_fn(|channel| std::array::from_fn(|pixel| value(channel, pixel)));
+        Ok(Self { width: width as usize, height: height as usize, config, lut })
     }
 
     /// Parses a `preprocessor_config.json`.
@@ -171,7 +174,7 @@ impl ImageProcessor {
 
     /// Whether all outputs are integers from 0 to 255.
     pub(crate) fn is_u8_range(&self) -> bool {
-        self.table.iter().flatten().all(|value| (0.0..=255.0).contains(value) && value.fract() == 0.0)
+        self.lut.iter().flatten().all(|value| (0.0..=255.0).contains(value) && value.fract() == 0.0)
     }
 
     /// The tensor shape of `images` preprocessed images.
@@ -187,7 +190,8 @@ impl ImageProcessor {
         Geometry::new(self.config.resize, self.config.crop, width, height)
     }
 
-    /// The size to which an image may be reduced during decoding (Pillow's `draft`), if the resampling filter has support for all pixels.
+    /// The size to which an image may be reduced during decoding (Pillow's `draft`). `None` if the image is not resized, or by nearest
+    /// neighbour, which depends on single pixels.
     pub(crate) fn decode_size_hint(&self, geometry: &Geometry) -> Option<(u32, u32)> {
         (self.config.filter != Resampling::Nearest && self.config.resize != Resize::None).then_some(geometry.scaled)
     }
@@ -196,42 +200,42 @@ impl ImageProcessor {
     /// geometry stays that of the full size.
     pub(crate) fn apply(&self, image: &RgbImage, geometry: &Geometry, out: &mut [f32]) {
         let Geometry { scaled, region, offset } = *geometry;
-        let part = resize_region(image, scaled.0, scaled.1, region, self.config.filter);
-        let pixels = if (part.width as usize, part.height as usize) == (self.width, self.height) {
-            part.data
+        let resized = resize_region(image, scaled.0, scaled.1, region, self.config.filter);
+        let pixels = if (resized.width as usize, resized.height as usize) == (self.width, self.height) {
+            resized.data
         } else {
-            self.pad_center(&part, offset)
+            self.pad_center(&resized, offset)
         };
         match self.config {
             PreprocessConfig { layout: Layout::Nchw, channels: Channels::Rgb, .. } => {
-                lut_to_chw(&pixels, &self.table, out)
+                lut_to_chw(&pixels, &self.lut, out)
             }
             PreprocessConfig { layout, channels, .. } => self.normalize_strided(&pixels, layout, channels, out),
         }
     }
 
-    /// Centers the image on a black background.
-    fn pad_center(&self, part: &RgbImage, (left, top): (u32, u32)) -> Vec<u8> {
+    /// Pads the image with black to the input size, with its top left corner at this offset.
+    fn pad_center(&self, image: &RgbImage, (left, top): (u32, u32)) -> Vec<u8> {
         let mut pixels = vec![0; self.width * self.height * 3];
-        let row = part.width as usize * 3;
-        for (row_index, from) in part.data.chunks_exact(row).enumerate() {
-            let start = ((top as usize + row_index) * self.width + left as usize) * 3;
-            pixels[start..start + row].copy_from_slice(from);
+        let row_len = image.width as usize * 3;
+        for (row, values) in image.data.chunks_exact(row_len).enumerate() {
+            let start = ((top as usize + row) * self.width + left as usize) * 3;
+            pixels[start..start + row_len].copy_from_slice(values);
         }
         pixels
     }
 
-    /// The layouts other than NCHW with RGB.
+    /// Normalizes into any layout and channel order; [`lut_to_chw`] is faster for NCHW with RGB.
     fn normalize_strided(&self, pixels: &[u8], layout: Layout, channels: Channels, out: &mut [f32]) {
         let plane = self.width * self.height;
-        for (position, pixel) in pixels.chunks_exact(3).enumerate() {
+        for (pixel_index, pixel) in pixels.chunks_exact(3).enumerate() {
             for (channel, &value) in pixel.iter().enumerate() {
                 let model_channel = if channels == Channels::Rgb { channel } else { 2 - channel };
                 let index = match layout {
-                    Layout::Nchw => model_channel * plane + position,
-                    Layout::Nhwc => position * 3 + model_channel,
+                    Layout::Nchw => model_channel * plane + pixel_index,
+                    Layout::Nhwc => pixel_index * 3 + model_channel,
                 };
-                out[index] = self.table[channel][usize::from(value)];
+                out[index] = self.lut[channel][usize::from(value)];
             }
         }
     }
@@ -246,7 +250,7 @@ mod tests {
     const FILE: &str = r#"{"do_resize": true, "size": {"height": 2, "width": 1}, "resample": 2,
         "rescale_factor": 0.00390625, "image_mean": [0.0, 0.5, 0.0], "image_std": [1.0, 0.5, 1.0]}"#;
 
-    fn applied(config: PreprocessConfig, image: &RgbImage) -> Vec<f32> {
+    fn preprocess(config: PreprocessConfig, image: &RgbImage) -> Vec<f32> {
         let processor = ImageProcessor::new(config).unwrap();
         let mut out = vec![f32::NAN; processor.len()];
         processor.apply(image, &processor.geometry(image.width, image.height), &mut out);
@@ -260,21 +264,21 @@ mod tests {
     #[test]
     fn pixels_become_channels() {
         let config = hugging_face::parse(FILE).unwrap();
-        assert_eq!(applied(config, &two_pixels()), [0.0, 0.5, 0.0, -1.0, 0.25, 0.125]);
+        assert_eq!(preprocess(config, &two_pixels()), [0.0, 0.5, 0.0, -1.0, 0.25, 0.125]);
     }
 
     #[test]
     fn other_layouts_hold_the_same_values() {
         let config = hugging_face::parse(FILE).unwrap();
         let nhwc = PreprocessConfig { layout: Layout::Nhwc, ..config.clone() };
-        assert_eq!(applied(nhwc.clone(), &two_pixels()), [0.0, 0.0, 0.25, 0.5, -1.0, 0.125]);
+        assert_eq!(preprocess(nhwc.clone(), &two_pixels()), [0.0, 0.0, 0.25, 0.5, -1.0, 0.125]);
         // Mean and standard deviation are in the order of the model's channels; the middle one is the same.
         assert_eq!(
-            applied(PreprocessConfig { channels: Channels::Bgr, ..config }, &two_pixels()),
+            preprocess(PreprocessConfig { channels: Channels::Bgr, ..config }, &two_pixels()),
             [0.25, 0.125, 0.0, -1.0, 0.0, 0.5]
         );
         assert_eq!(
-            applied(PreprocessConfig { channels: Channels::Bgr, ..nhwc }, &two_pixels()),
+            preprocess(PreprocessConfig { channels: Channels::Bgr, ..nhwc }, &two_pixels()),
             [0.25, 0.0, 0.0, 0.125, -1.0, 0.5]
         );
     }
@@ -284,7 +288,7 @@ mod tests {
         let crop = Crop { width: 3, height: 4, rounding: CropRounding::Even };
         let config =
             PreprocessConfig { resize: Resize::None, crop: Some(crop), ..PreprocessConfig::imagenet(3, 4) }.unscaled();
-        let red = &applied(config, &two_pixels())[..12];
+        let red = &preprocess(config, &two_pixels())[..12];
         assert_eq!(red, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 128.0, 0.0, 0.0, 0.0, 0.0]);
     }
 
@@ -323,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn results_equal_those_of_the_python_processors() {
+    fn results_equal_those_of_the_python_libraries() {
         let mut cases = 0;
         for entry in std::fs::read_dir("../tests/data/preprocess").unwrap() {
             let folder = entry.unwrap().path();
@@ -334,16 +338,17 @@ mod tests {
             let (width, height) = config.size().unwrap();
             for photo in ["horse", "schooner"] {
                 let file = std::fs::read(format!("../examples/data/photos/{photo}.png")).unwrap();
-                let ours = applied(config.clone(), &ocelli_udf::image::decode(&file, u64::MAX).unwrap());
-                let theirs = std::fs::read(folder.join(format!("{photo}.f32"))).unwrap();
-                let theirs: Vec<f32> =
-                    theirs.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+                let actual = preprocess(config.clone(), &ocelli_udf::image::decode(&file, u64::MAX).unwrap());
+                let expected = std::fs::read(folder.join(format!("{photo}.f32"))).unwrap();
+                let expected: Vec<f32> =
+                    expected.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
                 // The golden files hold the first rows of each channel, or all of them.
-                let (plane, part) = ((width * height) as usize, theirs.len() / 3);
-                let ours: Vec<f32> = ours.chunks_exact(plane).flat_map(|plane| &plane[..part]).copied().collect();
-                let worst = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let (plane, compared) = ((width * height) as usize, expected.len() / 3);
+                let actual: Vec<f32> =
+                    actual.chunks_exact(plane).flat_map(|plane| &plane[..compared]).copied().collect();
+                let max_difference = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 // One pixel level is at least 0.004: the rest is floating-point rounding.
-                assert!(worst < 1e-6, "{case}, {photo}: {worst}");
+                assert!(max_difference < 1e-6, "{case}, {photo}: {max_difference}");
             }
             cases += 1;
         }

@@ -6,7 +6,7 @@ use super::{Model, builtin};
 use crate::error::Error;
 use crate::options::DEFAULT_MODEL;
 
-/// ModelRegistry by name.
+/// The models of a session. Names are case-insensitive.
 #[derive(Debug)]
 pub(crate) struct ModelRegistry {
     models: RwLock<Vec<Arc<Model>>>,
@@ -14,6 +14,9 @@ pub(crate) struct ModelRegistry {
 
 impl ModelRegistry {
     /// A registry with the built-in model.
+    ///
+    /// # Errors
+    /// When the configuration of the built-in model is invalid.
     pub(crate) fn with_builtin_model() -> Result<Self, Error> {
         Ok(Self { models: RwLock::new(vec![Arc::new(builtin::model()?)]) })
     }
@@ -85,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_lists_the_registered_ones() {
+    fn unknown_names_list_the_registered_models() {
         let error = ModelRegistry::with_builtin_model().unwrap().get("resnet").unwrap_err();
         assert_eq!(error.to_string(), "model 'resnet' does not exist; known models: resnet20-cifar10");
     }

@@ -26,7 +26,7 @@ pub(crate) struct ModelSession<'a> {
 }
 
 impl ModelSession<'_> {
-    /// Loads a model with the session's backend, from the session's object stores, without registering it.
+    /// Creates a model from the session's object stores, with its backend preferences, without registering it.
     pub(crate) async fn create(&self, name: &str, location: &str, options: ModelOptions) -> Result<Model> {
         let session = OcelliOptions::from_config(self.context.state().config_options()).backend_preferences();
         let (stores, workers) = (ObjectStoreResolver::new(self.context.runtime_env()), Arc::clone(self.workers));
@@ -112,7 +112,7 @@ impl DescribeModel {
         let model = session.models.get(&self.name.0)?;
         let preferences = OcelliOptions::from_config(session.context.state().config_options()).backend_preferences();
         let (properties, values): (Vec<&str>, Vec<String>) = model.description(preferences)?.into_iter().unzip();
-        let column = |texts: StringArray| Arc::new(texts) as ArrayRef;
+        let column = |strings: StringArray| Arc::new(strings) as ArrayRef;
         let columns = [("property", column(properties.into())), ("value", column(values.into()))];
         session.context.read_batch(RecordBatch::try_from_iter(columns)?)
     }

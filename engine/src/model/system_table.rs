@@ -18,7 +18,7 @@ use crate::options::OcelliOptions;
 pub(crate) const SYSTEM_SCHEMA: &str = "system";
 const MODELS: &str = "models";
 
-/// `system.models`
+/// The schema `system`, with the table `models`.
 #[derive(Debug)]
 pub(crate) struct SystemSchemaProvider {
     pub(crate) models: Arc<ModelRegistry>,
@@ -40,7 +40,7 @@ impl SchemaProvider for SystemSchemaProvider {
     }
 }
 
-/// The table of models, evaluated when it is scanned.
+/// `system.models`: one row per registered model, evaluated when the table is scanned.
 #[derive(Debug)]
 struct ModelsTable {
     models: Arc<ModelRegistry>,
@@ -48,11 +48,11 @@ struct ModelsTable {
 }
 
 fn models_schema() -> SchemaRef {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let count = Field::new("labels", DataType::UInt32, true);
-    let mut fields: Vec<Field> = ["name", "digest", "task", "input", "outputs"].map(text).into();
-    fields.push(count);
-    fields.extend(["device", "backend", "location"].map(text));
+    let utf8 = |name: &str| Field::new(name, DataType::Utf8, false);
+    let labels = Field::new("labels", DataType::UInt32, true);
+    let mut fields: Vec<Field> = ["name", "digest", "task", "input", "outputs"].map(utf8).into();
+    fields.push(labels);
+    fields.extend(["device", "backend", "location"].map(utf8));
     Arc::new(Schema::new(fields))
 }
 
@@ -73,13 +73,13 @@ impl TableProvider for ModelsTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let choice = OcelliOptions::from_config(session.config_options()).backend_preferences();
+        let preferences = OcelliOptions::from_config(session.config_options()).backend_preferences();
         let models = self.models.list();
-        let mut texts: [Vec<String>; 8] = Default::default();
+        let mut strings: [Vec<String>; 8] = Default::default();
         let mut labels = Vec::new();
         for model in &models {
             let graph = model.graph()?;
-            let (device, backend) = model.backend(choice).map_or_else(
+            let (device, backend) = model.backend(preferences).map_or_else(
                 |error| (String::new(), error.to_string()),
                 |selection| (selection.device().to_owned(), selection.kind.name().to_owned()),
             );
@@ -93,11 +93,11 @@ impl TableProvider for ModelsTable {
                 &backend,
                 model.location(),
             ];
-            texts.iter_mut().zip(row).for_each(|(column, text)| column.push(text.to_owned()));
-            labels.push(model.vision().ok().and_then(|vision| u32::try_from(vision.labels.len()).ok()));
+            strings.iter_mut().zip(row).for_each(|(column, value)| column.push(value.to_owned()));
+            labels.push(model.image_task().ok().and_then(|image_task| u32::try_from(image_task.labels.len()).ok()));
         }
         let mut columns: Vec<ArrayRef> =
-            texts.into_iter().map(|texts| Arc::new(StringArray::from(texts)) as ArrayRef).collect();
+            strings.into_iter().map(|values| Arc::new(StringArray::from(values)) as ArrayRef).collect();
         columns.insert(5, Arc::new(UInt32Array::from(labels)));
         let batch = RecordBatch::try_new(self.schema(), columns)?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema(), projection.cloned())?)

@@ -14,29 +14,29 @@ pub(super) fn find() -> Result<Library, String> {
         match std::env::var_os(variable) {
             None => {}
             Some(path) if path.is_empty() => return Err(format!("{variable} is empty: ONNX Runtime is not used")),
-            // A library that was requested explicitly is not replaced by another.
-            Some(path) => return load(Path::new(&path), variable).map_err(|refused| refused.reason),
+            // No fallback from a library that was requested explicitly.
+            Some(path) => return load(Path::new(&path), variable).map_err(|error| error.reason),
         }
     }
-    let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()));
-    let candidates = beside
+    let program_folder = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()));
+    let candidates = program_folder
         .into_iter()
         .flat_map(|folder| libraries(&folder))
-        .map(|path| (path, "beside the program"))
+        .map(|path| (path, "next to the program"))
         .chain([(PathBuf::from(FILE), LOADER)])
         .chain(wheels().into_iter().map(|path| (path, "in the Python environment")));
     let mut reasons = Vec::new();
-    for (path, found) in candidates {
-        match load(&path, found) {
+    for (path, origin) in candidates {
+        match load(&path, origin) {
             Ok(library) => return Ok(library),
-            // It is common that the loader's path has none.
-            Err(LoadError { is_missing: true, .. }) if found == LOADER => {}
+            // The search path of the loader often has no library.
+            Err(LoadError { is_missing: true, .. }) if origin == LOADER => {}
             Err(LoadError { reason, .. }) => reasons.push(reason),
         }
     }
     if reasons.is_empty() {
-        let places = "beside the program, on the loader's path or in the Python environment";
-        reasons.push(format!("no library of ONNX Runtime was found (OCELLI_ORT_LIB, ORT_DYLIB_PATH, {places})"));
+        let searched = "next to the program, on the loader's path or in the Python environment";
+        reasons.push(format!("no library of ONNX Runtime was found (OCELLI_ORT_LIB, ORT_DYLIB_PATH, {searched})"));
     }
     Err(reasons.join("; "))
 }
@@ -44,37 +44,38 @@ pub(super) fn find() -> Result<Library, String> {
 /// The search path of the dynamic loader.
 const LOADER: &str = "on the loader's path";
 
-/// Why a file cannot be loaded as the library.
+/// The reason why a file cannot be loaded as the library.
 struct LoadError {
     reason: String,
     /// Whether the file could not be opened.
     is_missing: bool,
 }
 
-fn load(path: &Path, found: &'static str) -> Result<Library, LoadError> {
-    let refuse = |reason: String| {
+/// Loads the library at `path`; `origin` tells in messages how it was found.
+fn load(path: &Path, origin: &'static str) -> Result<Library, LoadError> {
+    let invalid = |reason: String| {
         let reason = reason.trim_end_matches('.');
-        let reason = format!("{} ({found}) cannot be used as ONNX Runtime: {reason}", path.display());
+        let reason = format!("{} ({origin}) cannot be used as ONNX Runtime: {reason}", path.display());
         LoadError { reason, is_missing: false }
     };
     // An existing file takes precedence over the loader's search path.
-    let full = if path.components().count() > 1 { std::path::absolute(path) } else { Ok(path.to_owned()) };
-    let builder = ort::init_from(full.map_err(|error| refuse(error.to_string()))?);
+    let full_path = if path.components().count() > 1 { std::path::absolute(path) } else { Ok(path.to_owned()) };
+    let builder = ort::init_from(full_path.map_err(|error| invalid(error.to_string()))?);
     let builder = builder.map_err(|error| {
         let is_missing = matches!(error, ort::LoadDynamicError::Dlopen { .. });
-        LoadError { is_missing, ..refuse(error.to_string()) }
+        LoadError { is_missing, ..invalid(error.to_string()) }
     })?;
     let environment = builder.with_name("ocelli").with_telemetry(false).build();
-    let environment = environment.map_err(|error| refuse(error.message().to_owned()))?;
+    let environment = environment.map_err(|error| invalid(error.message().to_owned()))?;
     environment.set_log_level(ort::logging::LogLevel::Error);
-    let version = version(path).map_err(|error| refuse(error.to_string()))?;
-    Ok(Library { environment, version, origin: format!("{} ({found})", path.display()) })
+    let version = version(path).map_err(|error| invalid(error.to_string()))?;
+    Ok(Library { environment, version, origin: format!("{} ({origin})", path.display()) })
 }
 
 /// The version of a loaded library, such as `1.31.1`.
 fn version(path: &Path) -> Result<String, libloading::Error> {
-    // SAFETY: the library has been loaded by `ort`, which has called this function with this signature; the text that it
-    // gives is a constant of the library.
+    // SAFETY: the library has been loaded by `ort`, which has called this function with this signature; the string it returns is a
+    // constant of the library.
     unsafe {
         let library = libloading::Library::new(path)?;
         let base: libloading::Symbol<unsafe extern "system" fn() -> *const ort::sys::OrtApiBase> =

@@ -22,9 +22,7 @@ impl fmt::Display for Library {
     }
 }
 
-/// ONNX Runtime that the build linked in.
-///
-/// It is used unless `OCELLI_ORT_LIB` is empty.
+/// The ONNX Runtime that is linked in at build time, unless `OCELLI_ORT_LIB` is empty.
 #[cfg(not(feature = "dynamic-ort"))]
 pub(super) fn find() -> Result<Library, String> {
     if std::env::var_os("OCELLI_ORT_LIB").is_some_and(|path| path.is_empty()) {

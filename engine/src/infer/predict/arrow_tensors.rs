@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, ListArray, UInt32Array};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::compute::{CastOptions, cast, cast_with_options, interleave, take};
+use datafusion::arrow::compute::{cast, interleave, take};
 use datafusion::arrow::datatypes::{DataType, Field};
 
-use crate::backend::Tensor;
+use crate::backend::{Tensor, cast_checked};
 use crate::onnx::{Dim, TensorInfo};
 
 /// Converts a column to the tensor `[rows, …]` of an input.
@@ -90,9 +90,7 @@ pub(super) fn stack_columns(info: &TensorInfo, columns: &[ArrayRef]) -> Result<T
 
 fn cast_to_element_type(info: &TensorInfo, values: &ArrayRef) -> Result<ArrayRef, String> {
     let data_type = info.element_type.data_type().unwrap_or(DataType::Float32);
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(values, &data_type, &strict)
-        .map_err(|_| format!("its input is {info}, got a value that cannot be converted"))
+    cast_checked(values, &data_type).map_err(|_| format!("its input is {info}, got a value that cannot be converted"))
 }
 
 /// The rows `first..first + rows` of a tensor, padded to the fixed batch size of the graph.

@@ -13,7 +13,7 @@ pub(crate) enum Resize {
     ShortestEdge(u32),
     /// The shorter edge to the first size, but the longer edge to at most the second, keeping the aspect ratio.
     ShortestEdgeAtMost(u32, u32),
-    /// Not at all.
+    /// Keeps the size.
     None,
 }
 
@@ -53,8 +53,8 @@ impl Resize {
             Self::None => return (width, height),
             Self::Exact(width, height) => return (width, height),
             Self::ShortestEdge(edge) => (edge, scale_edge(edge, long, short)),
-            Self::ShortestEdgeAtMost(edge, most) => match scale_edge(edge, long, short) {
-                new_long if new_long > most => (scale_edge(most, edge, new_long), most),
+            Self::ShortestEdgeAtMost(edge, max_long) => match scale_edge(edge, long, short) {
+                new_long if new_long > max_long => (scale_edge(max_long, edge, new_long), max_long),
                 new_long => (edge, new_long),
             },
         };
@@ -69,35 +69,35 @@ fn scale_edge(size: u32, numerator: u32, denominator: u32) -> u32 {
 }
 
 impl Crop {
-    /// The region of a scaled image that is kept, and its offset in the crop.
-    fn region(self, (width, height): (u32, u32)) -> (Region, (u32, u32)) {
-        let (left, across, at_left) = self.rounding.center_offset(width, self.width);
-        let (top, down, at_top) = self.rounding.center_offset(height, self.height);
-        (Region { left, top, width: across, height: down }, (at_left, at_top))
+    /// The region of a scaled image that is kept, and the left and top padding of the crop.
+    fn region(self, (scaled_width, scaled_height): (u32, u32)) -> (Region, (u32, u32)) {
+        let (left, width, pad_left) = self.rounding.center_offset(scaled_width, self.width);
+        let (top, height, pad_top) = self.rounding.center_offset(scaled_height, self.height);
+        (Region { left, top, width, height }, (pad_left, pad_top))
     }
 }
 
 impl CropRounding {
-    /// `(start in the image, length, start in the crop)` along one axis.
+    /// `(offset in the image, length, padding before it in the crop)` along one axis.
     fn center_offset(self, from: u32, to: u32) -> (u32, u32, u32) {
-        let spare = from.abs_diff(to);
+        let difference = from.abs_diff(to);
         if from >= to {
             let start = match self {
-                Self::Floor => spare / 2,
-                Self::Even => spare / 2 + u32::from(spare % 4 == 3),
+                Self::Floor => difference / 2,
+                Self::Even => difference / 2 + u32::from(difference % 4 == 3),
             };
             return (start, to, 0);
         }
         // Both libraries round padding differently from cropping.
         let pad = match self {
-            Self::Floor => spare.div_ceil(2),
-            Self::Even => spare / 2,
+            Self::Floor => difference.div_ceil(2),
+            Self::Even => difference / 2,
         };
         (0, from, pad)
     }
 }
 
-/// The largest edge of a scaled image before the crop.
+/// The maximum edge of a scaled image before the crop, in pixels.
 const MAX_SCALED_EDGE: u32 = 1 << 20;
 
 impl Geometry {
@@ -108,8 +108,8 @@ impl Geometry {
 
     pub(crate) fn new(resize: Resize, crop: Option<Crop>, width: u32, height: u32) -> Self {
         let scaled = resize.scaled(width, height);
-        let whole = Region { left: 0, top: 0, width: scaled.0, height: scaled.1 };
-        let (region, offset) = crop.map_or((whole, (0, 0)), |crop| crop.region(scaled));
+        let full = Region { left: 0, top: 0, width: scaled.0, height: scaled.1 };
+        let (region, offset) = crop.map_or((full, (0, 0)), |crop| crop.region(scaled));
         Self { scaled, region, offset }
     }
 }
@@ -120,7 +120,7 @@ impl fmt::Display for Resize {
         match self {
             Self::Exact(width, height) => write!(f, "{width} x {height}"),
             Self::ShortestEdge(edge) => write!(f, "shortest edge {edge}"),
-            Self::ShortestEdgeAtMost(edge, most) => write!(f, "shortest edge {edge}, longest at most {most}"),
+            Self::ShortestEdgeAtMost(edge, max_long) => write!(f, "shortest edge {edge}, longest at most {max_long}"),
             Self::None => f.write_str("none"),
         }
     }
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(Resize::ShortestEdgeAtMost(100, 150).scaled(200, 100), (150, 75));
         assert_eq!(Resize::ShortestEdgeAtMost(100, 250).scaled(200, 100), (200, 100));
         assert_eq!(Resize::Exact(7, 9).scaled(200, 100), (7, 9));
-        assert_eq!(Resize::ShortestEdgeAtMost(4, 4).scaled(1000, 1), (4, 1), "no edge is lost");
+        assert_eq!(Resize::ShortestEdgeAtMost(4, 4).scaled(1000, 1), (4, 1), "edges are at least 1");
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn offsets_equal_those_of_the_libraries() {
-        // (from, to) -> start: 3 / 2 = 1.5 and 1 / 2 = 0.5 are rounded to even numbers by Python's `round`.
+        // (from, to) -> start: 3 / 2 = 1.5 and 1 / 2 = 0.5 are rounded half to even by Python's `round`.
         for (from, to, floor, even) in [(10, 4, 3, 3), (7, 4, 1, 2), (5, 4, 0, 0), (9, 4, 2, 2), (11, 4, 3, 4)] {
             assert_eq!(CropRounding::Floor.center_offset(from, to), (floor, to, 0));
             assert_eq!(CropRounding::Even.center_offset(from, to), (even, to, 0));

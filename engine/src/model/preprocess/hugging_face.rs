@@ -1,7 +1,7 @@
 //! [`parse`]: reads a `preprocessor_config.json` as the image processors of Hugging Face's transformers do.
 //!
-//! The defaults differ between processors: a bare `size` is the shortest edge or both edges, ConvNeXT crops by a `crop_pct`, LeViT enlarges
-//! first, EfficientNet divides twice. The file names its processor.
+//! The defaults differ between processors: a scalar `size` is the shortest edge or both edges, ConvNeXT crops by a `crop_pct`, LeViT
+//! enlarges first, EfficientNet divides by the standard deviation twice. The file names its processor.
 
 use ocelli_udf::image::Resampling;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use super::{Channels, Crop, CropRounding, IMAGENET_MEAN, IMAGENET_STD, Layout, P
 #[derive(Deserialize)]
 struct File {
     image_processor_type: Option<String>,
-    /// The name in older files.
+    /// The name of this key in older files.
     feature_extractor_type: Option<String>,
     do_resize: Option<bool>,
     size: Option<Value>,
@@ -36,7 +36,7 @@ struct File {
 struct ProcessorDefaults {
     /// The name without the suffix `ImageProcessor`.
     name: &'static str,
-    /// Whether a `size` of one number is the shortest edge.
+    /// Whether a scalar `size` is the shortest edge, rather than both edges.
     is_shortest: bool,
     crops: bool,
     filter: Resampling,
@@ -69,30 +69,34 @@ static PROCESSORS: [ProcessorDefaults; 11] = [
 ];
 
 /// The defaults for a name, `ViTImageProcessor` or, in older files, `ViTFeatureExtractor`.
-fn processor_of(named: &str) -> Option<&'static ProcessorDefaults> {
-    let base =
-        named.split_once("ImageProcessor").or(named.split_once("FeatureExtractor")).map_or(named, |(base, _)| base);
+fn find_defaults(processor: &str) -> Option<&'static ProcessorDefaults> {
+    let base = processor
+        .split_once("ImageProcessor")
+        .or(processor.split_once("FeatureExtractor"))
+        .map_or(processor, |(base, _)| base);
     // MobileNet has two versions.
     let base = base.trim_end_matches("V1").trim_end_matches("V2");
-    PROCESSORS.iter().find(|known| !known.name.is_empty() && known.name.eq_ignore_ascii_case(base))
+    PROCESSORS.iter().find(|defaults| !defaults.name.is_empty() && defaults.name.eq_ignore_ascii_case(base))
 }
 
-/// The processor that a file names, if it is unknown and read as a generic one.
+/// The processor named by a file, if it is unknown. The file is then read with generic defaults.
 pub(crate) fn unknown_processor(text: &str) -> Option<String> {
     let file: File = serde_json::from_str(text).ok()?;
-    let named = file.image_processor_type.or(file.feature_extractor_type)?;
-    processor_of(&named).is_none().then_some(named)
+    let name = file.image_processor_type.or(file.feature_extractor_type)?;
+    find_defaults(&name).is_none().then_some(name)
 }
 
+/// Reads the configuration, with the defaults of its processor.
+///
 /// # Errors
 /// A message if a key is missing or has an unsupported value.
 pub(crate) fn parse(text: &str) -> Result<PreprocessConfig, String> {
     let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let named = file.image_processor_type.as_deref().or(file.feature_extractor_type.as_deref()).unwrap_or_default();
-    let [.., other] = &PROCESSORS;
-    let known = processor_of(named).unwrap_or(other);
-    if known.name.is_empty() && file.crop_pct.is_some() {
-        return Err(format!("crop_pct is set, which is not supported for '{named}'"));
+    let name = file.image_processor_type.as_deref().or(file.feature_extractor_type.as_deref()).unwrap_or_default();
+    let [.., generic] = &PROCESSORS;
+    let defaults = find_defaults(name).unwrap_or(generic);
+    if defaults.name.is_empty() && file.crop_pct.is_some() {
+        return Err(format!("crop_pct is set, which is not supported for '{name}'"));
     }
     for (key, value) in [("do_pad", file.do_pad), ("rescale_offset", file.rescale_offset)] {
         if value == Some(true) {
@@ -100,18 +104,18 @@ pub(crate) fn parse(text: &str) -> Result<PreprocessConfig, String> {
         }
     }
     let filter = match file.resample {
-        None => known.filter,
-        Some(number) => {
-            Resampling::from_pillow(number).ok_or_else(|| format!("resample is {number}; Pillow defines 0 to 5"))?
+        None => defaults.filter,
+        Some(code) => {
+            Resampling::from_pillow(code).ok_or_else(|| format!("resample is {code}; Pillow defines 0 to 5"))?
         }
     };
     let mut resize = match (file.do_resize, &file.size) {
         (Some(false), _) => Resize::None,
-        (_, Some(size)) => parse_size(size, known.is_shortest)?,
+        (_, Some(size)) => parse_size(size, defaults.is_shortest)?,
         (_, None) => return Err("size is missing".to_owned()),
     };
     let mut crop = None;
-    if file.do_center_crop.unwrap_or(known.crops && file.crop_size.is_some()) {
+    if file.do_center_crop.unwrap_or(defaults.crops && file.crop_size.is_some()) {
         let size = file.crop_size.as_ref().or(file.size.as_ref()).ok_or("crop_size is missing")?;
         let (width, height) = match parse_size(size, false)? {
             Resize::Exact(width, height) => (width, height),
@@ -120,12 +124,12 @@ pub(crate) fn parse(text: &str) -> Result<PreprocessConfig, String> {
         };
         crop = Some(Crop { width, height, rounding: CropRounding::Floor });
     }
-    match (known.name, resize) {
-        // From 384 pixels on it resizes without keeping the aspect ratio; below, it crops from a larger image.
+    match (defaults.name, resize) {
+        // For 384 pixels and more, ConvNeXT resizes without keeping the aspect ratio. For fewer, it crops a larger image.
         ("ConvNext", Resize::ShortestEdge(edge)) if edge >= 384 => resize = Resize::Exact(edge, edge),
         ("ConvNext", Resize::ShortestEdge(edge)) => {
-            let part = file.crop_pct.unwrap_or(224.0 / 256.0);
-            resize = Resize::ShortestEdge((f64::from(edge) / part) as u32);
+            let crop_pct = file.crop_pct.unwrap_or(224.0 / 256.0);
+            resize = Resize::ShortestEdge((f64::from(edge) / crop_pct) as u32);
             crop = Some(Crop { width: edge, height: edge, rounding: CropRounding::Floor });
         }
         ("Levit", Resize::ShortestEdge(edge)) => {
@@ -135,14 +139,14 @@ pub(crate) fn parse(text: &str) -> Result<PreprocessConfig, String> {
     }
     let rescale = if file.do_rescale == Some(false) { 1.0 } else { file.rescale_factor.unwrap_or(1.0 / 255.0) };
     let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
-    if file.do_normalize.unwrap_or(known.normalizes) {
-        mean = file.image_mean.unwrap_or(known.mean);
-        std = file.image_std.unwrap_or(known.std);
-        if known.name == "EfficientNet" && file.include_top.unwrap_or(true) {
+    if file.do_normalize.unwrap_or(defaults.normalizes) {
+        mean = file.image_mean.unwrap_or(defaults.mean);
+        std = file.image_std.unwrap_or(defaults.std);
+        if defaults.name == "EfficientNet" && file.include_top.unwrap_or(true) {
             std = std.map(|std| std * std);
         }
     }
-    let flips = file.do_flip_channel_order.unwrap_or(known.name == "MobileViT");
+    let flips = file.do_flip_channel_order.unwrap_or(defaults.name == "MobileViT");
     let channels = if flips { Channels::Bgr } else { Channels::Rgb };
     Ok(PreprocessConfig { resize, filter, crop, rescale, mean, std, channels, layout: Layout::Nchw })
 }
@@ -206,14 +210,14 @@ mod tests {
     #[test]
     fn unknown_processors_are_named() {
         let unknown = |name: &str| unknown_processor(&format!(r#"{{"image_processor_type": "{name}"}}"#));
-        for known in [
+        for name in [
             "ViTImageProcessor",
             "ViTFeatureExtractor",
             "MobileNetV1ImageProcessor",
             "CLIPImageProcessorFast",
             "siglipImageProcessor",
         ] {
-            assert_eq!(unknown(known), None);
+            assert_eq!(unknown(name), None);
         }
         assert_eq!(unknown("ViTHybridImageProcessor").as_deref(), Some("ViTHybridImageProcessor"));
         assert_eq!(unknown_processor("{}"), None);

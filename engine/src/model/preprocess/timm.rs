@@ -17,9 +17,11 @@ pub(crate) struct PretrainedCfg {
     std: Option<[f32; 3]>,
 }
 
-/// The default of timm (`timm.data.constants`).
+/// The default `crop_pct` of timm (`DEFAULT_CROP_PCT` in `timm.data.constants`).
 const CROP_PCT: f64 = 0.875;
 
+/// Converts the configuration.
+///
 /// # Errors
 /// A message if a value is not supported.
 pub(crate) fn preprocess_config(cfg: &PretrainedCfg) -> Result<PreprocessConfig, String> {
@@ -29,9 +31,9 @@ pub(crate) fn preprocess_config(cfg: &PretrainedCfg) -> Result<PreprocessConfig,
     }
     let name = cfg.interpolation.as_deref().unwrap_or("bicubic");
     let filter = Resampling::from_name(name).ok_or_else(|| format!("interpolation '{name}' is unknown"))?;
-    let part = cfg.crop_pct.unwrap_or(CROP_PCT);
-    // timm rounds down.
-    let scaled = |edge: u32| (f64::from(edge) / part).floor() as u32;
+    let crop_pct = cfg.crop_pct.unwrap_or(CROP_PCT);
+    // Rounded down, as in timm.
+    let scaled = |edge: u32| (f64::from(edge) / crop_pct).floor() as u32;
     let resize = match cfg.crop_mode.as_deref().unwrap_or("center") {
         "squash" => Resize::Exact(scaled(width), scaled(height)),
         "center" if width == height => Resize::ShortestEdge(scaled(width)),
@@ -59,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn center_crop_of_a_larger_image() {
+    fn crop_pct_enlarges_the_resize() {
         let rest = "* 0.003921569, - (0.485, 0.456, 0.406), / (0.229, 0.224, 0.225), RGB, NCHW";
         assert_eq!(
             display(r#"{"input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.95}"#),

@@ -1,4 +1,4 @@
-//! [`ImageTask`]: the preprocessing, labels and embedding of a vision model.
+//! [`ImageTask`]: the preprocessing, labels and embedding of an image model.
 
 use super::options::ModelOptions;
 use super::preprocess::{ImageProcessor, Layout, PreprocessConfig};
@@ -13,9 +13,9 @@ pub(crate) struct ImageTask {
     /// Whether the scores are probabilities already.
     pub(crate) is_softmaxed: bool,
     pub(crate) embedding: Option<Embedding>,
-    /// The source of the preprocessing, for DESCRIBE MODEL.
+    /// The source of the preprocessing: files, OPTIONS or defaults; a row of DESCRIBE MODEL.
     pub(crate) preprocessing_source: String,
-    /// The source of the labels, for DESCRIBE MODEL.
+    /// The source of the labels; a row of DESCRIBE MODEL.
     pub(crate) labels_source: String,
 }
 
@@ -26,7 +26,7 @@ impl ImageTask {
     }
 }
 
-/// The prefix of sources of defaults.
+/// The prefix of a source that is a default.
 const ASSUMED_PREFIX: &str = "assumed: ";
 
 /// The tensor that `embed` returns.
@@ -79,8 +79,9 @@ pub(super) fn image_processor(
     };
     let (config, mut source) = configured.unwrap_or_else(|| {
         const DEFAULT_INPUT_SIZE: u32 = 224;
-        let sides = (fixed(width).unwrap_or(DEFAULT_INPUT_SIZE), fixed(height).unwrap_or(DEFAULT_INPUT_SIZE));
-        let config = PreprocessConfig::imagenet(sides.0, sides.1);
+        let (default_width, default_height) =
+            (fixed(width).unwrap_or(DEFAULT_INPUT_SIZE), fixed(height).unwrap_or(DEFAULT_INPUT_SIZE));
+        let config = PreprocessConfig::imagenet(default_width, default_height);
         match input.element_type {
             // Graphs with uint8 input normalize inside.
             ElementType::U8 => {
@@ -103,10 +104,10 @@ pub(super) fn image_processor(
     if input.fixed_batch().is_some_and(|batch| batch.saturating_mul(processor.len()) > MAX_TENSOR_ELEMENTS) {
         return Err(format!("its input {input} is too large"));
     }
-    let ours = [processor.width, processor.height];
-    let theirs = [fixed(width), fixed(height)];
-    if ours.iter().zip(theirs).any(|(ours, theirs)| theirs.is_some_and(|theirs| theirs as usize != *ours)) {
-        let [width, height] = ours;
+    let actual = [processor.width, processor.height];
+    let required = [fixed(width), fixed(height)];
+    if actual.iter().zip(required).any(|(actual, required)| required.is_some_and(|edge| edge as usize != *actual)) {
+        let [width, height] = actual;
         return Err(format!(
             "preprocessing ({source}) gives images of {width} x {height} pixels, but its input is {input}; \
              set OPTIONS ('size' …, 'crop' …)"
@@ -119,8 +120,8 @@ pub(super) fn image_processor(
 mod tests {
     use super::*;
 
-    fn config_or_error(element: ElementType, dims: [Dim; 4]) -> String {
-        let input = TensorInfo { name: "x".to_owned(), element_type: element, dims: dims.into() };
+    fn config_or_error(element_type: ElementType, dims: [Dim; 4]) -> String {
+        let input = TensorInfo { name: "x".to_owned(), element_type, dims: dims.into() };
         image_processor(&input, None, &ModelOptions::default())
             .map_or_else(|error| error, |(processor, _)| processor.config.to_string())
     }
