@@ -1,4 +1,4 @@
-//! The whole road, from a file through SQL to labels, against what Pillow and ONNX Runtime say.
+//! End-to-end accuracy, from files through SQL to labels, compared with Pillow and ONNX Runtime.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -16,17 +16,17 @@ use crate::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     let cifar = std::env::var_os("OCELLI_TEST_DATA").map(|folder| PathBuf::from(folder).join("cifar10_test.parquet"));
     let missing = match &cifar {
-        None => Some("OCELLI_TEST_DATA names no folder".to_owned()),
+        None => Some("OCELLI_TEST_DATA is not set".to_owned()),
         Some(file) if !file.exists() => Some("no cifar10_test.parquet in OCELLI_TEST_DATA".to_owned()),
         Some(_) => None,
     };
     let cifar = cifar.unwrap_or_default();
     let file = cifar.clone();
-    let bundled = trial("accuracy::cifar10", move || top_1(&file, "rten", None, 0.8927));
-    let mut trials = vec![trial("accuracy::photos", photos), require("data", missing.clone(), bundled)];
-    // Others' weights, beside the pictures; its README says 0.8320.
+    let builtin = trial("accuracy::cifar10", move || top_1(&file, "rten", None, 0.8927));
+    let mut trials = vec![trial("accuracy::photos", photos), require("data", missing.clone(), builtin)];
+    // Third-party weights, next to the images; their README states 0.8320.
     let resnet56 = cifar.parent().map(|data| data.join("../models/resnet56-cifar10")).filter(|folder| folder.is_dir());
-    let no_model = resnet56.is_none().then(|| "no ../models/resnet56-cifar10 beside OCELLI_TEST_DATA".to_owned());
+    let no_model = resnet56.is_none().then(|| "no ../models/resnet56-cifar10 next to OCELLI_TEST_DATA".to_owned());
     for backend in ["rten", "ort"] {
         let (file, model) = (cifar.clone(), resnet56.clone());
         let run =
@@ -40,23 +40,23 @@ pub(crate) fn trials() -> Vec<Trial> {
 #[tokio::main]
 async fn photos() -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().build()?;
-    // `expected_labels.csv` was written by `expected_labels.py`, which shares no code with us.
+    // `expected_labels.csv` was written by `expected_labels.py`, which shares no code with Ocelli.
     let joined = ocelli
         .sql(
-            "SELECT photos.uri, expected.uri AS expected_uri, classify(image) AS got, label
+            "SELECT photos.uri, expected.uri AS expected_uri, classify(image) AS actual, label
              FROM 'examples/data/photos.parquet' photos FULL JOIN 'tests/data/expected_labels.csv' expected
                ON photos.uri = expected.uri",
         )
         .await?;
-    assert_eq!(joined.clone().count().await?, 12, "each picture has one expected label");
-    let wrong = joined.filter(col("got").is_null().or(col("got").not_eq(col("label"))))?;
+    assert_eq!(joined.clone().count().await?, 12, "each image has one expected label");
+    let wrong = joined.filter(col("actual").is_null().or(col("actual").not_eq(col("label"))))?;
     assert_eq!(wrong.clone().count().await?, 0, "wrong labels:\n{}", wrong.to_string().await?);
     Ok(())
 }
 
-/// The share of right labels over all 10,000 pictures, beside what Pillow and PyTorch give. JPEGs are decoded a little differently.
+/// The top-1 accuracy on all 10,000 images, within 0.002 of that with Pillow and PyTorch: JPEG decoders differ slightly.
 #[tokio::main]
-async fn top_1(file: &Path, backend: &str, model: Option<&Path>, stated: f64) -> Result<(), Box<dyn Error>> {
+async fn top_1(file: &Path, backend: &str, model: Option<&Path>, expected: f64) -> Result<(), Box<dyn Error>> {
     let ocelli = Ocelli::builder().build()?;
     ocelli.sql(&format!("SET ocelli.backend = '{backend}'")).await?;
     if let Some(model) = model {
@@ -70,6 +70,6 @@ async fn top_1(file: &Path, backend: &str, model: Option<&Path>, stated: f64) ->
     let batches = ocelli.sql(&query).await?.collect().await?;
     assert_eq!(batches[0].column(1).as_primitive::<Int64Type>().value(0), 10_000);
     let top_1 = cast(batches[0].column(0), &DataType::Float64)?.as_primitive::<Float64Type>().value(0);
-    assert!((top_1 - stated).abs() <= 0.002, "top-1 is {top_1}, {stated} is stated");
+    assert!((top_1 - expected).abs() <= 0.002, "top-1 is {top_1}, expected {expected}");
     Ok(())
 }
