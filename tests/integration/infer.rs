@@ -373,7 +373,7 @@ async fn a_folder_is_registered_as_a_model() -> Result<(), Box<dyn Error>> {
     let error = ocelli.register_model("none", "examples/data").await.expect_err("a folder without a model");
     let message = ocelli::user_message(&error);
     assert!(
-        message.starts_with("model 'none' cannot be created from 'examples/data': the folder has no ONNX file"),
+        message.starts_with("model 'none' cannot be created from 'examples/data': the folder contains no ONNX file"),
         "{message}"
     );
     Ok(())

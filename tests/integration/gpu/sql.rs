@@ -132,10 +132,7 @@ async fn a_plan_names_the_adapter() -> Result<(), Box<dyn Error>> {
     let gpu = session(GPU).await?;
     gpu.sql("CREATE MODEL half STORED AS ONNX LOCATION 'tests/data/models/half.onnx'").await?;
     let description = rows(&gpu, "DESCRIBE MODEL half").await?.join("\n");
-    assert!(
-        description.contains(&format!("\nbackend gpu\nbackend_reason it was asked for: {name}, ")),
-        "{description}"
-    );
+    assert!(description.contains(&format!("\nbackend gpu\nbackend_reason requested: {name}, ")), "{description}");
     assert!(description.contains("; precision f16\n"), "its weights have 16 bits: {description}");
     assert!(description.contains(&format!("\ndevice {name}\n")), "{description}");
     let device = rows(&gpu, "SELECT device, backend FROM system.models WHERE name = 'half'").await?;
@@ -164,8 +161,8 @@ async fn a_software_adapter_is_used_only_if_named() -> Result<(), Box<dyn Error>
 async fn unsupported_operators_are_named() -> Result<(), Box<dyn Error>> {
     let create = "CREATE MODEL m STORED AS ONNX LOCATION 'tests/data/models/unknown.onnx'";
     let error = session(GPU).await?.sql(create).await.expect_err("it is not supported").to_string();
-    let expected = "backend gpu cannot load it: operator example.com.Sparkle ('logits'): the GPU backend does not support it; the CPU runs it where \
-                    neither device nor backend is 'gpu'";
+    let expected = "backend gpu cannot load it: operator example.com.Sparkle ('logits'): the GPU backend does not support it; to run it on the \
+                    CPU, set neither device nor backend to 'gpu'";
     assert!(error.contains(expected), "{error}");
     Ok(())
 }
@@ -178,7 +175,9 @@ async fn integer_inputs_are_rejected() -> Result<(), Box<dyn Error>> {
     let create = format!("CREATE MODEL m STORED AS ONNX LOCATION '{}'", file.display());
     let error = session(GPU).await?.sql(&create).await.expect_err("its input is int64").to_string();
     assert!(
-        error.contains("backend gpu cannot load it: its input is x int64 [2], and the GPU computes with floats"),
+        error.contains(
+            "backend gpu cannot load it: its input is x int64 [2], and the GPU backend computes with floats only"
+        ),
         "{error}"
     );
     session(CPU).await?.sql(&create).await?;
