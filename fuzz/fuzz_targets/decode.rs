@@ -1,4 +1,4 @@
-//! Any bytes as an image: `cargo fuzz run decode tests/data/decode -- -rss_limit_mb=1024`
+//! Fuzz target that decodes arbitrary bytes as an image: `cargo fuzz run decode tests/data/decode -- -rss_limit_mb=1024`
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,10 +7,10 @@ use ocelli_udf::image::{ImageError, decode, peak_decode_bytes, probe};
 const MAX_PIXELS: u64 = 1_000_000;
 
 fuzz_target!(|bytes: &[u8]| {
-    assert!(probe(bytes) != Err(ImageError::DecoderPanicked), "the header");
-    assert!(peak_decode_bytes(bytes, MAX_PIXELS) != Err(ImageError::DecoderPanicked), "the size");
+    assert!(probe(bytes) != Err(ImageError::DecoderPanicked), "probe panicked");
+    assert!(peak_decode_bytes(bytes, MAX_PIXELS) != Err(ImageError::DecoderPanicked), "peak_decode_bytes panicked");
     match decode(bytes, MAX_PIXELS) {
         Ok(image) => assert_eq!(image.data.len(), image.width as usize * image.height as usize * 3),
-        Err(error) => assert!(error != ImageError::DecoderPanicked, "the pixels"),
+        Err(error) => assert!(error != ImageError::DecoderPanicked, "decode panicked"),
     }
 });

@@ -402,14 +402,14 @@ mod tests {
         let image = test_image(50, 31);
         for (_, resampling) in Resampling::NAMES {
             for (width, height) in [(32, 32), (50, 31), (50, 12), (13, 31), (90, 80)] {
-                let whole = resize(&image, width, height, resampling);
+                let resized = resize(&image, width, height, resampling);
                 let region = Region { left: 3, top: 2, width: width - 5, height: height - 9 };
-                let part = resize_region(&image, width, height, region, resampling);
-                for (y, row) in part.data.chunks_exact(part.width as usize * 3).enumerate() {
+                let cropped = resize_region(&image, width, height, region, resampling);
+                for (y, row) in cropped.data.chunks_exact(cropped.width as usize * 3).enumerate() {
                     let start = (y + 2) * width as usize + 3;
                     assert_eq!(
                         row,
-                        &whole.data[start * 3..][..row.len()],
+                        &resized.data[start * 3..][..row.len()],
                         "{resampling:?} {width} x {height}, row {y}"
                     );
                 }
