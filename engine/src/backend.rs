@@ -7,11 +7,11 @@ mod ort;
 mod rten;
 mod selection;
 
+#[cfg(test)]
+pub(crate) use api::GpuTarget;
 pub(crate) use api::{
     Backend, Bytes, CancelCheck, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked,
 };
-#[cfg(test)]
-pub(crate) use selection::GpuTarget;
 pub(crate) use selection::{BackendKind, BackendSelection, ModelBackendOptions};
 
 /// The version and path of the ONNX Runtime library in use.

@@ -95,6 +95,17 @@ impl std::ops::Deref for Bytes {
     }
 }
 
+/// A GPU and the precision on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GpuTarget {
+    /// The name of the adapter.
+    pub(crate) name: String,
+    /// Whether the model runs in 16-bit precision.
+    pub(crate) is_float16: bool,
+    /// Whether the CPU may be used instead, because the GPU was preferred and not requested.
+    pub(crate) allows_fallback: bool,
+}
+
 /// A cast that fails on overflow, where Arrow's default returns NULL.
 ///
 /// # Errors

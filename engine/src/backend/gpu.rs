@@ -7,9 +7,8 @@ use datafusion::arrow::datatypes::{DataType, Float32Type};
 use ocelli_gpu::{Adapter, BatchRequest, Device, DynamicBatcher, Error, Model, Precision, adapters, may_have_gpu};
 
 use super::api::{
-    Backend, CancelCheck, Completion, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked,
+    Backend, CancelCheck, Completion, DeviceQueue, GpuTarget, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked,
 };
-use super::selection::GpuTarget;
 use crate::onnx::{ElementType, GraphInfo, TensorInfo};
 use crate::runtime::WorkerPool;
 

@@ -1,6 +1,6 @@
 //! [`ModelBackendOptions`]: the backend options of a model, and [`BackendSelection`], the backend selected for them on this machine.
 
-use super::api::{Backend, ModelBytes};
+use super::api::{Backend, GpuTarget, ModelBytes};
 #[cfg(feature = "gpu")]
 use super::gpu::Gpu;
 use super::ort;
@@ -45,17 +45,6 @@ pub(crate) struct BackendSelection {
     pub(crate) reason: String,
     /// The GPU, unless the model runs on the CPU.
     pub(crate) gpu: Option<GpuTarget>,
-}
-
-/// A GPU and the precision on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct GpuTarget {
-    /// The name of the adapter.
-    pub(crate) name: String,
-    /// Whether the model runs in 16-bit precision.
-    pub(crate) is_float16: bool,
-    /// Whether the CPU may be used instead, because the GPU was preferred and not requested.
-    pub(crate) allows_fallback: bool,
 }
 
 impl BackendSelection {

@@ -1,8 +1,6 @@
 //! [`InferFunction`]: the functions that run a model on an image, with their parameters and documentation.
 
-use datafusion::logical_expr::{DocSection, Documentation, ScalarUDF};
-
-use super::udf::InferUdf;
+use datafusion::logical_expr::{DocSection, Documentation};
 
 /// A function that runs a model on an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,11 +56,6 @@ impl InferFunction {
             Self::Embed => "embed(image [, model => 'name'] [, normalize => true] [, on_error => 'null'])",
             Self::TryEmbed => "try_embed(image [, model => 'name'] [, normalize => true])",
         }
-    }
-
-    /// The function behind a DataFusion UDF. `None` if the UDF is not an [`InferUdf`].
-    pub(crate) fn from_udf(function: &ScalarUDF) -> Option<Self> {
-        function.inner().downcast_ref::<InferUdf>().map(InferUdf::function)
     }
 
     pub(super) fn documentation(self) -> Documentation {

@@ -42,8 +42,6 @@ use super::reservation::{PartitionMemory, ReservationGuard};
 use super::spec::InferSpec;
 use crate::error::Error;
 
-use dispatch::DispatchOutcome;
-
 /// The maximum size of the encoded images and tensors of a micro-batch: large enough to amortize the dispatch, small enough for the
 /// caches of a core.
 const MICRO_BATCH_BYTES: usize = 4 << 20;
@@ -60,6 +58,16 @@ struct InFlight {
     encoded_bytes: usize,
     /// The reservation of the encoded images, released when the rows are emitted.
     _reservation: ReservationGuard,
+}
+
+/// Outcome of dispatching the next micro-batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DispatchOutcome {
+    Dispatched,
+    /// All worker permits are taken.
+    NoPermit,
+    /// The memory pool is exhausted.
+    NoMemory,
 }
 
 /// The state of one partition.

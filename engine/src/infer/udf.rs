@@ -62,9 +62,12 @@ impl InferUdf {
     pub(crate) fn unbound(function: InferFunction, context: InferContext) -> Self {
         Self { is_unbound: true, ..Self::new(function, context, DEFAULT_MODEL) }
     }
+}
 
-    pub(crate) fn function(&self) -> InferFunction {
-        self.function
+impl InferFunction {
+    /// The function behind a DataFusion UDF. `None` if the UDF is not an [`InferUdf`].
+    pub(crate) fn from_udf(function: &ScalarUDF) -> Option<Self> {
+        function.inner().downcast_ref::<InferUdf>().map(|udf| udf.function)
     }
 }
 

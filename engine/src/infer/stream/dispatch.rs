@@ -6,7 +6,7 @@ use datafusion::common::human_readable_size;
 use datafusion::error::Result;
 use tokio::sync::oneshot;
 
-use super::{InFlight, InferStream};
+use super::{DispatchOutcome, InFlight, InferStream};
 use crate::error::Error;
 use crate::infer::compute::Predictions;
 use crate::infer::image_rows::EncodedImage;
@@ -14,16 +14,6 @@ use crate::infer::input::InferInput;
 use crate::infer::micro_batch::MicroBatch;
 use crate::infer::reservation::ReservationGuard;
 use crate::runtime::WorkerPermit;
-
-/// Outcome of dispatching the next micro-batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DispatchOutcome {
-    Dispatched,
-    /// All worker permits are taken.
-    NoPermit,
-    /// The memory pool is exhausted.
-    NoMemory,
-}
 
 impl InferStream {
     /// Dispatches the next micro-batch of the current batch.
