@@ -81,8 +81,8 @@ async fn invalid_frames_are_rejected() -> Outcome {
         assert_eq!(found.map_err(|error| user_message(&error)), Err(message.to_owned()));
     }
     assert_eq!(
-        "plus_minus".parse::<ocelli::Semiring>().map_err(|error| error.to_string()[..35].to_owned()),
-        Err("semiring 'plus_minus' is not known;".to_owned())
+        "plus_minus".parse::<ocelli::Semiring>().map_err(|error| error.to_string()[..39].to_owned()),
+        Err("unknown semiring 'plus_minus'; expected".to_owned())
     );
     Ok(())
 }
