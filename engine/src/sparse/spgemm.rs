@@ -16,7 +16,7 @@ use super::key_dictionary::KeyDictionary;
 use super::spec::SparseMatMulSpec;
 use super::spgemm_values::{OperandValues, OutputBlock, OutputRow, RowIndex, operand_values};
 
-/// Both operands of a product. WorkerPool claim chunks of rows dynamically, so that all partitions finish at about the
+/// Both operands of a product. Workers claim chunks of rows dynamically, so that all partitions finish at about the
 /// same time.
 pub(super) struct SpGemmOperands {
     /// Groups x keys.
