@@ -170,7 +170,7 @@ impl<'g> Planner<'g> {
     }
 
     /// The tensor in another axis order, copied unless the memory layout already is that one.
-    pub(super) fn to_layout(&mut self, tensor: &Tensor, order: &[usize]) -> Tensor {
+    pub(super) fn ensure_layout(&mut self, tensor: &Tensor, order: &[usize]) -> Tensor {
         if tensor.is_layout(order) {
             return Tensor { order: order.to_vec(), ..tensor.clone() };
         }
@@ -185,15 +185,15 @@ impl<'g> Planner<'g> {
 
     /// The tensor in row-major order.
     pub(super) fn contiguous(&mut self, tensor: &Tensor) -> Tensor {
-        self.to_layout(tensor, &row_major_order(tensor.shape.len()))
+        self.ensure_layout(tensor, &row_major_order(tensor.shape.len()))
     }
 
     /// Images in NHWC order, as convolutions read them, and the number of channels per pixel. If a copy is needed anyway, the
     /// channels are zero-padded to a multiple of 4, so that they can be read as `vec4`.
-    pub(super) fn to_nhwc(&mut self, tensor: &Tensor, may_pad: bool) -> (BufferId, usize) {
+    pub(super) fn ensure_nhwc(&mut self, tensor: &Tensor, may_pad: bool) -> (BufferId, usize) {
         let channels = tensor.shape[1];
         if tensor.is_layout(&NHWC) || channels.is_multiple_of(4) || !may_pad {
-            return (self.to_layout(tensor, &NHWC).buffer, channels);
+            return (self.ensure_layout(tensor, &NHWC).buffer, channels);
         }
         let padded = channels.next_multiple_of(4);
         let shape = vec![tensor.shape[0], padded, tensor.shape[2], tensor.shape[3]];

@@ -24,7 +24,7 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
         return Err(node.unsupported(reason));
     }
     let window = window(node, [*height, *width], [*kernel_height, *kernel_width], false)?;
-    let (pixels, in_channels) = planner.to_nhwc(&x, group == 1);
+    let (pixels, in_channels) = planner.ensure_nhwc(&x, group == 1);
     let name = planner.name(node.input(1).unwrap_or_default(), &weights);
     let [kernel_height, kernel_width] = window.kernel;
     let taps = kernel_height * kernel_width;

@@ -76,7 +76,7 @@ pub(super) fn softmax(planner: &mut Planner, node: &Node) -> Lowered {
             (row_major_order(rank).into_iter().filter(|other| *other != axis).chain([axis]).collect(), x.shape[axis])
         }
     };
-    let x = planner.to_layout(&x, &order);
+    let x = planner.ensure_layout(&x, &order);
     let kernel = Kernel::Softmax(Softmax { length });
     Ok(vec![Value::Tensor(planner.emit(kernel, vec![x.buffer], x.shape.clone(), order))])
 }

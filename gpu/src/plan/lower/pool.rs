@@ -17,7 +17,7 @@ pub(super) fn pool(planner: &mut Planner, node: &Node) -> Lowered {
     }
     let kernel = [usize::try_from(down).unwrap_or(0), usize::try_from(across).unwrap_or(0)];
     let window = window(node, [height, width], kernel, node.int("ceil_mode", 0) != 0)?;
-    let x = planner.to_layout(&x, &NHWC);
+    let x = planner.ensure_layout(&x, &NHWC);
     let is_max = node.op == "MaxPool";
     let kernel =
         Kernel::Pool(Pool { window, channels, is_max, count_include_pad: node.int("count_include_pad", 0) != 0 });
