@@ -12,7 +12,7 @@ pub(crate) use api::GpuTarget;
 pub(crate) use api::{
     Backend, Bytes, CancelCheck, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked,
 };
-pub(crate) use selection::{BackendKind, BackendSelection, ModelBackendOptions};
+pub(crate) use selection::{BackendSelection, ModelBackendOptions};
 
 /// The version and path of the ONNX Runtime library in use.
 ///

@@ -3,6 +3,4 @@
 mod graph_info;
 mod validate;
 
-#[cfg(any(test, feature = "gpu"))]
-pub(crate) use graph_info::ElementType;
-pub(crate) use graph_info::{Dim, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo, omits_kernel_shape};
+pub(crate) use graph_info::{Dim, ElementType, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo, omits_kernel_shape};

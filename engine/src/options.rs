@@ -10,8 +10,8 @@ use datafusion::common::config_err;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 
-pub(crate) use backend_preferences::BackendPreferences;
 pub use backend_preferences::{BackendChoice, DeviceChoice, PrecisionChoice};
+pub(crate) use backend_preferences::{BackendKind, BackendPreferences};
 
 /// The built-in model, which is the default of `ocelli.model`.
 pub(crate) const DEFAULT_MODEL: &str = "resnet20-cifar10";

@@ -7,33 +7,11 @@ use super::ort;
 use super::ort::Ort;
 use super::rten::Rten;
 use crate::onnx::GraphInfo;
-use crate::options::{BackendChoice, BackendPreferences, DeviceChoice, PrecisionChoice};
+use crate::options::{BackendChoice, BackendKind, BackendPreferences, DeviceChoice, PrecisionChoice};
 
 /// The reason in builds without the GPU backend.
 #[cfg(not(feature = "gpu"))]
 pub(super) const GPU_NOT_BUILT: &str = "this build has no GPU backend (the feature 'gpu' is disabled)";
-
-/// The backends, in order of preference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BackendKind {
-    /// Our own backend on wgpu.
-    Gpu,
-    /// ONNX Runtime, if its library is found.
-    Ort,
-    /// Pure Rust, always available.
-    Rten,
-}
-
-impl BackendKind {
-    /// The name in plans, options and messages.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Gpu => "gpu",
-            Self::Ort => "ort",
-            Self::Rten => "rten",
-        }
-    }
-}
 
 /// The selected backend.
 #[derive(Debug, Clone)]

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::folder::{CONFIG, ModelFolder};
 use super::image_task::{Embedding, ImageTask, image_input, image_processor};
 use super::{LoadedModel, Model, ModelOptions, digest, extra_outputs, weights_hash};
-use crate::backend::{BackendKind, BackendSelection, ModelBytes, OutputRef};
+use crate::backend::{BackendSelection, ModelBytes, OutputRef};
 use crate::error::Error;
 use crate::onnx::{GraphInfo, TensorInfo};
-use crate::options::BackendPreferences;
+use crate::options::{BackendKind, BackendPreferences};
 use crate::runtime::WorkerPool;
 use crate::storage::ObjectStoreResolver;
 

@@ -1,6 +1,28 @@
-//! [`BackendPreferences`]: the preferred backend, device and precision of a session.
+//! [`BackendKind`]: the backends. [`BackendPreferences`]: the preferred backend, device and precision of a session.
 
 use std::fmt;
+
+/// The backends, in order of preference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BackendKind {
+    /// Our own backend on wgpu.
+    Gpu,
+    /// ONNX Runtime, if its library is found.
+    Ort,
+    /// Pure Rust, always available.
+    Rten,
+}
+
+impl BackendKind {
+    /// The name in options, plans and messages.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Gpu => "gpu",
+            Self::Ort => "ort",
+            Self::Rten => "rten",
+        }
+    }
+}
 
 /// The backend requested by a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,8 +66,12 @@ pub enum PrecisionChoice {
 }
 
 impl BackendChoice {
-    const NAMES: [(Self, &'static str); 4] =
-        [(Self::Auto, "auto"), (Self::Gpu, "gpu"), (Self::Ort, "ort"), (Self::Rten, "rten")];
+    const NAMES: [(Self, &'static str); 4] = [
+        (Self::Auto, "auto"),
+        (Self::Gpu, BackendKind::Gpu.name()),
+        (Self::Ort, BackendKind::Ort.name()),
+        (Self::Rten, BackendKind::Rten.name()),
+    ];
 
     /// # Errors
     /// A message that lists the valid names.
