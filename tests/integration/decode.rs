@@ -1,4 +1,4 @@
-//! Decoding as Pillow does: each file of `tests/data/decode`, beside what Pillow made of it.
+//! Decoding, compared with Pillow's pixels for each file of `tests/data/decode`.
 
 use std::error::Error;
 use std::fs;
@@ -15,19 +15,19 @@ const MAX_PIXELS: u64 = 64_000_000;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    assert!(cases().len() > 40 && bad_files().len() > 10, "the golden files are there");
+    assert!(cases().len() > 40 && bad_files().len() > 10, "golden files are missing");
     for (file, difference) in cases() {
         trials.push(trial(format!("decode::{file}"), move || agrees_with_pillow(&file, difference)));
     }
     for (file, accepted) in bad_files() {
-        trials.push(trial(format!("decode::bad::{file}"), move || is_refused(&file, accepted)));
+        trials.push(trial(format!("decode::bad::{file}"), move || is_rejected(&file, accepted)));
     }
-    trials.push(trial("decode::large_jpegs_fit", large_jpegs_fit));
-    trials.push(trial("decode::damage_does_not_panic", damage_does_not_panic));
+    trials.push(trial("decode::large_jpegs_are_scaled", large_jpegs_are_scaled));
+    trials.push(trial("decode::corrupt_files_do_not_panic", corrupt_files_do_not_panic));
     trials
 }
 
-/// File and largest difference allowed, from `cases.csv`.
+/// The files, each with its maximum difference per channel value, from `cases.csv`.
 fn cases() -> Vec<(String, u8)> {
     let text = fs::read_to_string(format!("{FOLDER}/cases.csv")).expect("cases.csv");
     let case = |line: &str| {
@@ -37,7 +37,7 @@ fn cases() -> Vec<(String, u8)> {
     text.lines().skip(1).map(case).collect()
 }
 
-/// File and whether Pillow reads it all the same, from `bad/expected.csv`.
+/// The invalid files, each with whether Pillow decodes it nevertheless, from `bad/expected.csv`.
 fn bad_files() -> Vec<(String, bool)> {
     let text = fs::read_to_string(format!("{FOLDER}/bad/expected.csv")).expect("expected.csv");
     let case = |line: &str| {
@@ -64,13 +64,13 @@ fn agrees_with_pillow(file: &str, allowed: u8) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What Pillow reads and we do not: a wrong checksum, a TIFF with a palette, a GIF whose screen is smaller than its picture.
-const REFUSED_BY_US_ALONE: [&str; 3] = ["wrong-crc.png", "palette.tif", "no-size.gif"];
+/// Files that Pillow decodes and we reject: a wrong checksum, a TIFF with a palette, a GIF whose screen is smaller than its frame.
+const REJECTED_BY_US_ONLY: [&str; 3] = ["wrong-crc.png", "palette.tif", "no-size.gif"];
 
-fn is_refused(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>> {
-    assert_eq!(accepted_by_pillow, REFUSED_BY_US_ALONE.contains(&file), "whether Pillow reads it");
+fn is_rejected(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>> {
+    assert_eq!(accepted_by_pillow, REJECTED_BY_US_ONLY.contains(&file), "whether Pillow decodes it");
     let bytes = fs::read(format!("{FOLDER}/bad/{file}"))?;
-    let error = decode(&bytes, MAX_PIXELS).expect_err("it is no picture");
+    let error = decode(&bytes, MAX_PIXELS).expect_err("an invalid image");
     let expected = match file {
         "empty.jpg" => "it has 0 bytes",
         "bomb.png" => "it has 60000 x 60000 pixels, more than the limit of 64000000",
@@ -85,17 +85,18 @@ fn is_refused(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>
         "truncated.bmp" => "the BMP file is truncated",
         "palette.tif" => "the TIFF file cannot be decoded: ",
         "truncated.tif" => "the TIFF file is truncated",
-        other => panic!("what should be said of {other}?"),
+        other => panic!("no expected message for {other}"),
     };
     assert!(error.to_string().starts_with(expected), "{error}");
     Ok(())
 }
 
-/// A photograph of 6 megapixels, upright and turned, at a part of its size, beside the full road; a smaller one is the same.
-fn large_jpegs_fit() -> Result<(), Box<dyn Error>> {
+/// A photograph of 6 megapixels, upright and rotated, decoded at reduced scale, compared with full-size decoding. A small image is not
+/// scaled.
+fn large_jpegs_are_scaled() -> Result<(), Box<dyn Error>> {
     let photo = fs::read("examples/data/photos/cat.jpg")?;
     let original = decode(&photo, MAX_PIXELS)?;
-    assert_eq!(decode_scaled(&photo, MAX_PIXELS, &mut |_, _| Some((32, 32)))?, original, "a small one");
+    assert_eq!(decode_scaled(&photo, MAX_PIXELS, &mut |_, _| Some((32, 32)))?, original, "a small image");
     let large = resize(&original, 3000, 2000, Resampling::Bilinear);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 95).encode(&large.data, 3000, 2000, ExtendedColorType::Rgb8)?;
@@ -108,12 +109,12 @@ fn large_jpegs_fit() -> Result<(), Box<dyn Error>> {
         let mean = sum as f64 / full.len() as f64;
         assert!(mean < 0.6, "{mean} for {side}");
     }
-    let sideways = decode_scaled(&turned(&jpeg), MAX_PIXELS, &mut |_, _| Some((32, 32)))?;
-    assert_eq!((sideways.width, sideways.height), (250, 375));
+    let rotated = decode_scaled(&with_orientation_6(&jpeg), MAX_PIXELS, &mut |_, _| Some((32, 32)))?;
+    assert_eq!((rotated.width, rotated.height), (250, 375));
     assert_eq!(
         decode_scaled(&jpeg, 1000, &mut |_, _| Some((32, 32))),
         decode(&jpeg, 1000),
-        "the limit of pixels is that of the whole picture"
+        "the pixel limit applies to the full-size image"
     );
     assert_eq!(
         decode_scaled(&jpeg[..jpeg.len() / 2], MAX_PIXELS, &mut |_, _| Some((32, 32))),
@@ -122,14 +123,14 @@ fn large_jpegs_fit() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// With an EXIF segment that says: turn by 90 degrees.
-fn turned(jpeg: &[u8]) -> Vec<u8> {
+/// Inserts an EXIF segment with orientation 6: rotate by 90 degrees.
+fn with_orientation_6(jpeg: &[u8]) -> Vec<u8> {
     const EXIF: &[u8] = b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
     [&jpeg[..2], EXIF, &jpeg[2..]].concat()
 }
 
-/// Beginnings of every file, and every file with a byte changed: an error or a picture, never a panic.
-fn damage_does_not_panic() -> Result<(), Box<dyn Error>> {
+/// Prefixes of every file, and every file with one byte changed: an error or an image, never a panic.
+fn corrupt_files_do_not_panic() -> Result<(), Box<dyn Error>> {
     for (file, _) in cases() {
         let bytes = fs::read(format!("{FOLDER}/{file}"))?;
         for end in (0..bytes.len()).step_by(7) {

@@ -1,4 +1,4 @@
-//! `ocelli-gpu` without the engine: operators against another implementation, device loss, and dynamic batching.
+//! `ocelli-gpu` without the engine: operators compared with another implementation, device loss, and dynamic batching.
 //! `OCELLI_GPU_ADAPTER` selects an adapter by name, e.g. `llvmpipe`.
 
 mod onnx;
@@ -23,12 +23,12 @@ fn adapter() -> Option<String> {
     std::env::var("OCELLI_GPU_ADAPTER").ok().filter(|name| !name.is_empty())
 }
 
-/// Why no GPU is available, if so.
+/// The reason why no GPU is available, if none is.
 pub(crate) fn missing() -> Option<String> {
     DEVICE.as_ref().err().map(ToString::to_string)
 }
 
-/// Why no GPU with 16-bit floats is available, if so.
+/// The reason why no GPU with 16-bit floats is available, if none is.
 pub(crate) fn missing_half() -> Option<String> {
     match &*DEVICE {
         Ok(device) if !device.adapter().has_f16 => {
@@ -38,7 +38,7 @@ pub(crate) fn missing_half() -> Option<String> {
     }
 }
 
-/// Why no software adapter, which has small buffers, is available, if so.
+/// The reason why no software adapter, which has small buffers, is available, if none is.
 fn missing_software() -> Option<String> {
     match &*DEVICE {
         Ok(device) if !device.adapter().is_software => Some(format!("{} is a hardware GPU", device.adapter().name)),
@@ -96,7 +96,7 @@ fn run(model: &Model, outputs: &[String], images: &[f32]) -> Result<Vec<f32>, oc
 }
 
 /// The largest absolute difference; NaN counts as infinite.
-fn farthest(ours: &[f32], theirs: &[f32]) -> f32 {
+fn max_difference(ours: &[f32], theirs: &[f32]) -> f32 {
     let differences = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs());
     differences.fold(0.0, |max: f32, difference| if difference.is_nan() { f32::INFINITY } else { max.max(difference) })
 }
@@ -107,7 +107,7 @@ fn request(values: Vec<f32>, count: usize, outputs: &[String]) -> BatchRequest {
 }
 
 fn an_unknown_adapter() -> Result<(), Box<dyn Error>> {
-    let error = Device::open(Some("no such card")).expect_err("there is none").to_string();
+    let error = Device::open(Some("no such card")).expect_err("no such adapter").to_string();
     assert!(error.starts_with("no GPU named 'no such card'; adapters: "), "{error}");
     Ok(())
 }
@@ -123,13 +123,13 @@ fn a_lost_device_is_an_error() -> Result<(), Box<dyn Error>> {
     let (model, outputs) = model(Arc::clone(&alone))?;
     run(&model, &outputs, &images(1))?;
     alone.destroy();
-    let error = run(&model, &outputs, &images(1)).expect_err("it is gone").to_string();
+    let error = run(&model, &outputs, &images(1)).expect_err("the device is lost").to_string();
     assert_eq!(error, "the GPU device was lost: it was destroyed");
     let batcher = DynamicBatcher::new(model, vec![3, 32, 32], None, &outputs)?;
     let (sender, receiver) = mpsc::channel();
     let done = move |results| sender.send(results).expect("the receiver is alive");
     batcher.push(request(images(2), 2, &outputs), Box::new(done));
-    assert_eq!(receiver.recv()?.expect_err("it is gone").to_string(), error);
+    assert_eq!(receiver.recv()?.expect_err("the device is lost").to_string(), error);
     Ok(())
 }
 
@@ -150,7 +150,7 @@ fn batches_of_any_size() -> Result<(), Box<dyn Error>> {
     for count in [1, 2, 3, 5, 36] {
         let part = run(&model, &outputs, &images[..count * 3 * 32 * 32])?;
         // Other tile sizes change the order of summation.
-        let worst = farthest(&part, &whole);
+        let worst = max_difference(&part, &whole);
         assert!(worst < 1e-6, "{count}: {worst}");
     }
     Ok(())
@@ -180,7 +180,7 @@ fn requests_of_several_threads() -> Result<(), Box<dyn Error>> {
         }
         assert_eq!(results[0].shape, [count, 3]);
         let alone = run(&model, &outputs, &images(count))?;
-        let worst = farthest(&results[0].values, &alone);
+        let worst = max_difference(&results[0].values, &alone);
         assert!(worst < 1e-6 && results[0].values.len() == alone.len(), "{count}: {worst}");
     }
     Ok(())
@@ -197,7 +197,7 @@ fn a_fixed_batch_is_padded() -> Result<(), Box<dyn Error>> {
     let six = receiver.recv()??.remove(0);
     assert_eq!(six.shape, [6, 3]);
     let four = run(&model, &outputs, &images(6)[..4 * 3 * 32 * 32])?;
-    assert!(farthest(&six.values[..four.len()], &four) < 1e-6);
+    assert!(max_difference(&six.values[..four.len()], &four) < 1e-6);
     // A cancelled request is not run, and its completion is dropped.
     let (sender, receiver) = mpsc::channel();
     let cancelled = BatchRequest { is_cancelled: Arc::new(|| true), ..request(images(1), 1, &outputs) };
@@ -236,7 +236,7 @@ fn unsupported_operators_are_named() -> Result<(), Box<dyn Error>> {
 fn invalid_inputs_are_named() -> Result<(), Box<dyn Error>> {
     let (model, outputs) = model(device()?)?;
     let run_error = |shape: Vec<usize>, values: &[f32], outputs: &[String]| {
-        model.run(&[Input { shape, chunks: vec![values] }], outputs).expect_err("it is wrong").to_string()
+        model.run(&[Input { shape, chunks: vec![values] }], outputs).expect_err("it is invalid").to_string()
     };
     assert_eq!(run_error(vec![1, 3], &[0.0; 2], &outputs), "input 'pixels' of shape [1, 3] got 2 elements");
     assert_eq!(
@@ -246,6 +246,6 @@ fn invalid_inputs_are_named() -> Result<(), Box<dyn Error>> {
     let error = run_error(vec![1, 3], &[0.0; 3], &outputs);
     assert!(error.ends_with("its input has shape [1, 3]; only 2-D convolutions are supported"), "{error}");
     assert_eq!(run_error(vec![1, 3, 32, 32], &images(1), &["nothing".to_owned()]), "the graph has no tensor 'nothing'");
-    assert_eq!(model.run(&[], &outputs).expect_err("it has an input").to_string(), "the graph takes 1 inputs, got 0");
+    assert_eq!(model.run(&[], &outputs).expect_err("no input").to_string(), "the graph takes 1 inputs, got 0");
     Ok(())
 }

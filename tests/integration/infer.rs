@@ -210,7 +210,7 @@ async fn dropping_the_stream_cancels_the_work() -> Result<(), Box<dyn Error>> {
     let mut rows = execute_stream(Arc::clone(&plan), ocelli.context().task_ctx())?;
     assert!(rows.next().await.is_some());
     drop(rows);
-    // When these are done, so is everything that was queued before them.
+    // When these complete, everything that was queued before them has completed.
     let other = "SELECT count(classify(image)) FROM 'examples/data/photos.parquet'";
     ocelli.sql(other).await?.collect().await?;
     let run = count(&plan, "images_run");
@@ -403,7 +403,7 @@ async fn progress_is_reported() -> Result<(), Box<dyn Error>> {
     ] {
         reports.lock().expect("no panic").clear();
         ocelli.sql(&query).await?.collect().await?;
-        // The last report is made on another thread.
+        // The last report is sent from another thread.
         let last = loop {
             if let Some(last) = reports.lock().expect("no panic").last().filter(|last| last.is_finished) {
                 break last.clone();

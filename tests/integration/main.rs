@@ -1,6 +1,6 @@
-//! The tests that look at more than one crate, as one program: `cargo test -p ocelli-tests --test integration [name]`.
+//! Tests across crates, as one program: `cargo test -p ocelli-tests --test integration [name]`.
 //!
-//! What a machine lacks is reported as ignored, with the reason; `OCELLI_REQUIRE=gpu,ort,data` makes failures of that.
+//! Tests whose requirement is missing are reported as ignored, with the reason; `OCELLI_REQUIRE=gpu,ort,data` turns that into a failure.
 
 mod accuracy;
 mod conformance;
@@ -25,9 +25,9 @@ fn main() {
     if std::env::var_os(mutations::INSIDE).is_some() {
         return mutations::decode_mutations();
     }
-    // Cargo runs tests in the folder of their package; the one that they were compiled in may be gone, where several clones
+    // Cargo runs tests in the folder of their package; the folder that they were compiled in may not exist if several clones
     // share a target folder.
-    std::env::set_current_dir("..").expect("the repository is there");
+    std::env::set_current_dir("..").expect("the repository exists");
     let mut trials = Vec::new();
     trials.extend(accuracy::trials());
     trials.extend(conformance::trials());

@@ -63,7 +63,7 @@ fn image_files(folder: &str) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> =
         fs::read_dir(Path::new(folder)).expect("a folder").flatten().map(|file| file.path()).collect();
     files.sort();
-    // All files but the CSV lists; golden pixels are PNG images too.
+    // All files except the CSV lists; golden pixels are PNG images too.
     files.retain(|path| path.is_file() && path.extension().is_some_and(|extension| extension != "csv"));
     files.into_iter().map(|path| (path.display().to_string(), fs::read(&path).expect("a file"))).collect()
 }

@@ -1,4 +1,4 @@
-//! Random tables and random spellings of matrix products return the same rows with and without the rule `sparse_matmul`.
+//! Random tables and random formulations of matrix products return the same rows with and without the rule `sparse_matmul`.
 
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::Result;
@@ -192,7 +192,7 @@ impl Tables {
         tables
     }
 
-    /// A random spelling of a product of the two tables.
+    /// A random formulation of a product of the two tables.
     fn query(&self, random: &mut Rng) -> String {
         let pick = |random: &mut Rng, choices: &[&'static str]| choices[random.usize(0..choices.len())];
         // The table factors.

@@ -1,4 +1,4 @@
-//! [`require`]: a trial that needs what not every machine has.
+//! [`require`]: a trial with a requirement that not every machine meets.
 
 use libtest_mimic::Trial;
 

@@ -1,4 +1,4 @@
-//! Sparse products of DataFrames: by `sparse_matmul`, and by `join` and `aggregate` as any DataFusion program writes them.
+//! Sparse products of DataFrames, by `sparse_matmul` and by DataFusion's `join` and `aggregate`.
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ async fn invalid_frames_are_rejected() -> Outcome {
     Ok(())
 }
 
-/// Some joins re-execute their inputs when memory is short.
+/// Some joins re-execute their inputs if memory is insufficient.
 #[tokio::main]
 async fn a_plan_can_be_executed_again() -> Outcome {
     let ocelli = Ocelli::builder().with_threads(2).build()?;
@@ -101,7 +101,7 @@ async fn a_plan_can_be_executed_again() -> Outcome {
             let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;
             assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), rows);
         }
-        // One partition alone, then all of them.
+        // A single partition, then all partitions.
         let alone = plan.execute(0, ocelli.context().task_ctx())?.count().await;
         assert!(alone <= 1);
         let batches = collect(Arc::clone(&plan), ocelli.context().task_ctx()).await?;

@@ -1,4 +1,4 @@
-//! Each operator on shapes that are no multiple of a tile, against rten, an independent implementation.
+//! Each operator on shapes that are not multiples of a tile, compared with rten, an independent implementation.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! SpMV and SpMM on the GPU, against a direct product in 64-bit floats.
+//! SpMV and SpMM on the GPU, compared with a direct product in 64-bit floats.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -138,7 +138,7 @@ fn rows_of_any_length() -> Result<(), Box<dyn Error>> {
 
 fn a_very_long_row() -> Result<(), Box<dyn Error>> {
     let mut random = Rng::with_seed(2);
-    // Among many short rows, with two lanes each, and among few, with a workgroup each.
+    // Among many short rows, with two lanes per row, and among few, with one workgroup per row.
     for rows in [60_000, 5] {
         let mut lengths = vec![1; rows];
         lengths[rows / 2] = 40_000;

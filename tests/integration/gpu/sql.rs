@@ -42,7 +42,7 @@ pub(super) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The rows of a query, each as one line of its cells.
+/// The rows of a query, each as its cells joined by spaces.
 async fn rows(ocelli: &Ocelli, query: &str) -> Result<Vec<String>, Box<dyn Error>> {
     let batches = ocelli.sql(query).await?.collect().await?;
     let line = |batch: &RecordBatch, row: usize| {
@@ -86,7 +86,7 @@ async fn labels_match_the_cpu() -> Result<(), Box<dyn Error>> {
         Ok::<Vec<f32>, Box<dyn Error>>(values.collect())
     };
     let (ours, theirs) = (embeddings(&gpu).await?, embeddings(&cpu).await?);
-    let worst = super::farthest(&ours, &theirs);
+    let worst = super::max_difference(&ours, &theirs);
     assert!(worst < 1e-4 && ours.len() == theirs.len(), "{worst}");
     Ok(())
 }
@@ -212,7 +212,7 @@ async fn a_dropped_query_releases_its_memory() -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn a_lost_device_is_reopened() -> Result<(), Box<dyn Error>> {
-    // In a process of its own, since other tests share the device.
+    // In a separate process, because other tests share the device.
     if std::env::var_os(ALONE).is_none() {
         let program = std::env::current_exe()?;
         let name = "gpu::sql::a_lost_device_is_reopened";
