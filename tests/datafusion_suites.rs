@@ -1,13 +1,13 @@
 //! [`trials`]: DataFusion's own `.slt` files for joins, aggregates and TPC-H, in a session with Ocelli's rules.
 //!
-//! The files are not in this repository. `OCELLI_DATAFUSION_SLT` names their folder, `test_files`: that of a clone of
-//! DataFusion, or what `tests/data/datafusion_suites.py` makes of the published crate, which is without some data.
+//! The files are not in this repository. `OCELLI_DATAFUSION_SLT` is the path of their folder, `test_files`: that of a clone of
+//! DataFusion, or the one that `tests/data/datafusion_suites.py` generates from the published crate, which lacks some data.
 //!
 //! ```text
-//! record ─▶ Ocelli ─┬─ what the file expects ──────────────────────▶ passed
-//!                   ├─ a plan with SparseMatMul ─▶ the rule switched off, once more
-//!                   └─ anything else ─▶ DataFusion ─┬─ the same ───▶ passed, and counted
-//!                                                   └─ not that ───▶ failed
+//! record ─▶ Ocelli ─┬─ as expected ────────────────────────────────▶ passed
+//!                   ├─ a plan with SparseMatMul ─▶ rerun with the rule disabled
+//!                   └─ otherwise ─────▶ DataFusion ─┬─ the same ───▶ passed, and counted
+//!                                                   └─ different ──▶ failed
 //! ```
 
 use std::fmt::Display;
@@ -39,11 +39,11 @@ use tempfile::TempDir;
 
 use crate::requirement::require;
 
-/// How the rule's operator begins in a plan.
+/// The prefix of the rule's operators in a plan.
 const OPERATOR: &str = "SparseMatMul";
 
-/// The files, and in how many records of each DataFusion itself may give other than the file expects: those that read
-/// tables which are not in the crate, or which DataFusion's runner makes in Rust.
+/// The files, each with the maximum number of records for which DataFusion's own results may differ from the expected ones: those
+/// that read tables which are not in the crate, or which DataFusion's runner creates in Rust.
 const SUITES: &[(&str, usize)] = &[
     ("agg_func_substitute.slt", 0),
     ("aggregate.slt", 111),
@@ -88,8 +88,8 @@ const SUITES: &[(&str, usize)] = &[
     ("tpch/tpch.slt", 0),
 ];
 
-/// What DataFusion's runner has in its session before the first record of `joins.slt`, beside a function.
-const TABLES_OF_JOINS: [&str; 4] = [
+/// The tables that DataFusion's runner creates before the first record of `joins.slt`, in addition to a function.
+const JOINS_TABLES: [&str; 4] = [
     "CREATE EXTERNAL TABLE test_partition_table (
        c1 INT UNSIGNED NOT NULL, c2 BIGINT UNSIGNED NOT NULL, c3 BOOLEAN NOT NULL
      ) STORED AS CSV OPTIONS ('format.has_header' 'true')
@@ -99,15 +99,15 @@ const TABLES_OF_JOINS: [&str; 4] = [
     "CREATE TABLE my_catalog.my_schema.table_with_many_types AS SELECT arrow_cast('foo', 'Binary') AS binary_col",
 ];
 
-/// One trial a file, or a single ignored one where the files are missing.
+/// One trial per file, or a single ignored one if the files are missing.
 pub(crate) fn trials() -> Vec<Trial> {
     let test_files = match test_files() {
         Ok(test_files) => test_files,
         Err(missing) => return vec![require("datafusion", Some(missing), Trial::test("datafusion", || Ok(())))],
     };
-    let trial = |&(file, otherwise): &(&'static str, usize)| {
+    let trial = |&(file, max_deviations): &(&'static str, usize)| {
         let test_files = test_files.clone();
-        Trial::test(format!("datafusion/{file}"), move || run(&test_files, file, otherwise))
+        Trial::test(format!("datafusion/{file}"), move || run(&test_files, file, max_deviations))
     };
     SUITES.iter().map(trial).collect()
 }
@@ -117,74 +117,74 @@ fn test_files() -> Result<PathBuf, String> {
     Path::new(&folder).canonicalize().map_err(|error| format!("OCELLI_DATAFUSION_SLT: {error}"))
 }
 
-fn run(test_files: &Path, file: &str, otherwise: usize) -> Result<(), Failed> {
+fn run(test_files: &Path, file: &str, max_deviations: usize) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let found = runtime.block_on(compare(test_files, file))?;
-    let Findings { records, multiplied, plans, .. } = found;
-    let (as_datafusion, failed) = (found.as_datafusion.len(), found.failed.len());
+    let result = runtime.block_on(compare(test_files, file))?;
+    let SuiteResult { records, products, plans, .. } = result;
+    let (deviations, failed) = (result.deviations.len(), result.failed.len());
     eprintln!(
-        "datafusion/{file}: {records} records, {failed} failed, {as_datafusion} as DataFusion alone; \
-         {multiplied} queries ran {OPERATOR}, {plans} plans compared without it"
+        "datafusion/{file}: {records} records, {failed} failed, {deviations} equal to DataFusion but not to the file; \
+         {products} queries ran {OPERATOR}, {plans} plans compared without it"
     );
     if failed > 0 {
-        return Err(found.failed.join("\n\n").into());
+        return Err(result.failed.join("\n\n").into());
     }
-    if as_datafusion > otherwise {
-        let places: Vec<String> = found.as_datafusion.iter().map(Location::to_string).collect();
-        let places = places.join("\n");
-        return Err(format!("the file expects other than DataFusion gives in more than {otherwise}:\n{places}").into());
+    if deviations > max_deviations {
+        let locations: Vec<String> = result.deviations.iter().map(Location::to_string).collect();
+        let locations = locations.join("\n");
+        return Err(format!("DataFusion deviates from the file in over {max_deviations} records:\n{locations}").into());
     }
     Ok(())
 }
 
-/// What came of a file.
+/// The result of running a file.
 #[derive(Default)]
-struct Findings {
+struct SuiteResult {
     records: usize,
-    /// Queries with the operator in their plans.
-    multiplied: usize,
-    /// Plans that were shown with the operator.
+    /// The number of queries whose plans contain the operator.
+    products: usize,
+    /// The number of EXPLAIN records whose plans contain the operator.
     plans: usize,
-    /// Records in which both sessions gave the same, which is not what the file expects.
-    as_datafusion: Vec<Location>,
+    /// Records for which both sessions return the same result, which differs from the expected one.
+    deviations: Vec<Location>,
     failed: Vec<String>,
 }
 
-async fn compare(test_files: &Path, file: &str) -> Result<Findings, Failed> {
+async fn compare(test_files: &Path, file: &str) -> Result<SuiteResult, Failed> {
     let (ocelli, datafusion) =
         (Session::new(test_files, file, true).await?, Session::new(test_files, file, false).await?);
-    let (context, multiplied) = (ocelli.context.clone(), Arc::clone(&ocelli.multiplied));
+    let (context, products) = (ocelli.context.clone(), Arc::clone(&ocelli.products));
     let (mut ocelli, mut datafusion) = (runner(ocelli), runner(datafusion));
-    let mut findings = Findings::default();
+    let mut result = SuiteResult::default();
     for record in parse_file::<DefaultColumnType>(test_files.join(file))? {
-        findings.records += usize::from(matches!(record, Record::Statement { .. } | Record::Query { .. }));
+        result.records += usize::from(matches!(record, Record::Statement { .. } | Record::Query { .. }));
         let verb = verb(&record);
-        let mut refused = ocelli.run_async(record.clone()).await.err();
-        if verb == "EXPLAIN" && refused.as_ref().is_some_and(|refused| refused.to_string().contains(OPERATOR)) {
-            findings.plans += 1;
+        let mut error = ocelli.run_async(record.clone()).await.err();
+        if verb == "EXPLAIN" && error.as_ref().is_some_and(|error| error.to_string().contains(OPERATOR)) {
+            result.plans += 1;
             context.sql("SET ocelli.sparse_matmul = false").await?;
-            refused = ocelli.run_async(record.clone()).await.err();
+            error = ocelli.run_async(record.clone()).await.err();
             context.sql("SET ocelli.sparse_matmul = true").await?;
         }
-        // What may change a session happens in both; queries that change none are left out, as they take minutes.
-        if refused.is_none() && matches!(&*verb, "SELECT" | "WITH" | "EXPLAIN") {
+        // Statements that may change the session run in both sessions; other queries are skipped, because they take minutes.
+        if error.is_none() && matches!(&*verb, "SELECT" | "WITH" | "EXPLAIN") {
             continue;
         }
         let expected = datafusion.run_async(record).await.err();
-        let Some(refused) = refused else {
+        let Some(error) = error else {
             continue;
         };
         match expected.map(|expected| expected.to_string()) {
-            Some(expected) if expected == refused.to_string() => findings.as_datafusion.push(refused.location()),
-            Some(expected) => findings.failed.push(format!("{refused}\nDataFusion alone: {expected}")),
-            None => findings.failed.push(refused.to_string()),
+            Some(expected) if expected == error.to_string() => result.deviations.push(error.location()),
+            Some(expected) => result.failed.push(format!("{error}\nDataFusion alone: {expected}")),
+            None => result.failed.push(error.to_string()),
         }
     }
-    findings.multiplied = multiplied.load(Ordering::Relaxed);
-    Ok(findings)
+    result.products = products.load(Ordering::Relaxed);
+    Ok(result)
 }
 
-/// The first word of a query in capitals; nothing of other records.
+/// The first keyword of a query in upper case; empty for other records.
 fn verb(record: &Record<DefaultColumnType>) -> String {
     let Record::Query { sql, .. } = record else {
         return String::new();
@@ -199,20 +199,20 @@ fn runner(session: Session) -> Runner<Session, impl MakeConnection<Conn = Sessio
     runner
 }
 
-/// A session like that of DataFusion's own runner, with or without Ocelli.
+/// A session configured like that of DataFusion's own runner, with or without Ocelli.
 #[derive(Clone)]
 struct Session {
     context: SessionContext,
     test_files: PathBuf,
-    /// Where `test_files/scratch` is for this session.
+    /// The folder of this session that replaces `test_files/scratch`.
     scratch: Arc<TempDir>,
-    /// How many plans that ran had the operator.
-    multiplied: Arc<AtomicUsize>,
+    /// The number of executed plans that contain the operator.
+    products: Arc<AtomicUsize>,
 }
 
 impl Session {
     async fn new(test_files: &Path, file: &str, with_ocelli: bool) -> Result<Self> {
-        // The plans in the files are those of four partitions.
+        // The expected plans have four partitions.
         let config = SessionConfig::new().with_target_partitions(4);
         let builder = SessionStateBuilder::new().with_config(config).with_default_features();
         let builder = if with_ocelli { ocelli::extend(builder)? } else { builder };
@@ -220,15 +220,15 @@ impl Session {
             context: SessionContext::new_with_state(builder.build()),
             test_files: test_files.to_owned(),
             scratch: Arc::new(TempDir::new()?),
-            multiplied: Arc::default(),
+            products: Arc::default(),
         };
         if with_ocelli {
             session.context.sql("SET ocelli.sparse_matmul = true").await?;
         }
         fs::create_dir_all(session.scratch.path().join(Path::new(file).file_stem().unwrap_or_default()))?;
         if file == "joins.slt" {
-            for table in TABLES_OF_JOINS {
-                session.context.sql(&session.here(table)).await?;
+            for table in JOINS_TABLES {
+                session.context.sql(&session.with_local_paths(table)).await?;
             }
             let arguments = vec![DataType::Float64, DataType::Float64];
             let body = |_: &[ColumnarValue]| -> Result<ColumnarValue> { not_impl_err!("joins.slt only plans it") };
@@ -238,7 +238,7 @@ impl Session {
         Ok(session)
     }
 
-    /// How a folder begins in the files, which folder that is here, and what it is called in plans.
+    /// For each folder: its prefix in the files, its local path, and its name in expected plans.
     fn folders(&self) -> [(&'static str, String, &'static str); 4] {
         let text = |path: &Path| path.display().to_string();
         let root =
@@ -255,14 +255,14 @@ impl Session {
         ]
     }
 
-    /// A text of the files with the folders of this session.
-    fn here(&self, sql: &str) -> String {
+    /// Replaces the folders in SQL of the files by their local paths.
+    fn with_local_paths(&self, sql: &str) -> String {
         let folders = self.folders();
         folders.iter().fold(sql.to_owned(), |sql, (start, folder, _)| sql.replace(*start, &format!("'{folder}/")))
     }
 
-    /// A text of this session with the folders of the files.
-    fn as_in_files(&self, text: &str) -> String {
+    /// Replaces local paths by the names in expected plans.
+    fn with_expected_paths(&self, text: &str) -> String {
         let folders = self.folders();
         folders
             .iter()
@@ -270,20 +270,20 @@ impl Session {
     }
 
     async fn rows(&self, sql: &str) -> Result<DBOutput<DefaultColumnType>> {
-        let frame = self.context.sql(&self.here(sql)).await?;
+        let frame = self.context.sql(&self.with_local_paths(sql)).await?;
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
-        let is_multiplied = displayable(plan.as_ref()).indent(false).to_string().contains(OPERATOR);
-        self.multiplied.fetch_add(usize::from(is_multiplied), Ordering::Relaxed);
+        let is_product = displayable(plan.as_ref()).indent(false).to_string().contains(OPERATOR);
+        self.products.fetch_add(usize::from(is_product), Ordering::Relaxed);
         let schema = plan.schema();
         let types: Vec<_> = schema.fields().iter().map(|field| column_type(field.data_type())).collect();
         let is_plan = schema.fields().first().is_some_and(|field| field.name() == "plan_type");
         let mut rows = Vec::new();
         for batch in collect(plan, task).await? {
-            rows.extend(texts(&batch)?.into_iter().flat_map(by_lines));
+            rows.extend(format_rows(&batch)?.into_iter().flat_map(split_lines));
         }
         if is_plan {
-            rows.iter_mut().flatten().for_each(|cell| *cell = self.as_in_files(cell));
+            rows.iter_mut().flatten().for_each(|cell| *cell = self.with_expected_paths(cell));
         }
         if types.is_empty() && rows.is_empty() {
             return Ok(DBOutput::StatementComplete(0));
@@ -300,7 +300,7 @@ impl AsyncDB for Session {
     async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, io::Error> {
         let rows = self.rows(sql).await;
         rows.map_err(|error| {
-            io::Error::other(self.as_in_files(&format!("DataFusion error: {}", error.strip_backtrace())))
+            io::Error::other(self.with_expected_paths(&format!("DataFusion error: {}", error.strip_backtrace())))
         })
     }
 
@@ -321,12 +321,12 @@ fn column_type(data_type: &DataType) -> DefaultColumnType {
     }
 }
 
-fn texts(batch: &RecordBatch) -> Result<Vec<Vec<String>>> {
-    let columns = batch.columns().iter().map(column_texts).collect::<Result<Vec<_>>>()?;
+fn format_rows(batch: &RecordBatch) -> Result<Vec<Vec<String>>> {
+    let columns = batch.columns().iter().map(format_column).collect::<Result<Vec<_>>>()?;
     Ok((0..batch.num_rows()).map(|row| columns.iter().map(|column| column[row].clone()).collect()).collect())
 }
 
-fn column_texts(column: &ArrayRef) -> Result<Vec<String>> {
+fn format_column(column: &ArrayRef) -> Result<Vec<String>> {
     let column = match column.data_type() {
         DataType::Dictionary(_, values) => cast(column, values)?,
         DataType::Float16 => cast(column, &DataType::Float32)?,
@@ -337,9 +337,9 @@ fn column_texts(column: &ArrayRef) -> Result<Vec<String>> {
     let formatter = ArrayFormatter::try_new(&column, &options)?;
     let text = |row| match column.data_type() {
         _ if column.is_null(row) => "NULL".to_owned(),
-        DataType::Float32 => real(column.as_primitive::<Float32Type>().value(row)),
-        DataType::Float64 => real(column.as_primitive::<Float64Type>().value(row)),
-        decimal if decimal.is_decimal() => without_zeros(&formatter.value(row).to_string()),
+        DataType::Float32 => format_float(column.as_primitive::<Float32Type>().value(row)),
+        DataType::Float64 => format_float(column.as_primitive::<Float64Type>().value(row)),
+        decimal if decimal.is_decimal() => trim_trailing_zeros(&formatter.value(row).to_string()),
         text if text.is_string() => match formatter.value(row).to_string() {
             text if text.is_empty() => "(empty)".to_owned(),
             text => text.trim_end_matches('\n').replace('\0', "\\0"),
@@ -349,25 +349,25 @@ fn column_texts(column: &ArrayRef) -> Result<Vec<String>> {
     Ok((0..column.len()).map(text).collect())
 }
 
-/// A number with twelve decimals at most, never with an exponent.
-fn real(value: impl Display) -> String {
+/// Formats a number with at most twelve decimal places and without an exponent.
+fn format_float(value: impl Display) -> String {
     let text = value.to_string();
     let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
     match &*text {
         "inf" => "Infinity".to_owned(),
         "-inf" => "-Infinity".to_owned(),
-        _ if decimals > 12 => without_zeros(&format!("{value:.12}")),
-        text => without_zeros(text),
+        _ if decimals > 12 => trim_trailing_zeros(&format!("{value:.12}")),
+        text => trim_trailing_zeros(text),
     }
 }
 
-fn without_zeros(number: &str) -> String {
+fn trim_trailing_zeros(number: &str) -> String {
     let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
     if number == "-0" { "0".to_owned() } else { number.to_owned() }
 }
 
-/// A row whose last cell has several lines, as plans have, becomes a row a line, numbered, its depth as dashes.
-fn by_lines(mut row: Vec<String>) -> Vec<Vec<String>> {
+/// Splits a row whose last cell has several lines, such as a plan, into one numbered row per line, its indentation as dashes.
+fn split_lines(mut row: Vec<String>) -> Vec<Vec<String>> {
     let Some(cell) = row.pop_if(|cell| cell.contains('\n')) else {
         return vec![row];
     };

@@ -1,11 +1,11 @@
 //! Runs every `.slt` file of `slt/` as a trial: SQL in, rows out. The format is that of SQLite's sqllogictest.
 //!
-//! `cargo test -p ocelli-tests --test slt` runs all, `cargo test -p ocelli-tests --test slt lift_infer` some. `cargo test -p ocelli-tests --test slt -- --complete` writes
-//! what came out into the files: read the difference before you commit it.
+//! `cargo test -p ocelli-tests --test slt` runs all files, `cargo test -p ocelli-tests --test slt lift_infer` those whose names match.
+//! `cargo test -p ocelli-tests --test slt -- --complete` writes the results into the files: review the diff before you commit it.
 //!
-//! With the variable `OCELLI_DATAFUSION_SLT`, DataFusion's own files run too, as [`datafusion_suites`] says.
+//! With the variable `OCELLI_DATAFUSION_SLT`, DataFusion's own files run, too: see [`datafusion_suites`].
 //!
-//! Each file has a session of its own, which starts in the root of the repository. After `control substitution on`,
+//! Each file has its own session, whose working directory is the root of the repository. After `control substitution on`,
 //! `${DATA}` is `tests/data`, `${EXAMPLES}` is `examples/data` and `${__TEST_DIR__}` an empty folder.
 
 mod datafusion_suites;
@@ -27,8 +27,8 @@ fn main() {
     let (complete, rest): (Vec<String>, Vec<String>) = std::env::args().partition(|arg| arg == "--complete");
     let args = Arguments::from_iter(rest);
     // Cargo runs tests in the folder of their package.
-    let root = Path::new("..").canonicalize().expect("the repository is there");
-    std::env::set_current_dir(&root).expect("the repository is there");
+    let root = Path::new("..").canonicalize().expect("the repository exists");
+    std::env::set_current_dir(&root).expect("the repository exists");
     let complete = !complete.is_empty();
     let trials = files(&root.join("tests/slt")).into_iter().map(|file| {
         let name = file.strip_prefix(root.join("tests/slt")).unwrap_or(&file).display().to_string();
@@ -42,16 +42,16 @@ fn main() {
     libtest_mimic::run(&args, trials).exit();
 }
 
-/// The `.slt` files below a folder, in the order of their names.
+/// The `.slt` files of a folder and its subfolders, sorted by name.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<PathBuf> =
         std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     entries.sort();
-    let below = entries.into_iter().flat_map(|entry| match entry.is_dir() {
+    let nested = entries.into_iter().flat_map(|entry| match entry.is_dir() {
         true => files(&entry),
         false => vec![entry],
     });
-    below.filter(|file| file.extension().is_some_and(|extension| extension == "slt")).collect()
+    nested.filter(|file| file.extension().is_some_and(|extension| extension == "slt")).collect()
 }
 
 fn run(file: &Path, root: &Path, complete: bool) -> Result<(), Failed> {
@@ -74,34 +74,34 @@ fn run(file: &Path, root: &Path, complete: bool) -> Result<(), Failed> {
     runtime.block_on(runner.run_file_async(file)).map_err(|error| Failed::from(error.display(false).to_string()))
 }
 
-/// A session as the runner wants it.
+/// The session behind sqllogictest's [`AsyncDB`].
 struct Session {
     ocelli: Ocelli,
-    /// As plans show it, to be taken out of them.
+    /// The path of the repository, to be removed from plans.
     root: String,
 }
 
-/// An error by the sentence that a user reads.
+/// An error, displayed as its `user_message`.
 #[derive(Debug)]
-struct Sentence(DataFusionError);
+struct UserError(DataFusionError);
 
-impl std::fmt::Display for Sentence {
+impl std::fmt::Display for UserError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&user_message(&self.0))
     }
 }
 
-impl std::error::Error for Sentence {}
+impl std::error::Error for UserError {}
 
-impl From<DataFusionError> for Sentence {
+impl From<DataFusionError> for UserError {
     fn from(error: DataFusionError) -> Self {
         Self(error)
     }
 }
 
 impl Session {
-    async fn new(root: &str) -> Result<Self, Sentence> {
-        // Two, so that what depends on the number of partitions shows on every machine; and the backend that is on each of them.
+    async fn new(root: &str) -> Result<Self, UserError> {
+        // Two threads, so that effects of partitioning show on every machine; rten, because every machine has it.
         let ocelli = Ocelli::builder().with_threads(2).build()?;
         ocelli.sql("SET ocelli.backend = 'rten'").await?;
         Ok(Self { ocelli, root: root.trim_start_matches('/').to_owned() })
@@ -118,7 +118,7 @@ impl Session {
         }
         let mut rows = Vec::new();
         for batch in &batches {
-            rows.extend(texts(batch)?);
+            rows.extend(format_rows(batch)?);
         }
         if is_plan {
             rows = rows.iter().flat_map(|row| self.plan_lines(row)).collect();
@@ -126,7 +126,7 @@ impl Session {
         Ok(DBOutput::Rows { types, rows })
     }
 
-    /// A plan line by line, its depth as dashes, since rows lose their spaces.
+    /// A plan as one row per line, its indentation as dashes, because leading spaces are lost.
     fn plan_lines(&self, row: &[String]) -> Vec<Vec<String>> {
         let [kind, plan] = row else {
             return vec![row.to_vec()];
@@ -140,7 +140,7 @@ impl Session {
     }
 }
 
-/// `/tmp/.tmpAbCdEf/x` as `/TEMP/x`: the six characters are other ones each time.
+/// `/tmp/.tmpAbCdEf/x` as `/TEMP/x`: the six characters are random.
 fn without_temporary_folders(plan: &str) -> String {
     let temp = format!("{}/.tmp", std::env::temp_dir().display());
     let mut parts = plan.split(temp.trim_start_matches('/'));
@@ -150,10 +150,10 @@ fn without_temporary_folders(plan: &str) -> String {
 
 #[async_trait]
 impl AsyncDB for Session {
-    type Error = Sentence;
+    type Error = UserError;
     type ColumnType = DefaultColumnType;
 
-    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Sentence> {
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, UserError> {
         Ok(self.rows(sql).await?)
     }
 
@@ -173,13 +173,13 @@ fn column_type(data_type: &DataType) -> DefaultColumnType {
     }
 }
 
-fn texts(batch: &RecordBatch) -> Result<Vec<Vec<String>>, DataFusionError> {
+fn format_rows(batch: &RecordBatch) -> Result<Vec<Vec<String>>, DataFusionError> {
     let options = FormatOptions::default().with_null("NULL");
     let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let text = |column: &ArrayRef, formatter: &ArrayFormatter<'_>, row: usize| {
         let text = formatter.value(row).to_string();
-        // A cell of nothing would be lost between spaces.
+        // An empty cell would be lost between separators.
         if text.is_empty() && column.is_valid(row) { "(empty)".to_owned() } else { text }
     };
     let row =
