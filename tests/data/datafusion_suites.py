@@ -1,9 +1,9 @@
-"""Lays out DataFusion's own .slt suites and their data: python3 tests/data/datafusion_suites.py FOLDER
+"""Writes DataFusion's own .slt suites and their data to a folder: python3 tests/data/datafusion_suites.py FOLDER
 
-The suites are in the crate datafusion-sqllogictest, of the version in Cargo.lock; cargo fetches it, and builds nothing.
-FOLDER/datafusion/sqllogictest/test_files, which is printed, is for OCELLI_DATAFUSION_SLT. tpchgen-cli (PyPI) writes the
-tables of TPC-H. The other tables that suites for joins and aggregates read are not in the crate; they get made-up rows
-of the same columns and order: two engines can be compared on them, but not with the rows that the suites expect.
+The suites are in the crate datafusion-sqllogictest, of the version in Cargo.lock; cargo downloads it without building it.
+The script prints the value of OCELLI_DATAFUSION_SLT, FOLDER/datafusion/sqllogictest/test_files. tpchgen-cli (PyPI) writes
+the tables of TPC-H. The other tables that suites for joins and aggregates read are not in the crate; they are replaced by
+synthetic rows with the same columns and order: two engines can be compared on them, but not with the expected results.
 """
 
 import csv
@@ -36,10 +36,10 @@ def main(folder):
 
 
 def suites():
-    """The folder of the crate in which cargo unpacks it when it is asked about it."""
+    """The suites in the unpacked crate, which `cargo info` downloads."""
     packages = tomllib.loads(LOCK.read_text())["package"]
     [version] = [package["version"] for package in packages if package["name"] == "datafusion"]
-    # Outside of the workspace, whose own dependencies cargo would look at first.
+    # Outside of the workspace, whose dependencies cargo would resolve first.
     crate = f"datafusion-sqllogictest@{version}"
     subprocess.run(["cargo", "info", "--quiet", crate], check=True, stdout=subprocess.DEVNULL, cwd="/")
     home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
@@ -52,7 +52,7 @@ def tpch(form, scale, folder, *arguments):
 
 
 def tables():
-    """Name, header and rows of each made-up table."""
+    """The path, header and rows of each synthetic table."""
     seeded = random.Random(1)
     columns = [f"c{number}" for number in range(1, 16)]
     rows = [
@@ -72,9 +72,9 @@ def tables():
     testing, core = "testing/data/csv", "datafusion/core/tests/data"
     yield f"{testing}/aggregate_test_100.csv", columns[:13], [row[:13] for row in rows]
     yield f"{testing}/aggregate_test_100_with_dates.csv", columns, rows
-    simple = [[number / 100000, number / 1e12, truth(number)] for number in range(1, 6) for _ in range(number)]
+    simple = [[number / 100000, number / 1e12, boolean(number)] for number in range(1, 6) for _ in range(number)]
     yield f"{core}/aggregate_simple.csv", columns[:3], simple
-    # What follows is in the orders that the suites declare.
+    # The following tables are sorted as the suites declare.
     window = [[0, row // 50, row // 25, row, seeded.randrange(5)] for row in range(100)]
     yield f"{core}/window_2.csv", ["a0", "a", "b", "c", "d"], window
     order = [[row, 2 if 5 <= row <= 9 else 1, row] for row in range(1, 11)]
@@ -83,10 +83,10 @@ def tables():
     times = [["dan", "2018-12-13T12:12:10.011"], ["cid", "2018-12-13T12:12:10.011"], ["bea", "2018-11-13T17:11:10.011"]]
     yield f"{core}/timestamps.csv", None, times
     for part in range(4):
-        yield f"{core}/partitioned_csv/partition-{part}.csv", None, [[part, row, truth(row)] for row in range(11)]
+        yield f"{core}/partitioned_csv/partition-{part}.csv", None, [[part, row, boolean(row)] for row in range(11)]
 
 
-def truth(number):
+def boolean(number):
     return "true" if number % 2 == 0 else "false"
 
 

@@ -1,10 +1,10 @@
-"""Writes the label and score that Pillow and ONNX Runtime give for every picture of a Parquet file.
+"""Writes the label and score that Pillow and ONNX Runtime compute for each image of a Parquet file.
 
     python expected_labels.py MODEL_DIR PARQUET OUT.csv
 
-MODEL_DIR holds model.onnx, config.json and preprocessor_config.json (resize to a fixed size, rescale, normalise).
-PARQUET has the columns uri and image. OUT.csv gets uri, label and score (softmax of the logits), in the order of the
-rows. Shares no code with the engine, so that its results can be checked against these.
+MODEL_DIR contains model.onnx, config.json and preprocessor_config.json (resize to a fixed size, rescale, normalise).
+PARQUET has the columns uri and image. OUT.csv has uri, label and score (softmax of the logits), in the order of the
+rows. The script shares no code with the engine, so its results are independent.
 """
 
 import csv

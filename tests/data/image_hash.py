@@ -1,6 +1,6 @@
-"""Prints the hashes that Python's imagehash gives for the example pictures: python3 tests/data/image_hash.py
+"""Prints the hashes that Python's imagehash computes for the example images: python3 tests/data/image_hash.py
 
-What tests/slt/functions/image_hash.slt expects is of imagehash 4.3.2 and Pillow 13.0.0.
+The expected values of tests/slt/functions/image_hash.slt were computed with imagehash 4.3.2 and Pillow 13.0.0.
 """
 
 from pathlib import Path
@@ -13,8 +13,8 @@ PHOTOS = Path(__file__).parent.parent.parent / "examples" / "data" / "photos"
 
 def main():
     for path in sorted(PHOTOS.iterdir()):
-        picture = Image.open(path)
-        print(f"photos/{path.name} {imagehash.phash(picture)} {imagehash.dhash(picture)}")
+        image = Image.open(path)
+        print(f"photos/{path.name} {imagehash.phash(image)} {imagehash.dhash(image)}")
 
 
 if __name__ == "__main__":

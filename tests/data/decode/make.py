@@ -1,12 +1,12 @@
-"""Writes small synthetic pictures of many formats, the RGB values Pillow gives for each, and broken files.
+"""Writes small synthetic images in many formats, the RGB values that Pillow decodes from each, and invalid files.
 
     python3 tests/data/decode/make.py
 
 The committed files were written with Pillow 13.0.0; other versions may compress differently. Needs numpy.
 
-NAME.rgb.png holds ImageOps.exif_transpose(picture).convert("RGB") of the file NAME. cases.csv gives its size and the
-largest difference of one channel value which a decoder may show. bad/expected.csv gives what Pillow raises for the
-files of bad/; where that is empty, Pillow reads the file and a .rgb.png lies beside it.
+NAME.rgb.png contains ImageOps.exif_transpose(image).convert("RGB") of the file NAME. cases.csv has its size and the
+maximum difference of a channel value that is allowed for a decoder. bad/expected.csv has the exception that Pillow raises
+for each file of bad/; if it is empty, Pillow decodes the file, and its RGB values are in a .rgb.png in the same folder.
 """
 
 import csv
@@ -24,18 +24,18 @@ HERE = Path(__file__).resolve().parent
 SIZE = (37, 29)
 SMALL = (24, 17)
 
-# JPEG leaves the rounding of a decoder open, and how chroma that has fewer samples is smoothed. TIFF says nothing of how
-# ink becomes light: Pillow rounds, others cut off.
+# The JPEG standard specifies neither the rounding of a decoder nor the interpolation of subsampled chroma. TIFF does not
+# specify the conversion of CMYK to RGB: Pillow rounds, other decoders truncate.
 EXACT = 0
-INK = 1
+CMYK = 1
 JPEG = 3
 
 GRAY, RGB, GRAY_ALPHA = 0, 2, 4  # colour types of a PNG header
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 
 
-def picture(size):
-    """Gradients, three shapes and mild noise, with no symmetry, so that every orientation looks different."""
+def synthetic_image(size):
+    """Gradients, three shapes and low noise, without symmetry, so that all orientations differ."""
     width, height = size
     y, x = np.mgrid[:height, :width]
     red = 255 * x // (width - 1)
@@ -64,13 +64,13 @@ def with_alpha(image):
 
 
 def cmyk(image):
-    """CMYK with values in all four channels; Pillow's own conversion leaves K empty."""
+    """CMYK with values in all four channels; Pillow's own conversion sets K to 0."""
     cyan, magenta, yellow, _ = image.convert("CMYK").split()
     return Image.merge("CMYK", (cyan, magenta, yellow, image.convert("L").point(lambda value: value // 2)))
 
 
 def sixteen_bits(image):
-    """Samples of 16 bits, whose low bytes differ from the high ones; the top rows hold values around 256."""
+    """Samples of 16 bits, whose low bytes differ from the high ones; the top rows have values around 256."""
     high = np.asarray(image).astype(np.uint16)
     samples = high * 256 + np.random.default_rng(11).integers(0, 256, high.shape, dtype=np.uint16)
     samples[:3] //= 100
@@ -104,23 +104,23 @@ def png_scanlines(samples):
 
 
 def png_16_bit(samples, colour):
-    """Pillow writes 16 bits for gray only."""
+    """Encodes 16-bit samples, which Pillow writes for grayscale only."""
     height, width = samples.shape[:2]
     return png_file((width, height), 16, colour, png_scanlines(samples.astype(">u2")))
 
 
 def png_adam7(image):
-    """Pillow reads interlaced files but writes none."""
+    """Encodes an interlaced file, which Pillow reads but does not write."""
     samples = np.asarray(image)
     passes = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7]
     return png_file(image.size, 8, RGB, b"".join(map(png_scanlines, passes)), interlaced=True)
 
 
 def jpeg_ycck(image):
-    """Pillow writes CMYK without colour transform; this stores YCbCr and K in such a file and marks it as YCCK."""
+    """Stores YCbCr and K in a CMYK file and marks it as YCCK; Pillow itself writes CMYK without a colour transform."""
     *cmy, black = cmyk(image).split()
     ycc = Image.merge("RGB", cmy).convert("YCbCr").split()
-    # Pillow inverts CMYK when it writes, as Adobe does. Only K stays inverted.
+    # Pillow writes inverted CMYK, as Adobe does. Only K stays inverted.
     stored = Image.merge("CMYK", [ImageOps.invert(channel) for channel in ycc] + [black])
     data = encode(stored, "JPEG", quality=90)
     transform = data.index(b"Adobe") + 11
@@ -128,7 +128,7 @@ def jpeg_ycck(image):
 
 
 def jpeg_cases():
-    image = picture(SIZE)
+    image = synthetic_image(SIZE)
     yield "jpeg-444.jpg", encode(image, "JPEG", quality=90, subsampling="4:4:4"), JPEG
     yield "jpeg-422.jpg", encode(image, "JPEG", quality=90, subsampling="4:2:2"), JPEG
     yield "jpeg-420.jpg", encode(image, "JPEG", quality=90, subsampling="4:2:0"), JPEG
@@ -141,12 +141,12 @@ def jpeg_cases():
     restarts = encode(image, "JPEG", quality=90, subsampling="4:4:4", restart_marker_blocks=3)
     yield "jpeg-restart.jpg", restarts, JPEG
     for value in range(1, 9):
-        data = encode(picture(SMALL), "JPEG", quality=90, subsampling="4:4:4", exif=orientation(value))
+        data = encode(synthetic_image(SMALL), "JPEG", quality=90, subsampling="4:4:4", exif=orientation(value))
         yield f"jpeg-exif-{value}.jpg", data, JPEG
 
 
 def png_cases():
-    image = picture(SIZE)
+    image = synthetic_image(SIZE)
     palette = image.quantize(32)
     yield "png-rgb.png", encode(image, "PNG"), EXACT
     yield "png-rgba.png", encode(with_alpha(image), "PNG"), EXACT
@@ -159,33 +159,33 @@ def png_cases():
     yield "png-rgb-16.png", png_16_bit(sixteen_bits(image), RGB), EXACT
     yield "png-gray-alpha-16.png", png_16_bit(sixteen_bits(with_alpha(image.convert("L"))), GRAY_ALPHA), EXACT
     yield "png-interlaced.png", png_adam7(image), EXACT
-    yield "png-exif-6.png", encode(picture(SMALL), "PNG", exif=orientation(6)), EXACT
+    yield "png-exif-6.png", encode(synthetic_image(SMALL), "PNG", exif=orientation(6)), EXACT
 
 
 def webp_cases():
-    image = picture(SIZE)
+    image = synthetic_image(SIZE)
     yield "webp-lossy.webp", encode(image, "WEBP", quality=90), EXACT
     yield "webp-lossless.webp", encode(image, "WEBP", lossless=True), EXACT
     yield "webp-lossy-alpha.webp", encode(with_alpha(image), "WEBP", quality=90), EXACT
-    yield "webp-exif-6.webp", encode(picture(SMALL), "WEBP", lossless=True, exif=orientation(6)), EXACT
+    yield "webp-exif-6.webp", encode(synthetic_image(SMALL), "WEBP", lossless=True, exif=orientation(6)), EXACT
 
 
 def gif_cases():
-    palette = picture(SIZE).quantize(32)
+    palette = synthetic_image(SIZE).quantize(32)
     yield "gif-palette.gif", encode(palette, "GIF", interlace=False), EXACT
     yield "gif-interlaced.gif", encode(palette, "GIF", interlace=True), EXACT
     yield "gif-transparent.gif", encode(palette, "GIF", interlace=False, transparency=5), EXACT
 
 
 def bmp_cases():
-    image = picture(SIZE)
+    image = synthetic_image(SIZE)
     yield "bmp-rgb.bmp", encode(image, "BMP"), EXACT
     yield "bmp-palette.bmp", encode(image.quantize(32), "BMP"), EXACT
     yield "bmp-1-bit.bmp", encode(image.convert("1"), "BMP"), EXACT
 
 
 def tiff_cases():
-    image = picture(SIZE)
+    image = synthetic_image(SIZE)
     gray = image.convert("L")
     white_is_zero = {TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: 0}
     differences = {TiffImagePlugin.PREDICTOR: 2}
@@ -194,12 +194,12 @@ def tiff_cases():
     yield "tiff-gray-white-is-zero.tif", encode(gray, "TIFF", tiffinfo=white_is_zero), EXACT
     yield "tiff-1-bit.tif", encode(image.convert("1"), "TIFF"), EXACT
     yield "tiff-1-bit-white-is-zero.tif", encode(image.convert("1"), "TIFF", tiffinfo=white_is_zero), EXACT
-    yield "tiff-cmyk.tif", encode(cmyk(image), "TIFF"), INK
+    yield "tiff-cmyk.tif", encode(cmyk(image), "TIFF"), CMYK
     yield "tiff-gray-16.tif", encode(Image.fromarray(sixteen_bits(gray)), "TIFF"), EXACT
     yield "tiff-lzw.tif", encode(image, "TIFF", compression="tiff_lzw"), EXACT
     yield "tiff-lzw-predictor.tif", encode(image, "TIFF", compression="tiff_lzw", tiffinfo=differences), EXACT
     yield "tiff-deflate.tif", encode(image, "TIFF", compression="tiff_adobe_deflate"), EXACT
-    yield "tiff-exif-6.tif", encode(picture(SMALL), "TIFF", exif=orientation(6)), EXACT
+    yield "tiff-exif-6.tif", encode(synthetic_image(SMALL), "TIFF", exif=orientation(6)), EXACT
 
 
 def half(data):
@@ -218,7 +218,7 @@ def png_wrong_crc(data):
 
 
 def bad_files():
-    image = picture(SIZE)
+    image = synthetic_image(SIZE)
     jpeg = encode(image, "JPEG", quality=95, subsampling="4:4:4")
     png = encode(image, "PNG")
     yield "truncated.jpg", half(jpeg)
@@ -239,14 +239,14 @@ def bad_files():
 
 
 def as_rgb(path):
-    # From bytes, so that no message of Pillow holds the path.
+    # From bytes, so that no message of Pillow contains the path.
     with Image.open(io.BytesIO(path.read_bytes())) as image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def write_rgb(path):
     image = as_rgb(path)
-    image.info.clear()  # or a transparent colour would be saved along
+    image.info.clear()  # otherwise a transparent colour would be saved, too
     image.save(f"{path}.rgb.png", optimize=True)
     return image.size
 
@@ -270,7 +270,7 @@ def write_cases():
 
 
 def failure(path):
-    """The exception of Pillow on one line; empty if it reads the file, whose RGB values are then written."""
+    """Pillow's exception as one line; empty if Pillow decodes the file, whose RGB values are then written."""
     try:
         write_rgb(path)
         return ""
@@ -291,6 +291,6 @@ def write_bad():
 
 
 if __name__ == "__main__":
-    # Pillow warns that convert("RGB") drops the transparency of a palette; that is what these files pin.
+    # Pillow warns that convert("RGB") drops the transparency of a palette, which is the behaviour that these files test.
     warnings.simplefilter("ignore")
-    print(f"wrote {write_cases()} cases and {write_bad()} broken files")
+    print(f"wrote {write_cases()} cases and {write_bad()} invalid files")

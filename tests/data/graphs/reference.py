@@ -1,7 +1,7 @@
-"""Writes what the examples of sparse products should give: python3 tests/data/graphs/reference.py
+"""Writes the expected results of the examples of sparse products: python3 tests/data/graphs/reference.py
 
-The files are of networkx 3.6.1, scikit-learn 1.9.1 and SciPy 1.17.1, from the data of examples/data. They share no code
-with the engine, so that its results can be checked against these.
+The committed files were computed with networkx 3.6.1, scikit-learn 1.9.1 and SciPy 1.17.1 from the data of examples/data.
+These libraries share no code with the engine, so the results are independent.
 """
 
 import csv
@@ -22,29 +22,29 @@ def read(name):
         return list(csv.DictReader(file))
 
 
-def write(name, head, rows):
+def write(name, header, rows):
     with open(HERE / f"expected_{name}.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(head)
+        writer.writerow(header)
         writer.writerows(rows)
 
 
 def matrix(rows, row, col, value):
     """The rows of a file as a sparse matrix, with the names of its rows and columns."""
     names, columns = (sorted({r[key] for r in rows}) for key in (row, col))
-    at = [[names.index(r[row]) for r in rows], [columns.index(r[col]) for r in rows]]
-    return csr_array(([float(r[value]) for r in rows], at), shape=(len(names), len(columns))), names, columns
+    coordinates = [[names.index(r[row]) for r in rows], [columns.index(r[col]) for r in rows]]
+    return csr_array(([float(r[value]) for r in rows], coordinates), shape=(len(names), len(columns))), names, columns
 
 
-def assert_apart(values):
-    """Rows are compared in their order, which the last digits of a sum must not decide."""
+def assert_distinct(values):
+    """Rows are compared in order, which must not depend on rounding errors."""
     assert np.all(-np.diff(values) > 1e-6), values
 
 
 def pagerank():
     graph = nx.DiGraph((r["source"], r["target"]) for r in read("links.csv"))
     ranks = sorted(nx.pagerank(graph, alpha=0.85, tol=1e-15, max_iter=2000).items(), key=lambda item: -item[1])
-    assert_apart([rank for _, rank in ranks])
+    assert_distinct([rank for _, rank in ranks])
     write("pagerank", ["page", "rank"], ranks)
 
 
@@ -66,7 +66,7 @@ def similar_items():
     for film, name in enumerate(films):
         others = [other for other in range(len(films)) if other != film and cosines[film, other] > 0]
         others.sort(key=lambda other: -cosines[film, other])
-        assert_apart(cosines[film, others])
+        assert_distinct(cosines[film, others])
         rows += [[name, place, films[o], float(cosines[film, o])] for place, o in enumerate(others[:10], start=1)]
     write("similar_items", ["film", "place", "other", "similarity"], rows)
 
@@ -88,7 +88,7 @@ def document_similarity():
     vectors = TfidfVectorizer().fit_transform(row["text"] for row in sentences)
     cosines = np.triu((vectors @ vectors.T).toarray(), k=1)
     pairs = sorted(np.argwhere(cosines > 0), key=lambda pair: -cosines[tuple(pair)])
-    assert_apart([cosines[a, b] for a, b in pairs])
+    assert_distinct([cosines[a, b] for a, b in pairs])
     rows = [[sentences[a]["doc"], sentences[b]["doc"], float(cosines[a, b])] for a, b in pairs]
     write("document_similarity", ["doc", "other", "similarity"], rows)
 

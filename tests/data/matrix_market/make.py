@@ -1,9 +1,9 @@
-"""Writes small matrices in every form of Matrix Market, the entries SciPy reads of each, and broken files.
+"""Writes small matrices in every Matrix Market format, the entries that SciPy reads from each, and invalid files.
 
     python3 tests/data/matrix_market/make.py
 
-The committed files were written with SciPy 1.17.1. expected.csv gives the entries of each file as scipy.io.mmread has
-them: COO for the sparse ones, all values but those of a skew-symmetric diagonal for the dense ones.
+The committed files were written with SciPy 1.17.1. expected.csv has the entries of each file that
+scipy.io.mmread returns: COO for sparse matrices, all values except a skew-symmetric diagonal for dense ones.
 """
 
 import csv
@@ -25,7 +25,7 @@ def sparse(values, rows, columns, shape, kind=float):
     return coo_array((np.array(values, dtype=kind), (rows, columns)), shape=shape)
 
 
-# By name: the matrix, and what mmwrite is told of it.
+# file name: (matrix, keyword arguments of mmwrite)
 MATRICES = {
     "general.mtx": (sparse([1.5, -2e-3, 0.1, 1e300], [0, 2, 2, 1], [1, 3, 0, 1], (3, 4)), {"comment": " two\n lines"}),
     "twice.mtx": (sparse([1, 2, 3], [0, 0, 1], [1, 1, 0], (2, 2)), {"symmetry": "general"}),
@@ -71,11 +71,11 @@ def entries(path):
 
 def main():
     expected = []
-    for name, (matrix, told) in MATRICES.items():
+    for name, (matrix, options) in MATRICES.items():
         text = io.BytesIO()
-        mmwrite(text, matrix, **told)
-        packed = gzip.compress(text.getvalue(), mtime=0) if name.endswith(".gz") else text.getvalue()
-        (HERE / name).write_bytes(packed)
+        mmwrite(text, matrix, **options)
+        data = gzip.compress(text.getvalue(), mtime=0) if name.endswith(".gz") else text.getvalue()
+        (HERE / name).write_bytes(data)
         expected += [(name, int(i), int(j), float(v)) for i, j, v in entries(HERE / name)]
     with open(HERE / "expected.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -83,8 +83,8 @@ def main():
         writer.writerows(sorted(expected))
     for name, text in BAD.items():
         (HERE / "bad" / name).write_text(text)
-    whole = (HERE / "packed.mtx.gz").read_bytes()
-    (HERE / "bad" / "cut.mtx.gz").write_bytes(whole[:-20])
+    compressed = (HERE / "packed.mtx.gz").read_bytes()
+    (HERE / "bad" / "cut.mtx.gz").write_bytes(compressed[:-20])
     (HERE / "bad" / "unpacked.mtx.gz").write_text(COORDINATE + "1 1 1\n1 1 1\n")
 
 

@@ -1,10 +1,10 @@
-"""Writes tiny models and what ONNX Runtime says of them: python3 tests/data/models/make.py
+"""Writes tiny models and the outputs that ONNX Runtime computes from them: python3 tests/data/models/make.py
 
     --whole FOLDER    ResNet-18 and -50 with seeded weights instead, which are too large for the repository
 
-The committed files are of onnx 1.23.2 and onnxruntime 1.31.1. NAME.onnx is a graph with seeded weights; each of its inputs holds, for
-two rows, ((i * 37) % 101) / 101 - 0.5 at position i (whole numbers: (i * 37) % 101). NAME.expected has a line for each output:
-its name and its numbers.
+The committed files were written with onnx 1.23.2 and onnxruntime 1.31.1. NAME.onnx is a graph with seeded weights; element i of each
+input, for two rows, is ((i * 37) % 101) / 101 - 0.5, and of integer inputs (i * 37) % 101. NAME.expected has one line per output: its
+name and its elements.
 """
 
 import argparse
@@ -20,7 +20,7 @@ TYPES = {"float": "f", "float16": "e", "double": "d", "int64": "q", "uint8": "B"
 
 
 class Graph:
-    """Nodes in the order in which they are added; each gives the name of its output."""
+    """Nodes in the order in which they are added; each method returns the name of the output."""
 
     def __init__(self, seed):
         self.random = numpy.random.default_rng(seed)
@@ -141,7 +141,7 @@ def squeezenet(g, x):
 
 
 def small(g, x, dtype=numpy.float32):
-    """The least that classifies."""
+    """A minimal classifier."""
     x = g.add("Conv", x, g.weight(4, 3, 5, 5, dtype=dtype), strides=[5, 5])
     x = g.add("Flatten", g.add("GlobalAveragePool", g.add("Relu", x)))
     return g.add("Gemm", x, g.weight(3, 4, dtype=dtype), g.weight(3, scale=0.1, dtype=dtype), transB=1)
@@ -157,23 +157,23 @@ def half(g, x):
 
 
 def table(g, a, b):
-    """Two columns of numbers: a score, and which class it makes."""
+    """Two numeric columns; the outputs are a score and the class derived from it."""
     x = g.add("Concat", a, b, axis=1)
     x = g.add("Sigmoid", g.add("Gemm", x, g.weight(2, 1), g.weight(1, scale=0.1)))
     return x, g.add("Cast", g.add("Greater", x, g.constant(numpy.float32(0.5))), to=TensorProto.INT64)
 
 
 def features(g, x):
-    """One input of three columns, probabilities out."""
+    """One input of three features; the output is probabilities."""
     return g.add("Softmax", g.add("MatMul", x, g.weight(3, 4)), axis=-1)
 
 
-def whole_resnet(blocks, is_deep):
-    """As in torchvision: basic blocks, or bottlenecks."""
+def full_size_resnet(blocks, is_deep):
+    """ResNet as in torchvision, of basic blocks or bottlenecks."""
 
     def function(g, x):
         def unit(x, ins, outs, kernel, **attributes):
-            # Small weights: numbers stay of one size through all layers.
+            # Small weights keep the magnitude of activations similar in all layers.
             return g.norm(g.conv(x, ins, outs, kernel, **attributes), outs)
 
         x = g.add("Relu", unit(x, 3, 64, 7, strides=[2, 2]))
@@ -223,28 +223,28 @@ MODELS = {
         17,
     ),
     "features": (features, [["x", F32, ["rows", 3]]], [["probabilities", F32, ["rows", 4]]], 17),
-    # What is before a head: no classes.
+    # A model without a classification head.
     "maps": (lambda g, x: g.conv(x, 3, 4, 5, strides=[8, 8]), [IMAGE], [["maps", F32, ["batch", 4, 4, 4]]], 17),
-    # An operator that nobody has.
+    # An operator that no backend supports.
     "unknown": (lambda g, x: g.add("Sparkle", small(g, x), domain="example.com"), [IMAGE], [LOGITS], 17),
 }
 
 LARGE = ([["pixels", F32, ["batch", 3, 224, 224]]], [["logits", F32, ["batch", 1000]]], 17)
-WHOLE = {
-    "resnet18": (whole_resnet([2, 2, 2, 2], is_deep=False), *LARGE),
-    "resnet50": (whole_resnet([3, 4, 6, 3], is_deep=True), *LARGE),
+FULL_SIZE = {
+    "resnet18": (full_size_resnet([2, 2, 2, 2], is_deep=False), *LARGE),
+    "resnet50": (full_size_resnet([3, 4, 6, 3], is_deep=True), *LARGE),
 }
 
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--whole", type=Path)
-    whole = parser.parse_args().whole
-    write(WHOLE if whole else MODELS, whole or HERE)
+    folder = parser.parse_args().whole
+    write(FULL_SIZE if folder else MODELS, folder or HERE)
 
 
-def write(models, to):
-    to.mkdir(parents=True, exist_ok=True)
+def write(models, out):
+    out.mkdir(parents=True, exist_ok=True)
     for seed, (name, (function, inputs, outputs, opset)) in enumerate(models.items()):
         graph = Graph(seed)
         results = function(graph, *[name for name, *_ in inputs])
@@ -254,14 +254,14 @@ def write(models, to):
             node.input[:] = [renamed.get(name, name) for name in node.input]
             node.output[:] = [renamed.get(name, name) for name in node.output]
         infos = [[helper.make_tensor_value_info(*info) for info in infos] for infos in (inputs, outputs)]
-        # A network of the newest operators may be smaller than the version of the file format needs.
+        # The IR version is at most 11, even if the newest opset was released with a later one.
         proto = helper.make_graph(graph.nodes, name, *infos, graph.weights)
         sets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid("example.com", 1)] if name == "unknown" else [])
         model = helper.make_model(proto, opset_imports=sets, ir_version=min(11, helper.find_min_ir_version_for(sets[:1])))
-        path = to / f"{name}.onnx"
+        path = out / f"{name}.onnx"
         if name == "external":
-            # The hub's layout: the graph beside its weights, in a folder below the configurations.
-            folder = to / name / "onnx"
+            # The layout of the Hugging Face hub: graph and weights in a subfolder of the folder with the configuration.
+            folder = out / name / "onnx"
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / "model.onnx"
             (folder / "model.onnx.data").unlink(missing_ok=True)
@@ -269,9 +269,9 @@ def write(models, to):
         save(model, path)
         if name != "unknown":
             checker.check_model(str(path))
-        # One nobody has, one that SQL alone runs (predict.slt).
+        # ONNX Runtime does not support `unknown`, and only predict.slt runs `any-size`.
         if name not in ("unknown", "any-size"):
-            write_expected(to / f"{name}.expected", path)
+            write_expected(out / f"{name}.expected", path)
 
 
 def write_expected(file, path):

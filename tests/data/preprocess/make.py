@@ -1,8 +1,8 @@
-"""Writes pictures as others prepare them for models, to compare ours with: python3 tests/data/preprocess/make.py
+"""Writes images preprocessed by other libraries, the expected results of the preprocessing tests: python3 tests/data/preprocess/make.py
 
-The committed files are of transformers 5.23.0 (the processors that work with Pillow), timm 1.0.31 and torchvision 0.29.2.
-CASE/PICTURE.f32 is examples/data/photos/PICTURE.png as CASE prepares it: float32, little endian, [3, height, width]. The sizes are
-small, and leave odd numbers of pixels over.
+The committed files were written with transformers 5.23.0 (the processors based on Pillow), timm 1.0.31 and torchvision 0.29.2.
+CASE/IMAGE.f32 is examples/data/photos/IMAGE.png preprocessed as in CASE: float32, little endian, [3, height, width]. The sizes
+are small, and some leave an odd number of pixels to crop.
 """
 
 import json
@@ -17,11 +17,11 @@ from torchvision.transforms._presets import ImageClassification
 
 HERE = Path(__file__).parent
 PHOTOS = HERE.parent.parent.parent / "examples" / "data" / "photos"
-PICTURES = ["horse", "schooner"]
+IMAGES = ["horse", "schooner"]
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 BOTH = {"image_mean": MEAN, "image_std": STD}
-# What the file says beside the processor's name. Bare numbers are what older files have.
+# The keys of the file besides the name of the processor. Older files have plain numbers as sizes.
 PROCESSORS = {
     "ConvNext": {"size": 12, "crop_pct": 0.875, "resample": 3, **BOTH},
     "ConvNextWarped": {"size": {"shortest_edge": 384}},
@@ -40,7 +40,7 @@ TIMM = {
     "timm-center": {"input_size": [3, 12, 12], "interpolation": "bicubic", "crop_pct": 0.8, "mean": MEAN, "std": STD},
     "timm-squash": {"input_size": [3, 12, 12], "crop_pct": 1.0, "crop_mode": "squash", "mean": MEAN, "std": STD},
 }
-# resize_size, crop_size: the proportions of ResNet-50's first and second weights.
+# (resize_size, crop_size), in the ratio of ResNet-50's first and second weights.
 TORCHVISION = {"torchvision-v1": (16, 14), "torchvision-v2": (29, 28)}
 
 
@@ -49,9 +49,9 @@ def main():
         known = name.removesuffix("Warped").removesuffix("Padded")
         file = {"image_processor_type": f"{known}ImageProcessor", **keys}
         processor = getattr(transformers, f"{known}ImageProcessorPil")(**keys)
-        # Only the first rows of what is large.
+        # Only the first rows of a large output.
         rows = 2 if name == "ConvNextWarped" else None
-        write(name, lambda picture: processor(picture, return_tensors="np").pixel_values[0][:, :rows])
+        write(name, lambda image: processor(image, return_tensors="np").pixel_values[0][:, :rows])
         (HERE / name / "preprocessor_config.json").write_text(json.dumps(file, indent=1) + "\n")
     for name, cfg in TIMM.items():
         config = timm.data.resolve_data_config({}, pretrained_cfg=cfg)
@@ -64,7 +64,7 @@ def main():
 
 def write(case, prepare):
     (HERE / case).mkdir(exist_ok=True)
-    for name in PICTURES:
+    for name in IMAGES:
         pixels = numpy.asarray(prepare(Image.open(PHOTOS / f"{name}.png").convert("RGB")), dtype="<f4")
         (HERE / case / f"{name}.f32").write_bytes(numpy.ascontiguousarray(pixels).tobytes())
 

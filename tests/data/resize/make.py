@@ -1,6 +1,6 @@
-"""Writes pictures as Pillow resizes them, to compare ours with: python3 tests/data/resize/make.py
+"""Writes images resized by Pillow, the expected results of the resize tests: python3 tests/data/resize/make.py
 
-The committed files are of Pillow 13.0.0. NAME.WIDTHxHEIGHT.FILTER.png is examples/data/photos/NAME.png at that size.
+The committed files were written with Pillow 13.0.0. NAME.WIDTHxHEIGHT.FILTER.png is examples/data/photos/NAME.png at that size.
 """
 
 from pathlib import Path
@@ -9,24 +9,24 @@ from PIL import Image
 
 HERE = Path(__file__).parent
 PHOTOS = HERE.parent.parent.parent / "examples" / "data" / "photos"
-# Smaller, larger, squeezed in one direction only, a single column, and rows alone.
+# Both axes, different scales per axis, a single column; and for each image, only the height.
 SIZES = {"horse": [(32, 32), (130, 101), (64, 5), (1, 40)], "schooner": [(32, 32), (17, 90)]}
 FILTERS = ["NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS"]
-# One direction larger, the other smaller.
-OTHERS = (131, 29)
+# A different scale per axis, for each filter.
+FILTER_SIZE = (131, 29)
 
 
 def main():
     for name, sizes in SIZES.items():
-        picture = Image.open(PHOTOS / f"{name}.png").convert("RGB")
-        for size in sizes + [(picture.width, 20)]:
-            save(picture, name, size, Image.Resampling.BILINEAR)
+        image = Image.open(PHOTOS / f"{name}.png").convert("RGB")
+        for size in sizes + [(image.width, 20)]:
+            save(image, name, size, Image.Resampling.BILINEAR)
         for resample in FILTERS:
-            save(picture, name, OTHERS, Image.Resampling[resample])
+            save(image, name, FILTER_SIZE, Image.Resampling[resample])
 
 
-def save(picture, name, size, resample):
-    resized = picture.resize(size, resample)
+def save(image, name, size, resample):
+    resized = image.resize(size, resample)
     resized.save(HERE / f"{name}.{size[0]}x{size[1]}.{resample.name.lower()}.png", optimize=True)
 
 
