@@ -1,9 +1,9 @@
-//! Each backend through SQL, compared with a plain loop over ONNX Runtime: `OCELLI_BENCH_MODELS=… cargo bench -p ocelli-benches --bench backends`
+//! Each backend through SQL, compared with a plain loop over ONNX Runtime:
+//! `OCELLI_BENCH_MODELS=… cargo bench -p ocelli-benches --bench backends`
 //!
 //! The folder contains the models that `peers/models.py` writes; `OCELLI_ORT_LIB` is the path of the ONNX Runtime library. Tensors are
-//! in memory, no image is decoded. The loop is a process of its own, because a process
-//! loads ONNX Runtime once: one session on all cores, batches of 16. Its threads do not spin between runs, which would slow down the
-//! next measurement.
+//! in memory, no image is decoded. The loop runs in a separate process, because a process loads ONNX Runtime once: one session on all
+//! cores, batches of 16. Its threads do not spin between runs, which would slow down the next measurement.
 
 mod compare;
 

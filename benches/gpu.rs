@@ -28,7 +28,7 @@ const SECONDS: f64 = 2.0;
 
 fn main() -> Result<(), Failure> {
     let Ok(file) = std::env::var("OCELLI_BENCH_MODEL") else {
-        println!("OCELLI_BENCH_MODEL is not set; see the first lines of this bench");
+        println!("OCELLI_BENCH_MODEL is not set; see the module documentation of this bench");
         return Ok(());
     };
     let device = Device::shared(std::env::var("OCELLI_GPU_ADAPTER").ok().filter(|name| !name.is_empty()).as_deref())?;
@@ -39,7 +39,7 @@ fn main() -> Result<(), Failure> {
         2.0 * bytes as f64 / device.benchmark_copy(bytes)? / 1e9
     );
     let graph = Arc::new(Graph::parse(&std::fs::read(&file)?, &[])?);
-    // On a software adapter the figures mean nothing: one batch only checks that the bench runs.
+    // Results on a software adapter are not meaningful: one batch size only checks that the bench runs.
     let batches = if device.adapter().is_software { &BATCHES[..1] } else { &BATCHES[..] };
     for precision in [Precision::F32, Precision::F16] {
         if precision == Precision::F16 && !device.adapter().has_f16 {
@@ -130,7 +130,7 @@ fn from_memory(model: &Arc<Model>, outputs: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// SpMV and SpMM of a random matrix, with uploads and downloads of the dense operands, next to the same on one CPU core.
+/// SpMV and SpMM of a random matrix, with uploads and downloads of the dense operands, compared with one CPU core.
 fn sparse(device: &Arc<Device>) -> Result<(), Failure> {
     const NNZ_PER_ROW: usize = 16;
     let rows: usize = if device.adapter().is_software { 10_000 } else { 1_000_000 };

@@ -137,7 +137,7 @@ fn query<'a>(
     file: &str,
 ) -> Result<impl FnMut() + use<'a>, Failure> {
     let ocelli = Ocelli::builder().build()?;
-    let model = model.to_str().ok_or("the folder of the model is no text")?;
+    let model = model.to_str().ok_or("the folder of the model is not UTF-8")?;
     // The same backend as the model alone.
     runtime.block_on(ocelli.sql("SET ocelli.backend = 'rten'"))?;
     runtime.block_on(ocelli.register_model("bench", model))?;

@@ -1,7 +1,7 @@
 //! The job of `peers/classify.py`: `cargo run --release -p ocelli-benches --example job -- MODEL_FOLDER PARQUET LABELS`
 //!
 //! Classifies the images of a Parquet file (column `image`) by the model in a folder, writes one label per line, and prints the
-//! throughput. The model is loaded, and one batch run, before the clock starts.
+//! throughput. Loading the model and one warm-up batch are not measured.
 
 use std::io::Write;
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! Peak memory of a query for growing numbers of rows: `cargo bench -p ocelli-cli --bench memory`
 //!
 //! Each line is `ocelli --memory-limit 256MB` over a Parquet file of photographs; `RSS` is the peak resident set of the
-//! process, including the program itself. Then come images of 40 megapixels, and, if `OCELLI_BENCH_MODELS` is the folder that
+//! process, including the program itself. Images of 40 megapixels follow, and, if `OCELLI_BENCH_MODELS` is the folder that
 //! `peers/models.py` writes, a model of 100 MB with one worker thread and with two: its weights are loaded once.
 
 mod peak_rss;
@@ -72,7 +72,7 @@ async fn photos() -> Result<Vec<Vec<u8>>, Failure> {
     Ok(images.map(<[u8]>::to_vec).collect())
 }
 
-/// Writes a Parquet file of `rows` images, no two with the same bytes.
+/// Writes a Parquet file of `rows` images with distinct bytes.
 fn write(file: &Path, images: &[Vec<u8>], rows: usize, group: usize) -> Result<(), Failure> {
     let schema = Arc::new(Schema::new(vec![Field::new("image", DataType::Binary, false)]));
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(group)).build();

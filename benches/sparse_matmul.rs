@@ -1,5 +1,5 @@
-//! A·A of sparse matrices through SQL, table in, batches out, compared with the hash join; and a matrix in a Parquet file times a
-//! vector.
+//! A·A of sparse matrices through SQL, from a table to record batches, compared with the hash join; and a matrix in a Parquet file
+//! times a vector.
 //!
 //! `cargo bench -p ocelli-benches --bench sparse_matmul [-- tiny small rmat14 er100k er1m spmv64m]`. With the variable
 //! `OCELLI_BENCH_MATRICES=<folder>`, the matrices are `<folder>/<name>.parquet`, which `peers/sparse_matmul.py` writes and

@@ -16,7 +16,7 @@ async fn main() -> datafusion::error::Result<()> {
     // … extended by our functions, options, rules and operators.
     let context = SessionContext::new_with_state(ocelli::extend(builder)?.build());
 
-    // Tables of the application work like files: `classify` only needs a column of bytes.
+    // Registered tables can be used like files: `classify` only requires a binary column.
     context.register_parquet("photos", "examples/data/photos.parquet", ParquetReadOptions::default()).await?;
     context.register_batch("prices", prices()?)?;
 

@@ -5,7 +5,7 @@ use ocelli::Ocelli;
 #[tokio::main]
 async fn main() -> datafusion::error::Result<()> {
     let ocelli = Ocelli::builder().build()?;
-    // Half of the images a second time, smaller and as JPEG.
+    // Adds copies of the images wider than 360 pixels: smaller, and encoded as JPEG.
     let images = "SELECT uri, image FROM 'examples/data/photos.parquet' UNION ALL
         SELECT 'small ' || uri, image_encode(image_resize(image, width => 120), 'jpeg', quality => 60)
         FROM 'examples/data/photos.parquet' WHERE width > 360";
