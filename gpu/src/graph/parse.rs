@@ -56,7 +56,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Sorts the nodes topologically: ONNX requires it, and not every exporter does it.
+    /// Sorts the nodes topologically: ONNX requires it, and not every exporter guarantees it.
     fn sort(&mut self) -> Result<(), Error> {
         let mut known: HashSet<String> = self.constants.keys().chain(&self.inputs).cloned().collect();
         let mut waiting = std::mem::take(&mut self.nodes);

@@ -44,7 +44,7 @@ fn producer(step: &Step, done: &[Step], use_counts: &HashMap<BufferId, usize>, p
     })
 }
 
-/// Both steps in one, unless they have too many operands.
+/// Merges both steps. `None` if they have too many operands.
 fn merge(producer: &Step, step: &Step) -> Option<Step> {
     let mut operands = producer.operands.clone();
     let mut indices = Vec::new();

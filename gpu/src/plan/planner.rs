@@ -232,7 +232,7 @@ impl<'g> Planner<'g> {
         Tensor { buffer: tensor.buffer, order: row_major_order(shape.len()), shape }
     }
 
-    /// A value in an expression over a result of that shape and order: its index, or an operand more.
+    /// A value in an expression over a result of that shape and order: the index of its term, adding an operand if needed.
     ///
     /// # Errors
     /// When it cannot be broadcast to the shape.

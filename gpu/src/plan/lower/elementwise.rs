@@ -44,7 +44,7 @@ const BINARY: [(&str, Binary); 14] = [
     ("Sub", Binary::Sub),
 ];
 
-/// Operators that are expressed by several of those.
+/// Operators that are expressed as several terms.
 const COMPOSITE: [&str; 12] =
     ["Cast", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Sum", "Swish", "Where"];
 

@@ -66,7 +66,7 @@ pub(super) fn matmul(planner: &mut Planner, node: &Node) -> Lowered {
     Ok(vec![Value::Tensor(out)])
 }
 
-/// `a [.., rows, depth]` and constant weights `[depth, columns]`, or `[columns, depth]` if they are turned.
+/// `a [.., rows, depth]` and constant weights `[depth, columns]`, or `[columns, depth]` if they are transposed.
 fn matmul_packed(
     planner: &mut Planner,
     node: &Node,

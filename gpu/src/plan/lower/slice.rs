@@ -45,16 +45,16 @@ fn materialize_view(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, from: 
 
 /// The same for a layout of the row-major tensor; the output has the axis order of `x`.
 fn strided_slice(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, logical: &StridedLayout) -> Tensor {
-    let (counted_strides, strides) = (row_major_strides(&x.shape), x.strides());
-    // Where each axis begins, and in which steps it goes on.
+    let (row_major_strides, strides) = (row_major_strides(&x.shape), x.strides());
+    // The start and stride of each axis.
     let mut rest = logical.offset as isize;
     let (mut offset, mut steps) = (0, Vec::new());
     for axis in 0..shape.len() {
-        // No axis is empty: empty tensors are rejected when they are computed.
-        let begin = rest / counted_strides[axis].max(1);
-        rest %= counted_strides[axis].max(1);
+        // A stride is 0 if a later axis is empty, as in an empty constant; `plan` rejects the output afterwards.
+        let begin = rest / row_major_strides[axis].max(1);
+        rest %= row_major_strides[axis].max(1);
         offset += begin * strides[axis];
-        steps.push(logical.strides[axis] / counted_strides[axis].max(1) * strides[axis]);
+        steps.push(logical.strides[axis] / row_major_strides[axis].max(1) * strides[axis]);
     }
     let in_order = |values: Vec<isize>| x.order.iter().map(|&axis| values[axis]).collect::<Vec<_>>();
     let dims: Vec<usize> = x.order.iter().map(|&axis| shape[axis]).collect();
