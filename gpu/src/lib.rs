@@ -37,5 +37,5 @@ pub use device::{Adapter, Device, adapters, may_have_gpu};
 pub use error::Error;
 pub use graph::Graph;
 pub use precision::Precision;
-pub use runtime::{BatchRequest, Completion, DynamicBatcher, Input, Model, Run, Tensor, WorkEstimate};
+pub use runtime::{BatchRequest, Completion, DynamicBatcher, Input, Model, OutputTensor, Run, WorkEstimate};
 pub use sparse::SparseMatrix;

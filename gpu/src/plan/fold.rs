@@ -1,6 +1,6 @@
 //! [`fold`]: constant folding of what a graph computes from shapes and small constants.
 
-use super::planner::{Planner, Value, checked_num_elements};
+use super::planner::{PlanValue, Planner, checked_num_elements};
 use super::tensor::{self, broadcast_shape, row_major_order};
 use crate::error::Error;
 use crate::graph::{Constant, ConstantData, Node, is_float_type};
@@ -22,8 +22,8 @@ pub(super) fn fold(planner: &Planner, node: &Node) -> Result<Option<Vec<Constant
     let mut inputs = Vec::new();
     for index in 0..node.inputs.len() {
         match planner.optional(node, index) {
-            Some(Value::Constant(constant)) => inputs.push(Some(constant)),
-            Some(Value::Tensor(_)) => return Ok(None),
+            Some(PlanValue::Constant(constant)) => inputs.push(Some(constant)),
+            Some(PlanValue::Tensor(_)) => return Ok(None),
             None => inputs.push(None),
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-use super::{Plan, Source, plan};
+use super::{BufferSource, Plan, plan};
 use crate::graph::{Attribute, Constant, Graph};
 use crate::kernel::{Kernel, StridedLayout};
 
@@ -125,7 +125,7 @@ fn check(plan: &Plan) {
         }
     }
     for stored in &plan.buffers {
-        if let Source::Weights(weights) = &stored.source {
+        if let BufferSource::Weights(weights) = &stored.source {
             assert_eq!((weights.pack)().len(), stored.len, "{weights:?}");
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::graph::Node;
-use crate::plan::planner::{Lowered, Planner, Value};
+use crate::plan::planner::{Lowered, PlanValue, Planner};
 use crate::plan::tensor::num_elements_saturating;
 
 pub(super) fn reshape(planner: &mut Planner, node: &Node) -> Lowered {
@@ -13,7 +13,7 @@ pub(super) fn reshape(planner: &mut Planner, node: &Node) -> Lowered {
     if num_elements_saturating(&shape) != x.len() {
         return Err(node.unsupported(format!("shapes {:?} and {shape:?} have different element counts", x.shape)));
     }
-    Ok(vec![Value::Tensor(planner.reshaped(&x, shape))])
+    Ok(vec![PlanValue::Tensor(planner.reshaped(&x, shape))])
 }
 
 /// Dropout is the identity at inference.
@@ -25,7 +25,7 @@ pub(super) fn transpose(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
     let reversed: Vec<usize> = (0..x.shape.len()).rev().collect();
     let permutation = permutation(node, x.shape.len())?.unwrap_or(reversed);
-    Ok(vec![Value::Tensor(x.permuted(&permutation))])
+    Ok(vec![PlanValue::Tensor(x.permuted(&permutation))])
 }
 
 /// The attribute `perm`.
@@ -46,8 +46,8 @@ pub(in crate::plan) fn new_shape(planner: &Planner, node: &Node, old: &[usize]) 
     let listed = |input: usize, attribute: &str| -> Result<Option<Vec<i64>>, Error> {
         match (node.ints(attribute), planner.optional(node, input)) {
             (Some(values), _) => Ok(Some(values.to_vec())),
-            (None, Some(Value::Constant(constant))) => Ok(Some(constant.to_ints().to_vec())),
-            (None, Some(Value::Tensor(_))) => Err(node.unsupported("its new shape is not constant")),
+            (None, Some(PlanValue::Constant(constant))) => Ok(Some(constant.to_ints().to_vec())),
+            (None, Some(PlanValue::Tensor(_))) => Err(node.unsupported("its new shape is not constant")),
             (None, None) => Ok(None),
         }
     };
