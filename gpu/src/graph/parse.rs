@@ -1,4 +1,7 @@
 //! [`Graph::parse`]: reads an ONNX file.
+//!
+//! `ocelli` reads the metadata of the same file for its backends (`GraphInfo`). This crate does not depend on it and reads the file
+//! itself, so that it can be used alone.
 
 use std::collections::{HashMap, HashSet};
 

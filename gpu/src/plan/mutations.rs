@@ -95,6 +95,8 @@ fn mutate(graph: &mut Graph, random: &mut Rng) {
 }
 
 /// The largest offset that a kernel accesses for `count` elements, by visiting each of them.
+///
+/// Deliberately not the strided walk of `fold` (`gather_strided`): an independent check does not share its errors.
 fn max_offset(layout: &StridedLayout, count: usize) -> i128 {
     let offset_of = |i: usize| {
         let (mut rest, mut offset) = (i as i128, layout.offset as i128);

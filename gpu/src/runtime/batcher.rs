@@ -57,7 +57,7 @@ impl DynamicBatcher {
     /// often, for which the batch size is chosen.
     ///
     /// Batches use at most a quarter of the device's memory and have at most 256 items. A graph with a static batch dimension has a
-    /// `fixed_batch`; smaller batches are zero-padded.
+    /// `fixed_batch`; smaller batches are zero-padded here, because only this thread knows which requests share a batch.
     ///
     /// # Errors
     /// If the graph cannot be planned for one item.
