@@ -1,4 +1,4 @@
-//! Ocelli is an embedded dataflow engine on Apache DataFusion, with operators that run ONNX image models and multiply sparse matrices.
+//! Ocelli is an embedded query engine on Apache DataFusion, with operators that run ONNX image models and multiply sparse matrices.
 //!
 //! ```
 //! use ocelli::Ocelli;
@@ -19,7 +19,7 @@
 //! - [`functions`] are the same functions for DataFrames.
 //! - [`DataFrameSparseExt`] multiplies DataFrames as sparse matrices; in SQL, a join and its SUM do.
 //! - [`extend`] adds functions, options, rules and operators to a session that an application has already.
-//! - [`user_message`] gives any error as one sentence.
+//! - [`user_message`] formats any error as one sentence.
 //! - [`OcelliOptions`] are what `SET ocelli.… = …` sets.
 
 /// The README's program compiles.

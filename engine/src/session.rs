@@ -94,7 +94,7 @@ impl Ocelli {
         Ok(self.infer_context.models.register(model)?)
     }
 
-    /// What statements about models act on.
+    /// The context for statements about models.
     pub(crate) fn models(&self) -> ModelSession<'_> {
         ModelSession {
             context: &self.context,

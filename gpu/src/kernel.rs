@@ -1,4 +1,4 @@
-//! [`Kernel`]: the compute kernel of a plan step. One file a kernel, its `.wgsl` next to its `.rs`.
+//! [`Kernel`]: the compute kernel of a plan step. One file per kernel, its `.wgsl` next to its `.rs`.
 
 mod copy;
 mod depthwise;

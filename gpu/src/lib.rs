@@ -19,7 +19,7 @@
 //! Graph (ONNX) ──plan──▶ Plan (steps) ──Program──▶ pipelines and buffers of a Device ──Model──▶ runs, for several shapes
 //!                                                                             DynamicBatcher ─▶ requests from many threads
 //! ```
-//! - `graph/`: the ONNX graph. `plan/`: lowering, fusion and memory planning, without a device. `kernel/`: one file a kernel, its
+//! - `graph/`: the ONNX graph. `plan/`: lowering, fusion and memory planning, without a device. `kernel/`: one file per kernel, its
 //!   `.wgsl` next to its `.rs`.
 //! - [`SparseMatrix`]: products of a sparse matrix and a dense one.
 //! - Inputs and outputs are 32-bit floats; tensors on the device may be 16-bit floats ([`Precision`]).
@@ -37,5 +37,5 @@ pub use device::{Adapter, Device, adapters, may_have_gpu};
 pub use error::Error;
 pub use graph::Graph;
 pub use precision::Precision;
-pub use runtime::{BatchRequest, Completion, DynamicBatcher, Input, Model, Run, Tensor, WorkEstimate};
+pub use runtime::{BatchRequest, Completion, DynamicBatcher, Input, Model, OutputTensor, Run, WorkEstimate};
 pub use sparse::SparseMatrix;

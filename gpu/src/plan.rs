@@ -4,7 +4,7 @@
 //! ONNX nodes ──lower──▶ steps, one kernel each ──fuse──▶ fewer steps ──plan_memory──▶ the same steps on a few shared buffers
 //! ```
 //! Shapes are known at plan time: nodes that only compute shapes are constant-folded (`fold`), and a transpose is a view with another
-//! axis order ([`Tensor`]).
+//! axis order ([`PlannedTensor`]).
 
 mod compile;
 mod fold;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub(crate) use compile::plan;
 pub(crate) use memory::plan_memory;
-pub(crate) use tensor::Tensor;
+pub(crate) use tensor::PlannedTensor;
 
 use crate::kernel::{Expression, Kernel, StridedLayout};
 
@@ -34,19 +34,19 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) buffers: Vec<BufferDecl>,
     /// The requested outputs, in order.
-    pub(crate) outputs: Vec<Tensor>,
+    pub(crate) outputs: Vec<PlannedTensor>,
 }
 
 /// A buffer on the device; `len` counts elements.
 #[derive(Debug, Clone)]
 pub(crate) struct BufferDecl {
     pub(crate) len: usize,
-    pub(crate) source: Source,
+    pub(crate) source: BufferSource,
 }
 
 /// Where the contents of a buffer come from.
 #[derive(Debug, Clone)]
-pub(crate) enum Source {
+pub(crate) enum BufferSource {
     /// The graph input with this index.
     Input(usize),
     Weights(PackedWeights),

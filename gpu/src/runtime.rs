@@ -12,4 +12,4 @@ mod program;
 
 pub use batcher::{BatchRequest, Completion, DynamicBatcher};
 pub use measure::WorkEstimate;
-pub use model::{Input, Model, Run, Tensor};
+pub use model::{Input, Model, OutputTensor, Run};

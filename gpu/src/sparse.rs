@@ -15,7 +15,7 @@ use crate::precision::Precision;
 ///           values          2 1 3
 /// ```
 /// The entries of a row may be in any order; duplicate entries are summed. Absent entries are not multiplied: an infinity or NaN of
-/// the dense matrix that only meets absent entries does not reach the result.
+/// the dense matrix that is multiplied by absent entries only does not reach the result.
 ///
 /// ```no_run
 /// use ocelli_gpu::{Device, SparseMatrix};

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::sync::{Arc, LazyLock, mpsc};
 
 use libtest_mimic::Trial;
-use ocelli_gpu::{BatchRequest, Device, DynamicBatcher, Graph, Input, Model, Precision, Tensor};
+use ocelli_gpu::{BatchRequest, Device, DynamicBatcher, Graph, Input, Model, OutputTensor, Precision};
 
 use crate::requirement::require;
 use crate::trial;
@@ -160,7 +160,7 @@ fn requests_of_several_threads() -> Result<(), Box<dyn Error>> {
     let (model, outputs) = model(device()?)?;
     let batcher = DynamicBatcher::new(Arc::clone(&model), vec![3, 32, 32], None, &outputs)?;
     assert!(batcher.max_batch().is_power_of_two());
-    let (sender, receiver) = mpsc::channel::<(usize, Result<Vec<Tensor>, ocelli_gpu::Error>)>();
+    let (sender, receiver) = mpsc::channel::<(usize, Result<Vec<OutputTensor>, ocelli_gpu::Error>)>();
     let counts = [0, 1, 2, 3, 7, 16, 40, 1, 300];
     std::thread::scope(|scope| {
         for count in counts {

@@ -15,7 +15,7 @@ mod resize;
 pub use decode::{decode, decode_scaled, peak_decode_bytes};
 pub use encode::encode;
 pub use hash::{dhash, phash};
-pub use header::{Header, probe};
+pub use header::{ImageHeader, probe};
 pub use resize::{Region, Resampling, resize, resize_region};
 
 /// Decoders are third-party code on untrusted bytes: a panic counts as one invalid image and does not end the process.

@@ -250,6 +250,7 @@ impl ArgValue {
     fn try_new(function: &str, parameter: &Parameter, value: &ColumnarValue, rows: usize) -> Result<Self> {
         Ok(match (parameter.kind, value) {
             (ParameterKind::Integer, value) => {
+                // Fails on overflow, as `cast_checked` in `engine` does; this crate cannot depend on `engine`.
                 let strict = CastOptions { safe: false, ..Default::default() };
                 match cast_with_options(&value.to_array(rows)?, &DataType::UInt32, &strict) {
                     Ok(integers) => Self::Integer(integers.as_primitive::<UInt32Type>().clone()),

@@ -33,7 +33,7 @@ pub(crate) trait DeviceQueue {
         shape: &[usize],
         outputs: &[OutputRef],
         is_cancelled: CancelCheck,
-        done: Completion,
+        done: RunCompletion,
     );
 
     /// The number of images that keeps the device busy: those it runs, and the next batch.
@@ -44,7 +44,7 @@ pub(crate) trait DeviceQueue {
 pub(crate) type CancelCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Called with the results, or with the message of the backend.
-pub(crate) type Completion = Box<dyn FnOnce(Result<Vec<Vec<f32>>, String>) + Send>;
+pub(crate) type RunCompletion = Box<dyn FnOnce(Result<Vec<Vec<f32>>, String>) + Send>;
 
 /// A tensor for an input of the graph, of the input's element type.
 #[derive(Debug)]

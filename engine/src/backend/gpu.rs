@@ -7,7 +7,8 @@ use datafusion::arrow::datatypes::{DataType, Float32Type};
 use ocelli_gpu::{Adapter, BatchRequest, Device, DynamicBatcher, Error, Model, Precision, adapters, may_have_gpu};
 
 use super::api::{
-    Backend, CancelCheck, Completion, DeviceQueue, GpuTarget, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked,
+    Backend, CancelCheck, DeviceQueue, GpuTarget, ModelBytes, NamedTensor, OutputRef, RunCompletion, Tensor,
+    cast_checked,
 };
 use crate::onnx::{ElementType, GraphInfo, TensorInfo};
 use crate::runtime::WorkerPool;
@@ -131,7 +132,7 @@ impl Gpu {
         &self,
         inputs: &[(Vec<usize>, ArrayRef)],
         names: &[String],
-    ) -> Result<Vec<ocelli_gpu::Tensor>, Error> {
+    ) -> Result<Vec<ocelli_gpu::OutputTensor>, Error> {
         let values = inputs.iter().map(|(_, values)| &values.as_primitive::<Float32Type>().values()[..]);
         let gpu_inputs = inputs.iter().zip(values);
         let gpu_inputs: Vec<_> = gpu_inputs
@@ -214,7 +215,7 @@ impl DeviceQueue for Gpu {
         shape: &[usize],
         outputs: &[OutputRef],
         is_cancelled: CancelCheck,
-        done: Completion,
+        done: RunCompletion,
     ) {
         let prepared = self.names(outputs).and_then(|names| {
             let current = self.current().map_err(|error| error.to_string())?;
@@ -227,7 +228,7 @@ impl DeviceQueue for Gpu {
         let (count, item_shape) = (shape.first().copied().unwrap_or(0), shape.get(1..).unwrap_or_default());
         match current.batcher(item_shape, self.fixed_batch, &names) {
             Ok(batcher) => {
-                let done = |results: Result<Vec<ocelli_gpu::Tensor>, Error>| {
+                let done = |results: Result<Vec<ocelli_gpu::OutputTensor>, Error>| {
                     let results = results.map(|tensors| tensors.into_iter().map(|tensor| tensor.values).collect());
                     done(results.map_err(|error| error.to_string()));
                 };

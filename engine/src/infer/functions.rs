@@ -41,19 +41,23 @@ pub fn all_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// [`all_functions`], bound to the models of a session. `model` is its `ocelli.model`.
 pub(crate) fn session_functions(context: &InferContext, model: &str) -> Vec<Arc<ScalarUDF>> {
-    let udf = |function| Arc::new(InferUdf::new(function, context.clone(), model).into());
-    let predict = Arc::new(Predict::new(context.clone()).into());
-    InferFunction::ALL.into_iter().map(udf).chain([predict]).chain(ocelli_udf::all_functions()).collect()
+    let mut functions = model_functions(context, |function| InferUdf::new(function, context.clone(), model));
+    functions.extend(ocelli_udf::all_functions());
+    functions
 }
 
 /// The functions that run models, not bound to a session.
 static UNBOUND_FUNCTIONS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     // Cannot fail in a tested build: the unit tests read the same compiled-in files.
     let Ok(context) = InferContext::with_builtin_model(1) else { return Vec::new() };
-    let udf = |function| Arc::new(InferUdf::unbound(function, context.clone()).into());
-    let predict = Arc::new(Predict::new(context.clone()).into());
-    InferFunction::ALL.into_iter().map(udf).chain([predict]).collect()
+    model_functions(&context, |function| InferUdf::unbound(function, context.clone()))
 });
+
+/// The functions that run models: one for each [`InferFunction`], built by `udf`, and `predict`.
+fn model_functions(context: &InferContext, udf: impl Fn(InferFunction) -> InferUdf) -> Vec<Arc<ScalarUDF>> {
+    let predict = Arc::new(Predict::new(context.clone()).into());
+    InferFunction::ALL.into_iter().map(|function| Arc::new(udf(function).into())).chain([predict]).collect()
+}
 
 fn call(function: InferFunction, arguments: Vec<Expr>) -> Expr {
     let udf = UNBOUND_FUNCTIONS.iter().find(|udf| InferFunction::from_udf(udf) == Some(function));

@@ -65,7 +65,7 @@ impl InferUdf {
 }
 
 impl InferFunction {
-    /// The function behind a DataFusion UDF. `None` if the UDF is not an [`InferUdf`].
+    /// The function wrapped by a DataFusion UDF. `None` if the UDF is not an [`InferUdf`].
     pub(crate) fn from_udf(function: &ScalarUDF) -> Option<Self> {
         function.inner().downcast_ref::<InferUdf>().map(|udf| udf.function)
     }

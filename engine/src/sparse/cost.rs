@@ -25,7 +25,7 @@ pub(super) struct CostEstimate {
 impl fmt::Display for CostEstimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rows: (left, right), flops, groups } = self;
-        write!(f, "{left} x {right} rows make about {flops} pairs for at most {groups} groups")
+        write!(f, "{left} x {right} rows give about {flops} pairs for at most {groups} groups")
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn few_groups_prefer_the_join() {
-        let reason = "20000000 x 1000 rows make about 20000000 pairs for at most 2000 groups";
+        let reason = "20000000 x 1000 rows give about 20000000 pairs for at most 2000 groups";
         assert_eq!(join_reason((20_000_000, &[1000, 100]), (1000, &[1000, 20])), Some(reason.to_owned()));
     }
 

@@ -113,7 +113,7 @@ impl BinaryOp {
         Self::ALL.into_iter().find(|op| op.name() == name)
     }
 
-    /// Whether the operands can be of the domain of a monoid: boolean or numeric.
+    /// Whether the operator is defined on the monoid's domain (boolean or numeric).
     fn fits(self, monoid: Monoid) -> bool {
         match self {
             Self::First | Self::Second => true,

@@ -237,7 +237,7 @@ impl CallArguments {
         self.options.iter().find(|(option, _)| option == name).map(|(_, value)| value.as_str())
     }
 
-    /// The column name given by an option, as a quote_literal identifier. By default, columns are named like their option.
+    /// The column name given by an option, as a quoted identifier. By default, columns are named like their option.
     fn column(&self, name: &str) -> String {
         Ident::with_quote('"', self.option(name).unwrap_or(name)).to_string()
     }

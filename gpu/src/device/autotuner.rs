@@ -53,7 +53,7 @@ impl Autotuner {
     ) -> Result<Option<GemmVariant>, Error> {
         /// Each candidate has to be compiled.
         const MAX_CANDIDATES: usize = 4;
-        /// Smaller products epilogue before tuning pays off; larger ones only repeat the same tiles.
+        /// Smaller products finish before tuning pays off; larger ones only repeat the same tiles.
         const TUNED_M: RangeInclusive<usize> = 1 << 10..=1 << 16;
         if !self.is_enabled || gemm.m < *TUNED_M.start() {
             return Ok(variants.first().copied());

@@ -1,4 +1,7 @@
 //! [`Graph::parse`]: reads an ONNX file.
+//!
+//! `ocelli` reads the metadata of the same file for its backends (`GraphInfo`). This crate does not depend on it and reads the file
+//! itself, so that it can be used alone.
 
 use std::collections::{HashMap, HashSet};
 
@@ -56,7 +59,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Sorts the nodes topologically: ONNX requires it, and not every exporter does it.
+    /// Sorts the nodes topologically: ONNX requires it, and not every exporter guarantees it.
     fn sort(&mut self) -> Result<(), Error> {
         let mut known: HashSet<String> = self.constants.keys().chain(&self.inputs).cloned().collect();
         let mut waiting = std::mem::take(&mut self.nodes);

@@ -1,4 +1,4 @@
-// A strided copy, one element a thread.
+// A strided copy, one element per thread.
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let i = workgroup_index(group) * 256u + local;

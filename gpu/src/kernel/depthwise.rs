@@ -6,7 +6,7 @@ use super::window::Window;
 /// Input `[batch, height, width, in_channels]` and weights `[kernel height, kernel width, channels]` to
 /// `[batch, height, width, channels]`; the channel multiplier is `channels / in_channels`.
 ///
-/// Not a GEMM: with one column a group, its tiles would be nearly empty. The direct kernel is bound by memory bandwidth.
+/// Not a GEMM: with one column per group, its tiles would be nearly empty. The direct kernel is bound by memory bandwidth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Depthwise {
     pub(crate) window: Window,

@@ -1,5 +1,5 @@
 // Depthwise convolution over [batch, height, width, channels]; weights are [kernel height, kernel width, channels].
-// One output a thread; adjacent threads handle adjacent channels, so that their loads coalesce.
+// One output per thread; adjacent threads handle adjacent channels, so that their loads coalesce.
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let i = workgroup_index(group) * 256u + local;

@@ -1,4 +1,4 @@
-// (x - mean) / sqrt(variance + EPSILON) over each row of LENGTH elements, one workgroup a row. Two passes, since the variance as
+// (x - mean) / sqrt(variance + EPSILON) over each row of LENGTH elements, one workgroup per row. Two passes, since the variance as
 // mean(x^2) - mean^2 would cancel.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {

@@ -1,4 +1,4 @@
-// A sum, mean, maximum or minimum over some axes, one output a thread. Loads coalesce where the innermost axis is kept.
+// A sum, mean, maximum or minimum over some axes, one output per thread. Loads coalesce where the innermost axis is kept.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let i = workgroup_index(group) * 64u + local;

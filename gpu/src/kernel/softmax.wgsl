@@ -1,4 +1,4 @@
-// exp(x - max) / sum(exp(x - max)) over each row of LENGTH elements, one workgroup a row.
+// exp(x - max) / sum(exp(x - max)) over each row of LENGTH elements, one workgroup per row.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let row = workgroup_index(group);

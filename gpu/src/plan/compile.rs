@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::fuse::fuse_epilogues;
-use super::planner::{Planner, Value, checked_num_elements};
-use super::tensor::{Tensor, row_major_order};
-use super::{BufferDecl, Plan, Source, fold, lower};
+use super::planner::{PlanValue, Planner, checked_num_elements};
+use super::tensor::{PlannedTensor, row_major_order};
+use super::{BufferDecl, BufferSource, Plan, fold, lower};
 use crate::error::Error;
 use crate::graph::Graph;
 use crate::kernel::MAX_ELEMENTS;
@@ -23,9 +23,9 @@ pub(crate) fn plan(graph: &Graph, shapes: &[Vec<usize>], requested: &[String]) -
                 "input '{name}' has shape {shape:?}, which is empty or has more than {MAX_ELEMENTS} elements"
             ),
         })?;
-        let buffer = planner.store(BufferDecl { len, source: Source::Input(index) });
-        let tensor = Tensor { buffer, shape: shape.clone(), order: row_major_order(shape.len()) };
-        planner.values.insert(name.clone(), Value::Tensor(tensor));
+        let buffer = planner.store(BufferDecl { len, source: BufferSource::Input(index) });
+        let tensor = PlannedTensor { buffer, shape: shape.clone(), order: row_major_order(shape.len()) };
+        planner.values.insert(name.clone(), PlanValue::Tensor(tensor));
     }
     let live = live_nodes(graph, requested);
     for (node, is_live) in graph.nodes.iter().zip(live) {
@@ -37,7 +37,7 @@ pub(crate) fn plan(graph: &Graph, shapes: &[Vec<usize>], requested: &[String]) -
             return Err(node.unsupported(format!("input '{missing}' is not computed")));
         }
         let values = match fold::fold(&planner, node)? {
-            Some(constants) => constants.into_iter().map(|constant| Value::Constant(Arc::new(constant))).collect(),
+            Some(constants) => constants.into_iter().map(|constant| PlanValue::Constant(Arc::new(constant))).collect(),
             None => lower::lower(&mut planner, node)?,
         };
         for (name, value) in node.outputs.iter().zip(values) {
@@ -46,7 +46,7 @@ pub(crate) fn plan(graph: &Graph, shapes: &[Vec<usize>], requested: &[String]) -
                 (None, _) => {
                     return Err(node.unsupported(format!("the output of {:?} has too many elements", value.shape())));
                 }
-                (Some(0), Value::Tensor(_)) => return Err(node.unsupported("the output is an empty tensor")),
+                (Some(0), PlanValue::Tensor(_)) => return Err(node.unsupported("the output is an empty tensor")),
                 _ => {}
             }
             planner.values.insert(name.clone(), value);
@@ -63,7 +63,7 @@ pub(crate) fn plan(graph: &Graph, shapes: &[Vec<usize>], requested: &[String]) -
         let tensor = planner.tensor(name, &value);
         let tensor = planner.contiguous(&tensor);
         outputs.push(match planner.buffers[tensor.buffer].source {
-            Source::Step => tensor,
+            BufferSource::Step => tensor,
             // An input or constant that is returned unchanged is copied, because outputs need a buffer of their own.
             _ => planner.copy_to_layout(&tensor, &row_major_order(tensor.shape.len())),
         });

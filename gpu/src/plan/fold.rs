@@ -1,6 +1,7 @@
 //! [`fold`]: constant folding of what a graph computes from shapes and small constants.
 
-use super::planner::{Planner, Value, checked_num_elements};
+use super::lower::axis::axis_index;
+use super::planner::{PlanValue, Planner, checked_num_elements};
 use super::tensor::{self, broadcast_shape, row_major_order};
 use crate::error::Error;
 use crate::graph::{Constant, ConstantData, Node, is_float_type};
@@ -14,6 +15,7 @@ pub(super) fn fold(planner: &Planner, node: &Node) -> Result<Option<Vec<Constant
     if node.op == "Shape" {
         let shape: Vec<i64> = planner.value(node, 0)?.shape().iter().map(|&dim| dim as i64).collect();
         let rank = shape.len() as i64;
+        // Not `axis_index`: Shape clamps bounds that are out of range.
         let clamped = |at: i64| usize::try_from(if at < 0 { at + rank } else { at }.clamp(0, rank)).unwrap_or(0);
         let (start, end) = (clamped(node.int("start", 0)), clamped(node.int("end", rank)));
         let shape = shape.get(start..end.max(start)).unwrap_or_default().to_vec();
@@ -22,8 +24,8 @@ pub(super) fn fold(planner: &Planner, node: &Node) -> Result<Option<Vec<Constant
     let mut inputs = Vec::new();
     for index in 0..node.inputs.len() {
         match planner.optional(node, index) {
-            Some(Value::Constant(constant)) => inputs.push(Some(constant)),
-            Some(Value::Tensor(_)) => return Ok(None),
+            Some(PlanValue::Constant(constant)) => inputs.push(Some(constant)),
+            Some(PlanValue::Tensor(_)) => return Ok(None),
             None => inputs.push(None),
         }
     }
@@ -182,13 +184,8 @@ fn gather(node: &Node, from: &Constant, indices: &Constant) -> Option<Constant> 
     let (ConstantData::Int(from), 1, 0 | -1) = (&from.values, from.shape.len(), node.int("axis", 0)) else {
         return None;
     };
-    let len = from.len() as i64;
-    let values = indices
-        .to_ints()
-        .iter()
-        .map(|&at| from.get(usize::try_from(if at < 0 { at + len } else { at }).ok()?).copied())
-        .collect();
-    let values: Option<Vec<i64>> = values;
+    let value = |&at: &i64| axis_index(at, from.len()).map(|at| from[at]);
+    let values: Option<Vec<i64>> = indices.to_ints().iter().map(value).collect();
     Some(Constant::ints(indices.shape.clone(), values?))
 }
 

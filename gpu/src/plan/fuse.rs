@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{BufferId, Operand, Plan, Source, Step};
+use super::{BufferId, BufferSource, Operand, Plan, Step};
 use crate::kernel::Kernel;
 
 /// The operands of an epilogue: together with the bindings of the largest kernel, at most eight storage buffers, wgpu's default limit.
@@ -39,12 +39,12 @@ fn producer(step: &Step, done: &[Step], use_counts: &HashMap<BufferId, usize>, p
             && producer.kernel.supports_epilogue()
             && producer.num_elements == step.num_elements
             && plan.buffers[producer.output].len == step.num_elements
-            && matches!(plan.buffers[producer.output].source, Source::Step)
+            && matches!(plan.buffers[producer.output].source, BufferSource::Step)
             && step.operands.iter().all(is_whole)
     })
 }
 
-/// Both steps in one, unless they have too many operands.
+/// Merges both steps. `None` if they have too many operands.
 fn merge(producer: &Step, step: &Step) -> Option<Step> {
     let mut operands = producer.operands.clone();
     let mut indices = Vec::new();

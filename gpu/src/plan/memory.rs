@@ -1,6 +1,6 @@
 //! [`plan_memory`]: assigns results whose live ranges do not overlap to the same buffer.
 
-use super::{BufferId, Plan, Source};
+use super::{BufferId, BufferSource, Plan};
 
 /// Allocations, and the assignment of the plan's buffers to them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ fn live_ranges(plan: &Plan) -> Vec<LiveRange> {
             range.last = plan.steps.len();
         }
     }
-    let is_step = |range: &LiveRange| matches!(plan.buffers[range.buffer].source, Source::Step);
+    let is_step = |range: &LiveRange| matches!(plan.buffers[range.buffer].source, BufferSource::Step);
     ranges.into_iter().flatten().filter(is_step).collect()
 }
 
@@ -68,7 +68,7 @@ fn live_ranges(plan: &Plan) -> Vec<LiveRange> {
 mod tests {
     use super::*;
     use crate::kernel::{Expression, Kernel};
-    use crate::plan::{BufferDecl, Step, Tensor};
+    use crate::plan::{BufferDecl, PlannedTensor, Step};
 
     /// Random graphs: no two results that are live at the same time share an allocation, and each fits.
     #[test]
@@ -78,7 +78,7 @@ mod tests {
             let count = random.usize(1..20);
             let buffers = (0..=count).map(|index| BufferDecl {
                 len: random.usize(1..100),
-                source: if index == 0 { Source::Input(0) } else { Source::Step },
+                source: if index == 0 { BufferSource::Input(0) } else { BufferSource::Step },
             });
             let buffers: Vec<_> = buffers.collect();
             let steps = (1..=count).map(|output| Step {
@@ -90,7 +90,7 @@ mod tests {
                 operands: Vec::new(),
             });
             let steps: Vec<_> = steps.collect();
-            let outputs = vec![Tensor { buffer: count, shape: Vec::new(), order: Vec::new() }];
+            let outputs = vec![PlannedTensor { buffer: count, shape: Vec::new(), order: Vec::new() }];
             let plan = Plan { steps, buffers, outputs };
             let memory = plan_memory(&plan);
             assert_eq!(memory.slots[0], None);

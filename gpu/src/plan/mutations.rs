@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-use super::{Plan, Source, plan};
+use super::{BufferSource, Plan, plan};
 use crate::graph::{Attribute, Constant, Graph};
 use crate::kernel::{Kernel, StridedLayout};
 
@@ -95,6 +95,8 @@ fn mutate(graph: &mut Graph, random: &mut Rng) {
 }
 
 /// The largest offset that a kernel accesses for `count` elements, by visiting each of them.
+///
+/// Deliberately not the strided walk of `fold` (`gather_strided`): an independent check does not share its errors.
 fn max_offset(layout: &StridedLayout, count: usize) -> i128 {
     let offset_of = |i: usize| {
         let (mut rest, mut offset) = (i as i128, layout.offset as i128);
@@ -125,7 +127,7 @@ fn check(plan: &Plan) {
         }
     }
     for stored in &plan.buffers {
-        if let Source::Weights(weights) = &stored.source {
+        if let BufferSource::Weights(weights) = &stored.source {
             assert_eq!((weights.pack)().len(), stored.len, "{weights:?}");
         }
     }

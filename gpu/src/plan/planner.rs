@@ -3,34 +3,36 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::tensor::{NHWC, Tensor, broadcast_shape, broadcast_strides, num_elements_saturating, row_major_order};
-use super::{BufferDecl, BufferId, Operand, PackedWeights, Source, Step};
+use super::tensor::{
+    NHWC, PlannedTensor, broadcast_shape, broadcast_strides, num_elements_saturating, row_major_order,
+};
+use super::{BufferDecl, BufferId, BufferSource, Operand, PackedWeights, Step};
 use crate::error::Error;
 use crate::graph::{Constant, Graph, Node};
 use crate::kernel::{Copy, Expression, Kernel, MAX_ELEMENTS, StridedLayout, Term};
 
 /// A tensor of the graph at plan time.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(super) enum PlanValue {
     /// Known at plan time.
     Constant(Arc<Constant>),
-    Tensor(Tensor),
+    Tensor(PlannedTensor),
 }
 
 /// The state of a graph that is being compiled.
 pub(super) struct Planner<'g> {
     pub(super) graph: &'g Graph,
-    pub(super) values: HashMap<String, Value>,
+    pub(super) values: HashMap<String, PlanValue>,
     pub(super) steps: Vec<Step>,
     pub(super) buffers: Vec<BufferDecl>,
     /// The buffers of packed weights, by name.
     weights: HashMap<String, BufferId>,
     /// Copies of a tensor in another axis order, or padded to another shape.
-    layout_cache: HashMap<(Tensor, Vec<usize>), Tensor>,
+    layout_cache: HashMap<(PlannedTensor, Vec<usize>), PlannedTensor>,
 }
 
 /// The outputs of a lowered node.
-pub(super) type Lowered = Result<Vec<Value>, Error>;
+pub(super) type Lowered = Result<Vec<PlanValue>, Error>;
 
 /// The number of elements of a shape, `None` if the kernels cannot index that many.
 pub(super) fn checked_num_elements(shape: &[usize]) -> Option<usize> {
@@ -55,45 +57,46 @@ impl<'g> Planner<'g> {
         self.buffers.len() - 1
     }
 
-    pub(super) fn lookup(&self, name: &str) -> Option<Value> {
-        let constant = || self.graph.constants.get(name).map(|constant| Value::Constant(Arc::new(constant.clone())));
+    pub(super) fn lookup(&self, name: &str) -> Option<PlanValue> {
+        let constant =
+            || self.graph.constants.get(name).map(|constant| PlanValue::Constant(Arc::new(constant.clone())));
         self.values.get(name).cloned().or_else(constant)
     }
 
     /// An input of a node, `None` if it is omitted.
-    pub(super) fn optional(&self, node: &Node, index: usize) -> Option<Value> {
+    pub(super) fn optional(&self, node: &Node, index: usize) -> Option<PlanValue> {
         self.lookup(node.input(index)?)
     }
 
     /// A required input of a node.
-    pub(super) fn value(&self, node: &Node, index: usize) -> Result<Value, Error> {
+    pub(super) fn value(&self, node: &Node, index: usize) -> Result<PlanValue, Error> {
         self.optional(node, index).ok_or_else(|| node.unsupported(format!("input {index} is missing")))
     }
 
     /// An input of a node that has to be known at plan time, `None` if it is omitted.
     pub(super) fn constant(&self, node: &Node, index: usize) -> Result<Option<Arc<Constant>>, Error> {
         match self.optional(node, index) {
-            Some(Value::Constant(constant)) => Ok(Some(constant)),
-            Some(Value::Tensor(_)) => Err(node.unsupported(format!("input {index} is not constant"))),
+            Some(PlanValue::Constant(constant)) => Ok(Some(constant)),
+            Some(PlanValue::Tensor(_)) => Err(node.unsupported(format!("input {index} is not constant"))),
             None => Ok(None),
         }
     }
 
     /// An input of a node, on the device.
-    pub(super) fn input(&mut self, node: &Node, index: usize) -> Result<Tensor, Error> {
+    pub(super) fn input(&mut self, node: &Node, index: usize) -> Result<PlannedTensor, Error> {
         let value = self.value(node, index)?;
         Ok(self.tensor(node.input(index).unwrap_or_default(), &value))
     }
 
     /// A value on the device; constants become weights.
-    pub(super) fn tensor(&mut self, name: &str, value: &Value) -> Tensor {
+    pub(super) fn tensor(&mut self, name: &str, value: &PlanValue) -> PlannedTensor {
         match value {
-            Value::Tensor(tensor) => tensor.clone(),
-            Value::Constant(constant) => {
+            PlanValue::Tensor(tensor) => tensor.clone(),
+            PlanValue::Constant(constant) => {
                 let name = self.name(name, constant);
                 let values = Arc::clone(constant);
                 let buffer = self.weights(name, constant.len(), move || values.to_floats().to_vec());
-                Tensor { buffer, shape: constant.shape.clone(), order: row_major_order(constant.shape.len()) }
+                PlannedTensor { buffer, shape: constant.shape.clone(), order: row_major_order(constant.shape.len()) }
             }
         }
     }
@@ -118,7 +121,7 @@ impl<'g> Planner<'g> {
             return buffer;
         }
         let weights = PackedWeights { name: name.clone(), pack: Arc::new(pack) };
-        let buffer = self.store(BufferDecl { len, source: Source::Weights(weights) });
+        let buffer = self.store(BufferDecl { len, source: BufferSource::Weights(weights) });
         self.weights.insert(name, buffer);
         buffer
     }
@@ -130,7 +133,7 @@ impl<'g> Planner<'g> {
         inputs: Vec<BufferId>,
         shape: Vec<usize>,
         order: Vec<usize>,
-    ) -> Tensor {
+    ) -> PlannedTensor {
         self.emit_with_epilogue(kernel, inputs, shape, order, Expression::identity(), Vec::new())
     }
 
@@ -143,21 +146,21 @@ impl<'g> Planner<'g> {
         order: Vec<usize>,
         epilogue: Expression,
         operands: Vec<Operand>,
-    ) -> Tensor {
+    ) -> PlannedTensor {
         let num_elements = num_elements_saturating(&shape);
-        let output = self.store(BufferDecl { len: num_elements, source: Source::Step });
+        let output = self.store(BufferDecl { len: num_elements, source: BufferSource::Step });
         self.steps.push(Step { kernel, inputs, output, num_elements, epilogue, operands });
-        Tensor { buffer: output, shape, order }
+        PlannedTensor { buffer: output, shape, order }
     }
 
     /// Allocates a tensor that copies fill.
-    pub(super) fn alloc(&mut self, shape: Vec<usize>, order: Vec<usize>) -> Tensor {
+    pub(super) fn alloc(&mut self, shape: Vec<usize>, order: Vec<usize>) -> PlannedTensor {
         let len = num_elements_saturating(&shape);
-        Tensor { buffer: self.store(BufferDecl { len, source: Source::Step }), shape, order }
+        PlannedTensor { buffer: self.store(BufferDecl { len, source: BufferSource::Step }), shape, order }
     }
 
     /// Adds a step that copies `num_elements` elements into an allocated tensor.
-    pub(super) fn copy(&mut self, from: BufferId, kernel: Copy, num_elements: usize, to: &Tensor) {
+    pub(super) fn copy(&mut self, from: BufferId, kernel: Copy, num_elements: usize, to: &PlannedTensor) {
         let (kernel, inputs) = (Kernel::Copy(kernel), vec![from]);
         self.steps.push(Step {
             kernel,
@@ -170,9 +173,9 @@ impl<'g> Planner<'g> {
     }
 
     /// The tensor in another axis order, copied unless the memory layout already is that one.
-    pub(super) fn ensure_layout(&mut self, tensor: &Tensor, order: &[usize]) -> Tensor {
+    pub(super) fn ensure_layout(&mut self, tensor: &PlannedTensor, order: &[usize]) -> PlannedTensor {
         if tensor.is_layout(order) {
-            return Tensor { order: order.to_vec(), ..tensor.clone() };
+            return PlannedTensor { order: order.to_vec(), ..tensor.clone() };
         }
         let key = (tensor.clone(), order.to_vec());
         if let Some(copy) = self.layout_cache.get(&key) {
@@ -184,13 +187,13 @@ impl<'g> Planner<'g> {
     }
 
     /// The tensor in row-major order.
-    pub(super) fn contiguous(&mut self, tensor: &Tensor) -> Tensor {
+    pub(super) fn contiguous(&mut self, tensor: &PlannedTensor) -> PlannedTensor {
         self.ensure_layout(tensor, &row_major_order(tensor.shape.len()))
     }
 
     /// Images in NHWC order, as convolutions read them, and the number of channels per pixel. If a copy is needed anyway, the
     /// channels are zero-padded to a multiple of 4, so that they can be read as `vec4`.
-    pub(super) fn ensure_nhwc(&mut self, tensor: &Tensor, may_pad: bool) -> (BufferId, usize) {
+    pub(super) fn ensure_nhwc(&mut self, tensor: &PlannedTensor, may_pad: bool) -> (BufferId, usize) {
         let channels = tensor.shape[1];
         if tensor.is_layout(&NHWC) || channels.is_multiple_of(4) || !may_pad {
             return (self.ensure_layout(tensor, &NHWC).buffer, channels);
@@ -211,7 +214,7 @@ impl<'g> Planner<'g> {
         (out.buffer, padded)
     }
 
-    pub(super) fn copy_to_layout(&mut self, tensor: &Tensor, order: &[usize]) -> Tensor {
+    pub(super) fn copy_to_layout(&mut self, tensor: &PlannedTensor, order: &[usize]) -> PlannedTensor {
         let strides = tensor.strides();
         let dims: Vec<usize> = order.iter().map(|&axis| tensor.shape[axis]).collect();
         let from =
@@ -227,12 +230,12 @@ impl<'g> Planner<'g> {
     }
 
     /// The elements in row-major order, viewed in another shape.
-    pub(super) fn reshaped(&mut self, tensor: &Tensor, shape: Vec<usize>) -> Tensor {
+    pub(super) fn reshaped(&mut self, tensor: &PlannedTensor, shape: Vec<usize>) -> PlannedTensor {
         let tensor = self.contiguous(tensor);
-        Tensor { buffer: tensor.buffer, order: row_major_order(shape.len()), shape }
+        PlannedTensor { buffer: tensor.buffer, order: row_major_order(shape.len()), shape }
     }
 
-    /// A value in an expression over a result of that shape and order: its index, or an operand more.
+    /// A value in an expression over a result of that shape and order: the index of its term, adding an operand if needed.
     ///
     /// # Errors
     /// When it cannot be broadcast to the shape.
@@ -240,14 +243,14 @@ impl<'g> Planner<'g> {
         &mut self,
         node: &Node,
         name: &str,
-        value: &Value,
+        value: &PlanValue,
         (shape, order): (&[usize], &[usize]),
         operands: &mut Vec<Operand>,
     ) -> Result<Term, Error> {
         if broadcast_shape(shape, value.shape()).as_deref() != Some(shape) {
             return Err(node.unsupported(format!("input of {:?} cannot be broadcast to {shape:?}", value.shape())));
         }
-        if let Value::Constant(constant) = value
+        if let PlanValue::Constant(constant) = value
             && let Some(index) = constant.scalar()
         {
             return Ok(Term::Literal(index));
@@ -264,7 +267,7 @@ impl<'g> Planner<'g> {
     }
 }
 
-impl Value {
+impl PlanValue {
     pub(super) fn shape(&self) -> &[usize] {
         match self {
             Self::Constant(constant) => &constant.shape,

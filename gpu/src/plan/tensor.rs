@@ -1,4 +1,4 @@
-//! [`Tensor`]: a tensor on the device, with the order of its axes in memory.
+//! [`PlannedTensor`]: a tensor on the device, with the order of its axes in memory.
 
 use super::BufferId;
 use crate::kernel::row_major_strides;
@@ -10,7 +10,7 @@ use crate::kernel::row_major_strides;
 /// ```
 /// A transpose is a view: it changes the order and copies nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Tensor {
+pub(crate) struct PlannedTensor {
     pub(crate) buffer: BufferId,
     /// The shape in the graph.
     pub(crate) shape: Vec<usize>,
@@ -52,7 +52,7 @@ pub(crate) fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 /// The axis order of NHWC for a shape of NCHW.
 pub(crate) const NHWC: [usize; 4] = [0, 2, 3, 1];
 
-impl Tensor {
+impl PlannedTensor {
     pub(crate) fn len(&self) -> usize {
         num_elements_saturating(&self.shape)
     }
@@ -91,12 +91,12 @@ mod tests {
 
     #[test]
     fn a_transpose_is_a_view() {
-        let image = Tensor { buffer: 0, shape: vec![2, 3, 4, 5], order: NHWC.to_vec() };
+        let image = PlannedTensor { buffer: 0, shape: vec![2, 3, 4, 5], order: NHWC.to_vec() };
         assert_eq!((image.dims(), image.strides()), (vec![2, 4, 5, 3], vec![60, 1, 15, 3]));
         let nhwc = image.permuted(&[0, 2, 3, 1]);
         assert_eq!((nhwc.shape.clone(), nhwc.order.clone()), (vec![2, 4, 5, 3], vec![0, 1, 2, 3]));
         assert_eq!(nhwc.permuted(&[0, 3, 1, 2]), image);
-        let pooled = Tensor { buffer: 0, shape: vec![2, 3, 1, 1], order: NHWC.to_vec() };
+        let pooled = PlannedTensor { buffer: 0, shape: vec![2, 3, 1, 1], order: NHWC.to_vec() };
         assert!(pooled.is_layout(&[0, 1, 2, 3]) && !image.is_layout(&[0, 1, 2, 3]));
     }
 }

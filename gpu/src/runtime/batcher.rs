@@ -12,11 +12,11 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use super::model::{Input, Model, Run, Tensor};
+use super::model::{Input, Model, OutputTensor, Run};
 use crate::error::Error;
 
 /// Called with the results of a request, on the batcher's thread.
-pub type Completion = Box<dyn FnOnce(Result<Vec<Tensor>, Error>) + Send>;
+pub type Completion = Box<dyn FnOnce(Result<Vec<OutputTensor>, Error>) + Send>;
 
 /// A thread that runs one model in batches. It ends once this is dropped and all requests are complete.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl DynamicBatcher {
     /// often, for which the batch size is chosen.
     ///
     /// Batches use at most a quarter of the device's memory and have at most 256 items. A graph with a static batch dimension has a
-    /// `fixed_batch`; smaller batches are zero-padded.
+    /// `fixed_batch`; smaller batches are zero-padded here, because only this thread knows which requests share a batch.
     ///
     /// # Errors
     /// If the graph cannot be planned for one item.
@@ -127,7 +127,7 @@ struct ActiveRequest {
 
 /// The results of a request so far.
 struct Results {
-    tensors: Vec<Tensor>,
+    tensors: Vec<OutputTensor>,
     /// Items whose outputs are in `tensors`.
     ready: usize,
     count: usize,
@@ -256,7 +256,7 @@ impl InFlightBatch<'_> {
     /// Waits for the batch and distributes its outputs to the requests.
     fn finish(self) {
         let check_batch_axis =
-            |tensors: Vec<Tensor>| match tensors.iter().find(|tensor| tensor.shape.first() != Some(&self.size)) {
+            |tensors: Vec<OutputTensor>| match tensors.iter().find(|tensor| tensor.shape.first() != Some(&self.size)) {
                 Some(tensor) => {
                     let reason =
                         format!("the output shape {:?} does not start with batch size {}", tensor.shape, self.size);
@@ -279,10 +279,10 @@ impl InFlightBatch<'_> {
 
 impl Results {
     /// Appends items `first..first + count` of a batch of `batch_size` items.
-    fn append(&mut self, tensors: &[Tensor], first: usize, count: usize, batch_size: usize) {
+    fn append(&mut self, tensors: &[OutputTensor], first: usize, count: usize, batch_size: usize) {
         if self.tensors.is_empty() {
             self.tensors =
-                tensors.iter().map(|tensor| Tensor { shape: tensor.shape.clone(), values: Vec::new() }).collect();
+                tensors.iter().map(|tensor| OutputTensor { shape: tensor.shape.clone(), values: Vec::new() }).collect();
         }
         for (result, tensor) in self.tensors.iter_mut().zip(tensors) {
             let item_len = tensor.values.len() / batch_size;

@@ -6,7 +6,7 @@ use super::model::Model;
 use crate::device::Device;
 use crate::error::Error;
 use crate::kernel::Kernel;
-use crate::plan::{Plan, Source, Step, plan};
+use crate::plan::{BufferSource, Plan, Step, plan};
 
 /// A roofline estimate of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,7 +94,7 @@ fn flops(step: &Step) -> f64 {
 fn elements_moved(step: &Step, plan: &Plan) -> usize {
     let read = step.reads().map(|storage| match (&plan.buffers[storage].source, &step.kernel) {
         // A copy may read or write only a part of the buffer.
-        (Source::Step | Source::Input(_), Kernel::Copy(_)) => step.num_elements,
+        (BufferSource::Step | BufferSource::Input(_), Kernel::Copy(_)) => step.num_elements,
         _ => plan.buffers[storage].len,
     });
     read.sum::<usize>() + step.num_elements

@@ -46,7 +46,7 @@ pub struct Input<'a> {
 
 /// An output tensor, in row-major order.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
+pub struct OutputTensor {
     /// Its dimensions.
     pub shape: Vec<usize>,
     /// Its elements.
@@ -172,7 +172,7 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`Model::start`] and [`Run::wait`].
-    pub fn run(&self, inputs: &[Input], outputs: &[String]) -> Result<Vec<Tensor>, Error> {
+    pub fn run(&self, inputs: &[Input], outputs: &[String]) -> Result<Vec<OutputTensor>, Error> {
         self.start(inputs, outputs)?.wait()
     }
 
@@ -245,12 +245,12 @@ impl Run<'_> {
     ///
     /// # Errors
     /// [`Error::Lost`] if the device was lost during the run.
-    pub fn wait(self) -> Result<Vec<Tensor>, Error> {
+    pub fn wait(self) -> Result<Vec<OutputTensor>, Error> {
         let Self { model, submission, staging, bytes, mapped, uploads, outputs } = self;
         let tensors = model.device.read_back(submission, &staging, &mapped, |view| {
             let tensors = outputs.into_iter().map(|(shape, offset)| {
                 let len = shape.iter().product();
-                Tensor { values: model.precision.decode(&view[offset as usize..], len), shape }
+                OutputTensor { values: model.precision.decode(&view[offset as usize..], len), shape }
             });
             tensors.collect()
         })?;

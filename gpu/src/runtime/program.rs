@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::device::{Device, Dispatch, DispatchUniform};
 use crate::error::Error;
 use crate::kernel::{GemmVariant, Kernel};
-use crate::plan::{Plan, Source, Step, plan_memory};
+use crate::plan::{BufferSource, Plan, Step, plan_memory};
 use crate::precision::Precision;
 
 /// A plan ready to run. Runs reuse the same buffers, so they execute one after the other.
@@ -78,15 +78,15 @@ impl Program {
             let bytes = (storage.len * precision.size()) as u64;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
             buffers.push(match (&storage.source, place) {
-                (Source::Step, Some(place)) => pool.activations[*place].0.clone(),
-                (Source::Step, None) => unused.clone(),
-                (Source::Input(index), _) => {
+                (BufferSource::Step, Some(place)) => pool.activations[*place].0.clone(),
+                (BufferSource::Step, None) => unused.clone(),
+                (BufferSource::Input(index), _) => {
                     let buffer = device.buffer(bytes, usage)?;
                     inputs.resize(inputs.len().max(index + 1), None);
                     inputs[*index] = Some((buffer.clone(), storage.len));
                     buffer
                 }
-                (Source::Weights(weights), _) => match pool.weights.get(&weights.name) {
+                (BufferSource::Weights(weights), _) => match pool.weights.get(&weights.name) {
                     Some(buffer) => buffer.clone(),
                     None => {
                         let buffer = device.buffer(bytes, usage)?;

@@ -1,4 +1,4 @@
-// SpMM, several dense columns: one thread an output. Adjacent threads compute adjacent columns: they read the same entry, and
+// SpMM, several dense columns: one thread per output. Adjacent threads compute adjacent columns: they read the same entry, and
 // contiguous elements of a row of the dense matrix.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {

@@ -1,5 +1,5 @@
 // SpMV by CSR-vector (Bell and Garland, Implementing Sparse Matrix-Vector Multiplication on Throughput-Oriented Processors, 2009):
-// LANES_PER_ROW threads a row, each with every LANES_PER_ROW-th entry, so that loads of the entries coalesce.
+// LANES_PER_ROW threads per row, each with every LANES_PER_ROW-th entry, so that loads of the entries coalesce.
 const ROWS_PER_WORKGROUP: u32 = 64u / LANES_PER_ROW;
 
 var<workgroup> partials: array<f32, 64>;

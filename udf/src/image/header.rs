@@ -9,7 +9,7 @@ use super::{ImageError, catch_decoder_panic};
 
 /// The header of an encoded image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
+pub struct ImageHeader {
     /// `"jpeg"`, `"png"`, `"webp"`, `"gif"`, `"bmp"` or `"tiff"`.
     pub format: &'static str,
     /// Width in pixels, after the EXIF orientation is applied.
@@ -41,15 +41,15 @@ const FORMATS: [FormatEntry; 6] = [
 ///
 /// # Errors
 /// [`ImageError`] if the format is not supported or the header is corrupt.
-pub fn probe(bytes: &[u8]) -> Result<Header, ImageError> {
+pub fn probe(bytes: &[u8]) -> Result<ImageHeader, ImageError> {
     catch_decoder_panic(|| probe_uncaught(bytes))
 }
 
-fn probe_uncaught(bytes: &[u8]) -> Result<Header, ImageError> {
+fn probe_uncaught(bytes: &[u8]) -> Result<ImageHeader, ImageError> {
     let mut file = open(bytes)?;
     let (width, height) = file.decoder.dimensions();
     let (width, height) = if swaps_axes(file.orientation()) { (height, width) } else { (width, height) };
-    Ok(Header { format: file.entry.name, width, height })
+    Ok(ImageHeader { format: file.entry.name, width, height })
 }
 
 /// Whether applying an orientation swaps width and height.

@@ -4,7 +4,7 @@ use super::gustavson::{Accumulators, Matrix, for_each_entry};
 use super::semiring::SemiringOps;
 
 /// Dense accumulator with occupancy flags: `[columns]` accumulators. Adding a product does not branch on whether its
-/// column is new, which pays off when most products hit a column that is not.
+/// column is new, which pays off when most products fall on columns that are already occupied.
 #[derive(Debug, Default)]
 pub(crate) struct DenseRow<T> {
     accumulators: Vec<T>,

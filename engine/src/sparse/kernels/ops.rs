@@ -1,4 +1,7 @@
 //! [`BinaryOpKernel`] and [`MonoidKernel`]: the operations of semirings, with SQL's semantics.
+//!
+//! `TimesOp`, `PlusMonoid` and the other structs are the typed counterparts of the variants of `BinaryOp` and `Monoid`
+//! (`sparse/semiring.rs`), for which the kernels are monomorphised.
 
 use std::cmp::Ordering;
 

@@ -66,7 +66,7 @@ impl<'a> AggregateOverJoin<'a> {
                 return unsupported(format!("{expr} is volatile"));
             }
         }
-        // DataFusion decorrelates the subquery into a join in a later pass, which must see nodes that it knows.
+        // DataFusion decorrelates the subquery into a join in a later pass, which does not recognize extension nodes.
         match self.aggregate.input.all_out_ref_exprs().first() {
             Some(outer) => unsupported(format!("{outer} refers to an outer query")),
             None => Ok(()),

@@ -3,7 +3,7 @@
 use super::axis::axis;
 use crate::graph::Node;
 use crate::kernel::{Copy, StridedLayout};
-use crate::plan::planner::{Lowered, Planner, Value};
+use crate::plan::planner::{Lowered, PlanValue, Planner};
 
 /// Copies each input to its offset in the output, which has the axis order of the first computed input.
 pub(super) fn concat(planner: &mut Planner, node: &Node) -> Lowered {
@@ -12,7 +12,7 @@ pub(super) fn concat(planner: &mut Planner, node: &Node) -> Lowered {
         parts.push(planner.input(node, index)?);
     }
     // Constants are row-major; the order of a computed input saves a copy.
-    let computed = (0..parts.len()).find(|&index| matches!(planner.optional(node, index), Some(Value::Tensor(_))));
+    let computed = (0..parts.len()).find(|&index| matches!(planner.optional(node, index), Some(PlanValue::Tensor(_))));
     let Some(first) = parts.get(computed.unwrap_or(0)).cloned() else {
         return Err(node.unsupported("it has no inputs"));
     };
@@ -50,5 +50,5 @@ pub(super) fn concat(planner: &mut Planner, node: &Node) -> Lowered {
         planner.copy(part.buffer, kernel, part.len(), &whole);
         before += part.shape[axis];
     }
-    Ok(vec![Value::Tensor(whole)])
+    Ok(vec![PlanValue::Tensor(whole)])
 }

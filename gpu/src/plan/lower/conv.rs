@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::graph::{Constant, Node};
 use crate::kernel::{Binary, Depthwise, Expression, Gemm, Kernel, LhsLayout, RhsLayout, Term, Window, padded_depth};
-use crate::plan::planner::{Lowered, Planner, Value};
+use crate::plan::planner::{Lowered, PlanValue, Planner};
 use crate::plan::tensor::NHWC;
 
 /// `X [batch, channels, height, width], W [out, channels / group, kernel height, kernel width], B [out]?`
@@ -63,13 +63,14 @@ pub(super) fn conv(planner: &mut Planner, node: &Node) -> Lowered {
     let (mut epilogue, mut operands) = (Expression::identity(), Vec::new());
     if let Some(bias) = planner.constant(node, 2)? {
         // Broadcast along the channel axis.
-        let shaped = Value::Constant(Constant { shape: vec![bias.len(), 1, 1], values: bias.values.clone() }.into());
+        let shaped =
+            PlanValue::Constant(Constant { shape: vec![bias.len(), 1, 1], values: bias.values.clone() }.into());
         let term = planner.term(node, "", &shaped, (&out_shape, &NHWC), &mut operands)?;
         let bias = epilogue.push(term);
         epilogue.push(Term::Binary(Binary::Add, 0, bias));
     }
     let out = planner.emit_with_epilogue(kernel, vec![pixels, packed], out_shape, NHWC.to_vec(), epilogue, operands);
-    Ok(vec![Value::Tensor(out)])
+    Ok(vec![PlanValue::Tensor(out)])
 }
 
 /// The window given by a node's attributes.

@@ -3,8 +3,8 @@
 use crate::error::Error;
 use crate::graph::{Node, is_float_type};
 use crate::kernel::{Binary, Expression, Kernel, Term, Unary};
-use crate::plan::planner::{Lowered, Planner, Value};
-use crate::plan::tensor::{Tensor, broadcast_shape, row_major_order};
+use crate::plan::planner::{Lowered, PlanValue, Planner};
+use crate::plan::tensor::{PlannedTensor, broadcast_shape, row_major_order};
 
 const UNARY: [(&str, Unary); 18] = [
     ("Abs", Unary::Abs),
@@ -44,7 +44,7 @@ const BINARY: [(&str, Binary); 14] = [
     ("Sub", Binary::Sub),
 ];
 
-/// Operators that are expressed by several of those.
+/// Operators that are expressed as several terms.
 const COMPOSITE: [&str; 12] =
     ["Cast", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Sum", "Swish", "Where"];
 
@@ -68,7 +68,7 @@ pub(super) fn elementwise(planner: &mut Planner, node: &Node) -> Lowered {
         return Err(node.unsupported(format!("its inputs cannot be broadcast together: {shapes:?}")));
     };
     let whole = read.iter().find_map(|(_, value)| match value {
-        Value::Tensor(tensor) if tensor.shape == shape => Some(tensor.order.clone()),
+        PlanValue::Tensor(tensor) if tensor.shape == shape => Some(tensor.order.clone()),
         _ => None,
     });
     let order = whole.unwrap_or_else(|| row_major_order(shape.len()));
@@ -80,8 +80,9 @@ pub(super) fn elementwise(planner: &mut Planner, node: &Node) -> Lowered {
         inputs.push(epilogue.push(term));
     }
     compose(planner, node, &mut epilogue, &inputs)?;
-    let out: Tensor = planner.emit_with_epilogue(Kernel::Pointwise, Vec::new(), shape, order, epilogue, operands);
-    Ok(vec![Value::Tensor(out)])
+    let out: PlannedTensor =
+        planner.emit_with_epilogue(Kernel::Pointwise, Vec::new(), shape, order, epilogue, operands);
+    Ok(vec![PlanValue::Tensor(out)])
 }
 
 /// Appends the expression of a node to the terms of its inputs.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::graph::{Constant, Node};
 use crate::kernel::{Binary, Expression, Gemm, Kernel, LhsLayout, RhsLayout, Term, padded_depth};
-use crate::plan::planner::{Lowered, Planner, Value};
-use crate::plan::tensor::{Tensor, row_major_order};
+use crate::plan::planner::{Lowered, PlanValue, Planner};
+use crate::plan::tensor::{PlannedTensor, row_major_order};
 
 /// `alpha * A' * B' + beta * C`, where A' and B' may be transposed.
 pub(super) fn gemm(planner: &mut Planner, node: &Node) -> Lowered {
     let transposed =
-        |tensor: Tensor, name: &str| if node.int(name, 0) != 0 { tensor.permuted(&[1, 0]) } else { tensor };
+        |tensor: PlannedTensor, name: &str| if node.int(name, 0) != 0 { tensor.permuted(&[1, 0]) } else { tensor };
     let a = planner.input(node, 0)?;
     if a.shape.len() != 2 {
         return Err(node.unsupported(format!("its input has shape {:?}, which is not a matrix", a.shape)));
@@ -23,12 +23,12 @@ pub(super) fn gemm(planner: &mut Planner, node: &Node) -> Lowered {
         return Err(node.unsupported(format!("its weights have shape {:?}, which is not a matrix", b.shape())));
     }
     let product = match b {
-        Value::Constant(b) => matmul_packed(planner, node, &a, &b, node.int("transB", 0) != 0)?,
-        Value::Tensor(b) => batched_matmul(planner, node, &a, &transposed(b, "transB"))?,
+        PlanValue::Constant(b) => matmul_packed(planner, node, &a, &b, node.int("transB", 0) != 0)?,
+        PlanValue::Tensor(b) => batched_matmul(planner, node, &a, &transposed(b, "transB"))?,
     };
     let (shape, order) = (product.shape.clone(), product.order.clone());
     let (mut e, mut operands) = (Expression(Vec::new()), Vec::new());
-    let mut parts = vec![("", Value::Tensor(product), alpha)];
+    let mut parts = vec![("", PlanValue::Tensor(product), alpha)];
     parts.extend(planner.optional(node, 2).map(|c| (node.input(2).unwrap_or_default(), c, beta)));
     let mut inputs = Vec::new();
     for (name, value, factor) in parts {
@@ -39,7 +39,7 @@ pub(super) fn gemm(planner: &mut Planner, node: &Node) -> Lowered {
     if let [product, c] = inputs[..] {
         e.push(Term::Binary(Binary::Add, product, c));
     }
-    Ok(vec![Value::Tensor(planner.emit_with_epilogue(Kernel::Pointwise, Vec::new(), shape, order, e, operands))])
+    Ok(vec![PlanValue::Tensor(planner.emit_with_epilogue(Kernel::Pointwise, Vec::new(), shape, order, e, operands))])
 }
 
 fn scaled(e: &mut Expression, value: usize, factor: f32) -> usize {
@@ -57,23 +57,23 @@ pub(super) fn matmul(planner: &mut Planner, node: &Node) -> Lowered {
         return Err(node.unsupported("a 1-D operand is not supported"));
     }
     let out = match b {
-        Value::Constant(b) if b.shape.len() == 2 => matmul_packed(planner, node, &a, &b, false)?,
+        PlanValue::Constant(b) if b.shape.len() == 2 => matmul_packed(planner, node, &a, &b, false)?,
         b => {
             let b = planner.tensor(node.input(1).unwrap_or_default(), &b);
             batched_matmul(planner, node, &a, &b)?
         }
     };
-    Ok(vec![Value::Tensor(out)])
+    Ok(vec![PlanValue::Tensor(out)])
 }
 
-/// `a [.., rows, depth]` and constant weights `[depth, columns]`, or `[columns, depth]` if they are turned.
+/// `a [.., rows, depth]` and constant weights `[depth, columns]`, or `[columns, depth]` if they are transposed.
 fn matmul_packed(
     planner: &mut Planner,
     node: &Node,
-    a: &Tensor,
+    a: &PlannedTensor,
     b: &Arc<Constant>,
     is_transposed: bool,
-) -> Result<Tensor, Error> {
+) -> Result<PlannedTensor, Error> {
     let &[first, second] = &b.shape[..] else { return Err(node.unsupported("its weights are not a matrix")) };
     let (depth, columns) = if is_transposed { (second, first) } else { (first, second) };
     let a = planner.contiguous(a);
@@ -107,7 +107,12 @@ fn matmul_packed(
 }
 
 /// `a [.., rows, depth]` and `b [.., depth, columns]`, one product per index of the leading axes.
-fn batched_matmul(planner: &mut Planner, node: &Node, a: &Tensor, b: &Tensor) -> Result<Tensor, Error> {
+fn batched_matmul(
+    planner: &mut Planner,
+    node: &Node,
+    a: &PlannedTensor,
+    b: &PlannedTensor,
+) -> Result<PlannedTensor, Error> {
     let (outer_a, inner_a) = a.shape.split_at(a.shape.len() - 2);
     let (outer_b, inner_b) = b.shape.split_at(b.shape.len() - 2);
     let (&[rows, depth], &[depth_b, columns]) = (inner_a, inner_b) else {
@@ -140,7 +145,7 @@ fn batched_matmul(planner: &mut Planner, node: &Node, a: &Tensor, b: &Tensor) ->
 }
 
 /// The tensor as consecutive matrices, each row-major or transposed in memory, with the strides of rows and columns.
-fn as_batched_matrices(planner: &mut Planner, tensor: &Tensor) -> (Tensor, [usize; 2]) {
+fn as_batched_matrices(planner: &mut Planner, tensor: &PlannedTensor) -> (PlannedTensor, [usize; 2]) {
     let rank = tensor.shape.len();
     let (rows, columns) = (tensor.shape[rank - 2], tensor.shape[rank - 1]);
     let mut transposed = row_major_order(rank);

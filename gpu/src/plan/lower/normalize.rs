@@ -3,7 +3,7 @@
 use super::axis::axis;
 use crate::graph::{Constant, Node};
 use crate::kernel::{Binary, Expression, Kernel, LayerNorm, Softmax, Term};
-use crate::plan::planner::{Lowered, Planner, Value};
+use crate::plan::planner::{Lowered, PlanValue, Planner};
 use crate::plan::tensor::row_major_order;
 
 /// With constant statistics: a scale and a shift per channel, fused into the producer of the input.
@@ -21,9 +21,9 @@ pub(super) fn batch_norm(planner: &mut Planner, node: &Node) -> Lowered {
     };
     let (mut e, mut operands) = (Expression(Vec::new()), Vec::new());
     let parts = [
-        Value::Tensor(x),
-        Value::Constant(floats(channels.scale).into()),
-        Value::Constant(floats(channels.shift).into()),
+        PlanValue::Tensor(x),
+        PlanValue::Constant(floats(channels.scale).into()),
+        PlanValue::Constant(floats(channels.shift).into()),
     ];
     let mut terms = Vec::new();
     for part in &parts {
@@ -32,7 +32,7 @@ pub(super) fn batch_norm(planner: &mut Planner, node: &Node) -> Lowered {
     }
     let scaled = e.push(Term::Binary(Binary::Mul, terms[0], terms[1]));
     e.push(Term::Binary(Binary::Add, scaled, terms[2]));
-    Ok(vec![Value::Tensor(planner.emit_with_epilogue(Kernel::Pointwise, Vec::new(), shape, order, e, operands))])
+    Ok(vec![PlanValue::Tensor(planner.emit_with_epilogue(Kernel::Pointwise, Vec::new(), shape, order, e, operands))])
 }
 
 /// Over `axis` and all axes after it.
@@ -58,7 +58,7 @@ pub(super) fn layer_norm(planner: &mut Planner, node: &Node) -> Lowered {
         result = e.push(Term::Binary(function, result, term));
     }
     let kernel = Kernel::LayerNorm(LayerNorm { length, epsilon });
-    Ok(vec![Value::Tensor(planner.emit_with_epilogue(kernel, vec![x.buffer], shape, order, e, operands))])
+    Ok(vec![PlanValue::Tensor(planner.emit_with_epilogue(kernel, vec![x.buffer], shape, order, e, operands))])
 }
 
 /// Over one axis; before opset 13, over that axis and all after it.
@@ -78,5 +78,5 @@ pub(super) fn softmax(planner: &mut Planner, node: &Node) -> Lowered {
     };
     let x = planner.ensure_layout(&x, &order);
     let kernel = Kernel::Softmax(Softmax { length });
-    Ok(vec![Value::Tensor(planner.emit(kernel, vec![x.buffer], x.shape.clone(), order))])
+    Ok(vec![PlanValue::Tensor(planner.emit(kernel, vec![x.buffer], x.shape.clone(), order))])
 }

@@ -3,7 +3,7 @@
 use super::conv::window;
 use crate::graph::Node;
 use crate::kernel::{Kernel, Pool};
-use crate::plan::planner::{Lowered, Planner, Value};
+use crate::plan::planner::{Lowered, PlanValue, Planner};
 use crate::plan::tensor::NHWC;
 
 /// `X [batch, channels, height, width]`
@@ -22,5 +22,5 @@ pub(super) fn pool(planner: &mut Planner, node: &Node) -> Lowered {
     let kernel =
         Kernel::Pool(Pool { window, channels, is_max, count_include_pad: node.int("count_include_pad", 0) != 0 });
     let shape = vec![batch, channels, window.output[0], window.output[1]];
-    Ok(vec![Value::Tensor(planner.emit(kernel, vec![x.buffer], shape, NHWC.to_vec()))])
+    Ok(vec![PlanValue::Tensor(planner.emit(kernel, vec![x.buffer], shape, NHWC.to_vec()))])
 }

@@ -3,15 +3,15 @@
 use super::axis::axis_index;
 use crate::graph::Node;
 use crate::kernel::{Kernel, Reduce, ReduceOp, StridedLayout};
-use crate::plan::planner::{Lowered, Planner, Value};
-use crate::plan::tensor::Tensor;
+use crate::plan::planner::{Lowered, PlanValue, Planner};
+use crate::plan::tensor::PlannedTensor;
 
 /// Over all spatial axes.
 pub(super) fn global_pool(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
     let op = if node.op == "GlobalMaxPool" { ReduceOp::Max } else { ReduceOp::Mean };
     let axes: Vec<usize> = (2..x.shape.len()).collect();
-    Ok(vec![Value::Tensor(reduce_axes(planner, &x, &axes, true, op))])
+    Ok(vec![PlanValue::Tensor(reduce_axes(planner, &x, &axes, true, op))])
 }
 
 /// The axes are an attribute, or since opset 13 (ReduceSum) and 18 an input.
@@ -23,7 +23,7 @@ pub(super) fn reduce(planner: &mut Planner, node: &Node) -> Lowered {
         (None, None) => Vec::new(),
     };
     if axes.is_empty() && node.int("noop_with_empty_axes", 0) != 0 {
-        return Ok(vec![Value::Tensor(x)]);
+        return Ok(vec![PlanValue::Tensor(x)]);
     }
     let axes: Option<Vec<usize>> = axes.iter().map(|&axis| axis_index(axis, x.shape.len())).collect();
     let Some(mut axes) = axes else {
@@ -38,10 +38,16 @@ pub(super) fn reduce(planner: &mut Planner, node: &Node) -> Lowered {
         "ReduceMax" => ReduceOp::Max,
         _ => ReduceOp::Min,
     };
-    Ok(vec![Value::Tensor(reduce_axes(planner, &x, &axes, node.int("keepdims", 1) != 0, op))])
+    Ok(vec![PlanValue::Tensor(reduce_axes(planner, &x, &axes, node.int("keepdims", 1) != 0, op))])
 }
 
-fn reduce_axes(planner: &mut Planner, x: &Tensor, axes: &[usize], keeps_axes: bool, op: ReduceOp) -> Tensor {
+fn reduce_axes(
+    planner: &mut Planner,
+    x: &PlannedTensor,
+    axes: &[usize],
+    keeps_axes: bool,
+    op: ReduceOp,
+) -> PlannedTensor {
     let strides = x.strides();
     let layout = |axes: Vec<usize>| StridedLayout {
         dims: axes.iter().map(|&axis| x.shape[axis]).collect(),

@@ -1,8 +1,9 @@
 //! Operators that change the shape and no element.
 
+use super::axis::axis_index;
 use crate::error::Error;
 use crate::graph::Node;
-use crate::plan::planner::{Lowered, Planner, Value};
+use crate::plan::planner::{Lowered, PlanValue, Planner};
 use crate::plan::tensor::num_elements_saturating;
 
 pub(super) fn reshape(planner: &mut Planner, node: &Node) -> Lowered {
@@ -13,7 +14,7 @@ pub(super) fn reshape(planner: &mut Planner, node: &Node) -> Lowered {
     if num_elements_saturating(&shape) != x.len() {
         return Err(node.unsupported(format!("shapes {:?} and {shape:?} have different element counts", x.shape)));
     }
-    Ok(vec![Value::Tensor(planner.reshaped(&x, shape))])
+    Ok(vec![PlanValue::Tensor(planner.reshaped(&x, shape))])
 }
 
 /// Dropout is the identity at inference.
@@ -25,7 +26,7 @@ pub(super) fn transpose(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
     let reversed: Vec<usize> = (0..x.shape.len()).rev().collect();
     let permutation = permutation(node, x.shape.len())?.unwrap_or(reversed);
-    Ok(vec![Value::Tensor(x.permuted(&permutation))])
+    Ok(vec![PlanValue::Tensor(x.permuted(&permutation))])
 }
 
 /// The attribute `perm`.
@@ -42,19 +43,19 @@ pub(in crate::plan) fn permutation(node: &Node, rank: usize) -> Result<Option<Ve
 
 /// The output shape of a node for an input of shape `old`; `None` if it is not known at plan time.
 pub(in crate::plan) fn new_shape(planner: &Planner, node: &Node, old: &[usize]) -> Result<Option<Vec<usize>>, Error> {
-    let rank = old.len() as i64;
     let listed = |input: usize, attribute: &str| -> Result<Option<Vec<i64>>, Error> {
         match (node.ints(attribute), planner.optional(node, input)) {
             (Some(values), _) => Ok(Some(values.to_vec())),
-            (None, Some(Value::Constant(constant))) => Ok(Some(constant.to_ints().to_vec())),
-            (None, Some(Value::Tensor(_))) => Err(node.unsupported("its new shape is not constant")),
+            (None, Some(PlanValue::Constant(constant))) => Ok(Some(constant.to_ints().to_vec())),
+            (None, Some(PlanValue::Tensor(_))) => Err(node.unsupported("its new shape is not constant")),
             (None, None) => Ok(None),
         }
     };
     let out_of_range = || node.unsupported("its axis is out of range");
     Ok(Some(match node.op.as_str() {
         "Flatten" => {
-            let axis = node.int("axis", 1);
+            // Not `axis_index`: Flatten also accepts the rank as its axis.
+            let (axis, rank) = (node.int("axis", 1), old.len() as i64);
             let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).map_err(|_| out_of_range())?;
             let (outer, inner) = old.split_at_checked(axis).ok_or_else(out_of_range)?;
             vec![num_elements_saturating(outer), num_elements_saturating(inner)]
@@ -63,14 +64,14 @@ pub(in crate::plan) fn new_shape(planner: &Planner, node: &Node, old: &[usize]) 
             let axes = listed(1, "axes")?;
             let is_gone = |axis: usize| match &axes {
                 None => old[axis] == 1,
-                Some(axes) => axes.iter().any(|&gone| (if gone < 0 { gone + rank } else { gone }) == axis as i64),
+                Some(axes) => axes.iter().any(|&gone| axis_index(gone, old.len()) == Some(axis)),
             };
             (0..old.len()).filter(|&axis| !is_gone(axis)).map(|axis| old[axis]).collect()
         }
         "Unsqueeze" => {
             let Some(axes) = listed(1, "axes")? else { return Ok(None) };
-            let rank = rank + axes.len() as i64;
-            let is_new = |axis: i64| axes.iter().any(|&new| (if new < 0 { new + rank } else { new }) == axis);
+            let rank = old.len() + axes.len();
+            let is_new = |axis: usize| axes.iter().any(|&new| axis_index(new, rank) == Some(axis));
             let mut rest = old.iter().copied();
             (0..rank)
                 .map(|axis| if is_new(axis) { Some(1) } else { rest.next() })

@@ -4,8 +4,10 @@ use super::axis::{axis, axis_index};
 use crate::error::Error;
 use crate::graph::{Constant, Node};
 use crate::kernel::{Copy, StridedLayout, row_major_strides};
-use crate::plan::planner::{Lowered, Planner, Value, checked_num_elements};
-use crate::plan::tensor::{Tensor, broadcast_shape, broadcast_strides, num_elements_saturating, row_major_order};
+use crate::plan::planner::{Lowered, PlanValue, Planner, checked_num_elements};
+use crate::plan::tensor::{
+    PlannedTensor, broadcast_shape, broadcast_strides, num_elements_saturating, row_major_order,
+};
 
 pub(super) fn lower_indexing(planner: &mut Planner, node: &Node) -> Lowered {
     let x = planner.input(node, 0)?;
@@ -20,12 +22,12 @@ pub(super) fn lower_indexing(planner: &mut Planner, node: &Node) -> Lowered {
             let shape = shape.ok_or_else(|| node.unsupported("its input cannot be broadcast to the new shape"))?;
             let strides = broadcast_strides(&x.shape, &x.strides(), &shape);
             let from = StridedLayout { dims: shape.clone(), strides, offset: 0 };
-            Ok(vec![Value::Tensor(materialize_view(planner, &x, shape, from))])
+            Ok(vec![PlanValue::Tensor(materialize_view(planner, &x, shape, from))])
         }
         _ => {
             let (shape, logical) =
                 slices(planner, node, &x.shape)?.ok_or_else(|| node.unsupported("its bounds are not constant"))?;
-            Ok(vec![Value::Tensor(strided_slice(planner, &x, shape, &logical))])
+            Ok(vec![PlanValue::Tensor(strided_slice(planner, &x, shape, &logical))])
         }
     }
 }
@@ -35,7 +37,7 @@ fn dims(constant: &Constant) -> Option<Vec<usize>> {
 }
 
 /// Copies the elements at the offsets of a layout into a new row-major tensor.
-fn materialize_view(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, from: StridedLayout) -> Tensor {
+fn materialize_view(planner: &mut Planner, x: &PlannedTensor, shape: Vec<usize>, from: StridedLayout) -> PlannedTensor {
     let (to, order) = (StridedLayout::contiguous(&shape), row_major_order(shape.len()));
     let count = num_elements_saturating(&shape);
     let out = planner.alloc(shape, order);
@@ -44,17 +46,22 @@ fn materialize_view(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, from: 
 }
 
 /// The same for a layout of the row-major tensor; the output has the axis order of `x`.
-fn strided_slice(planner: &mut Planner, x: &Tensor, shape: Vec<usize>, logical: &StridedLayout) -> Tensor {
-    let (counted_strides, strides) = (row_major_strides(&x.shape), x.strides());
-    // Where each axis begins, and in which steps it goes on.
+fn strided_slice(
+    planner: &mut Planner,
+    x: &PlannedTensor,
+    shape: Vec<usize>,
+    logical: &StridedLayout,
+) -> PlannedTensor {
+    let (row_major_strides, strides) = (row_major_strides(&x.shape), x.strides());
+    // The start and stride of each axis.
     let mut rest = logical.offset as isize;
     let (mut offset, mut steps) = (0, Vec::new());
     for axis in 0..shape.len() {
-        // No axis is empty: empty tensors are rejected when they are computed.
-        let begin = rest / counted_strides[axis].max(1);
-        rest %= counted_strides[axis].max(1);
+        // A stride is 0 if a later axis is empty, as in an empty constant; `plan` rejects the output afterwards.
+        let begin = rest / row_major_strides[axis].max(1);
+        rest %= row_major_strides[axis].max(1);
         offset += begin * strides[axis];
-        steps.push(logical.strides[axis] / counted_strides[axis].max(1) * strides[axis]);
+        steps.push(logical.strides[axis] / row_major_strides[axis].max(1) * strides[axis]);
     }
     let in_order = |values: Vec<isize>| x.order.iter().map(|&axis| values[axis]).collect::<Vec<_>>();
     let dims: Vec<usize> = x.order.iter().map(|&axis| shape[axis]).collect();
@@ -117,7 +124,7 @@ pub(in crate::plan) fn slices(
     Ok(Some((dims, layout)))
 }
 
-fn split(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
+fn split(planner: &mut Planner, node: &Node, x: &PlannedTensor) -> Lowered {
     let Some(axis) = axis(node, x.shape.len(), 0) else {
         return Err(node.unsupported("its axis is out of range"));
     };
@@ -140,14 +147,14 @@ fn split(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
         shape[axis] = part;
         let offset = before * strides[axis].unsigned_abs();
         let layout = StridedLayout { dims: shape.clone(), strides: strides.clone(), offset };
-        values.push(Value::Tensor(strided_slice(planner, x, shape, &layout)));
+        values.push(PlanValue::Tensor(strided_slice(planner, x, shape, &layout)));
         before += part;
     }
     Ok(values)
 }
 
 /// With constant indices: one copy per index, of which vision models have few.
-fn gather(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
+fn gather(planner: &mut Planner, node: &Node, x: &PlannedTensor) -> Lowered {
     const MAX_GATHER_INDICES: usize = 1024;
     let Some(axis) = axis(node, x.shape.len(), 0) else {
         return Err(node.unsupported("its axis is out of range"));
@@ -181,11 +188,11 @@ fn gather(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
         let to = StridedLayout { dims: one.clone(), strides: to.clone(), offset: index * inner };
         planner.copy(x.buffer, Copy { src: from, dst: to, zero_fill: None }, one.iter().product(), &out);
     }
-    Ok(vec![Value::Tensor(out)])
+    Ok(vec![PlanValue::Tensor(out)])
 }
 
 /// Padding with a constant.
-fn pad(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
+fn pad(planner: &mut Planner, node: &Node, x: &PlannedTensor) -> Lowered {
     if node.text("mode").is_some_and(|mode| mode != "constant") || planner.optional(node, 3).is_some() {
         return Err(node.unsupported("only constant padding of all axes is supported"));
     }
@@ -222,5 +229,5 @@ fn pad(planner: &mut Planner, node: &Node, x: &Tensor) -> Lowered {
     let offset = (0..rank).map(|axis| pads[axis] as usize * strides[axis].unsigned_abs()).sum();
     let to = StridedLayout { dims: x.dims(), strides: x.order.iter().map(|&axis| strides[axis]).collect(), offset };
     planner.copy(x.buffer, Copy { src: StridedLayout::contiguous(&x.dims()), dst: to, zero_fill: None }, x.len(), &out);
-    Ok(vec![Value::Tensor(out)])
+    Ok(vec![PlanValue::Tensor(out)])
 }
