@@ -1,6 +1,7 @@
 //! Repository conventions that a machine can check. Each violation names the remedy.
 
 mod dependencies;
+mod imports;
 mod words;
 
 use std::collections::BTreeSet;
