@@ -4,7 +4,7 @@
 //! `use` trees and paths of a file ──▶ the file that defines each item (re-exports are followed) ──▶ edges
 //! ```
 //!
-//! What macros generate is not seen, and neither are tests: they may import anything.
+//! What macros generate is not seen. Tests may import anything: files of tests and `mod tests` are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -19,7 +19,7 @@ pub(super) struct Source {
     pub(super) module: Vec<String>,
     /// Absolute paths of the items that it uses, and the line of each.
     uses: Vec<(Vec<String>, String)>,
-    /// Names that it re-exports, and the absolute paths of what they name.
+    /// Names that it re-exports, and the absolute paths of the items. Items of other modules are in `uses` too.
     reexports: BTreeMap<String, Vec<String>>,
 }
 
@@ -68,11 +68,9 @@ pub(super) fn sources(root: &Path) -> Result<Vec<Source>, Box<dyn Error>> {
     Ok(sources)
 }
 
-/// Reads the imports of a file, without its `mod tests`.
-fn parse(path: PathBuf, module: Vec<String>, text: &str) -> Source {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-    let code = code.join("\n");
+/// Reads the imports of a file.
+pub(super) fn parse(path: PathBuf, module: Vec<String>, text: &str) -> Source {
+    let code = code(text);
     let child = |line: &str| Some(line.rsplit_once("mod ")?.1.strip_suffix(';')?.to_owned());
     let children: BTreeSet<String> = code.lines().filter_map(child).collect();
     let absolute = |path: &[String]| -> Option<Vec<String>> {
@@ -101,11 +99,13 @@ fn parse(path: PathBuf, module: Vec<String>, text: &str) -> Source {
             let Some(more) = lines.next() else { break };
             tree.push_str(more.trim());
         }
-        for leaf in leaves(tree.trim_end_matches(';'), &[]) {
+        for (leaf, name) in leaves(tree.trim_end_matches(';'), &[]) {
             let Some(path) = absolute(&leaf) else { continue };
-            match visibility {
-                "" => uses.push((path, format!("use {tree}"))),
-                _ => drop(reexports.insert(path.last().cloned().unwrap_or_default(), path)),
+            if visibility.is_empty() || !path.starts_with(&module) {
+                uses.push((path.clone(), format!("{visibility}use {tree}")));
+            }
+            if !visibility.is_empty() {
+                reexports.insert(name, path);
             }
         }
     }
@@ -123,32 +123,83 @@ fn parse(path: PathBuf, module: Vec<String>, text: &str) -> Source {
     Source { path, module, uses, reexports }
 }
 
+/// The text without comment lines and without `mod tests`, whose closing brace rustfmt places in the first column.
+fn code(text: &str) -> String {
+    let (mut code, mut is_test) = (String::new(), false);
+    for line in text.lines() {
+        is_test |= line == "mod tests {";
+        if !is_test && !line.trim_start().starts_with("//") {
+            code.extend([line, "\n"]);
+        }
+        is_test &= line != "}";
+    }
+    code
+}
+
 /// Whether what stands before `use` makes a statement of it: nothing, or `pub(…)`.
 fn is_visibility(text: &str) -> bool {
     text.is_empty() || (text.starts_with("pub") && text.ends_with(' ') && !text.trim_end().contains(' '))
 }
 
-/// `a::{b, c::d as e}` is `a::b` and `a::c::d`.
-fn leaves(tree: &str, prefix: &[String]) -> Vec<Vec<String>> {
-    let tree = tree.split(" as ").next().unwrap_or_default().trim();
+/// Paths and the names that they are imported by: `a::{b, c::d as e}` is `a::b` by `b` and `a::c::d` by `e`.
+fn leaves(tree: &str, prefix: &[String]) -> Vec<(Vec<String>, String)> {
     let (path, group) = match tree.split_once('{') {
-        Some((path, group)) => (path, group.strip_suffix('}')),
+        Some((path, group)) => (path, group.trim_end().strip_suffix('}')),
         None => (tree, None),
     };
-    let segments = path.split("::").filter(|segment| !segment.is_empty() && *segment != "self").map(str::to_owned);
-    let path: Vec<String> = prefix.iter().cloned().chain(segments).collect();
-    let Some(group) = group else { return vec![path] };
+    let (path, alias) = path.split_once(" as ").unwrap_or((path, ""));
+    let segments = path.trim().split("::").filter(|segment| !segment.is_empty() && *segment != "self");
+    let path: Vec<String> = prefix.iter().cloned().chain(segments.map(str::to_owned)).collect();
+    let Some(group) = group else {
+        let name = Some(alias.trim().to_owned()).filter(|alias| !alias.is_empty()).or(path.last().cloned());
+        return vec![(path, name.unwrap_or_default())];
+    };
     let (mut found, mut depth, mut start) = (Vec::new(), 0, 0);
     for (at, c) in group.char_indices().chain([(group.len(), ',')]) {
         match c {
             '{' => depth += 1,
             '}' => depth -= 1,
             ',' if depth == 0 => {
-                found.extend(leaves(&group[start..at], &path));
+                // After the last comma there may be nothing.
+                let tree = Some(group[start..at].trim()).filter(|tree| !tree.is_empty());
+                found.extend(tree.into_iter().flat_map(|tree| leaves(tree, &path)));
                 start = at + 1;
             }
             _ => {}
         }
     }
     found
+}
+
+/// Checks `parse` and `edges`: each way to write an import is an edge, and comments and tests are none.
+pub(super) fn every_import_is_an_edge() -> Result<(), Box<dyn Error>> {
+    let imports = |text: &str| {
+        let file = |module: &[&str], text: &str| {
+            parse(module.join("/").into(), module.iter().map(|part| (*part).to_owned()).collect(), text)
+        };
+        let session = file(&["session"], "mod progress;\npub use progress::Progress as Report;");
+        let sources = [file(&[], ""), session, file(&["session", "progress"], ""), file(&["storage"], text)];
+        let edges = edges(&sources).into_iter().filter(|(from, ..)| *from == 3);
+        edges.map(|(_, to, _)| sources[to].path.display().to_string()).collect::<Vec<_>>().join(" ")
+    };
+    for (text, expected) in [
+        ("use crate::session::Ocelli;", "session"),
+        ("pub(crate) use crate::session::Ocelli;", "session"),
+        ("pub use super::session::{Ocelli as Session};", "session"),
+        ("use crate::{\n    error::Error,\n    session::Ocelli,\n};", "session"),
+        ("fn open() {\n    crate::session::open();\n}", "session"),
+        ("use crate::session::Report;", "session/progress"),
+        ("use crate::session::Progress;", "session"),
+        ("#[cfg(test)]\nmod tests {\n}\n\nuse crate::session::Ocelli;", "session"),
+        ("#[cfg(test)]\nmod tests {\n    use crate::session::Ocelli;\n}", ""),
+        ("// use crate::session::Ocelli;", ""),
+        ("pub(crate) use self::session::Ocelli;", ""),
+        ("use other::session::Ocelli;", ""),
+    ] {
+        let found = imports(text);
+        if found != expected {
+            return Err(format!("{text}: imports '{found}' instead of '{expected}'").into());
+        }
+    }
+    Ok(())
 }
