@@ -17,6 +17,8 @@ use super::files;
 pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) module: Vec<String>,
+    /// The text without comment lines and without `mod tests`.
+    pub(super) code: String,
     /// Absolute paths of the items that it uses, and the line of each.
     uses: Vec<(Vec<String>, String)>,
     /// Names that it re-exports, and the absolute paths of the items. Items of other modules are in `uses` too.
@@ -120,7 +122,7 @@ pub(super) fn parse(path: PathBuf, module: Vec<String>, text: &str) -> Source {
             }
         }
     }
-    Source { path, module, uses, reexports }
+    Source { path, module, code, uses, reexports }
 }
 
 /// The text without comment lines and without `mod tests`, whose closing brace rustfmt places in the first column.
