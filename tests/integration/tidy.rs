@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("tidy::import_cycles_have_reasons", dependencies::cycles_have_reasons),
         trial("tidy::kernels_take_slices", dependencies::kernels_take_slices),
         trial("tidy::image_processing_knows_no_sql", dependencies::image_processing_knows_no_sql),
+        trial("tidy::arrows_are_checked", dependencies::arrows_are_checked),
         trial("tidy::foreign_names_are_found", dependencies::foreign_names_are_found),
         trial("tidy::every_import_is_an_edge", imports::every_import_is_an_edge),
         trial("tidy::replaced_words_stay_away", words::replaced_words_stay_away),

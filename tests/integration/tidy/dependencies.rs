@@ -5,14 +5,14 @@ use std::error::Error;
 use std::path::Path;
 
 use super::assert_no_violations;
-use super::imports::{Source, edges, sources};
+use super::imports::{Source, edges, source, sources};
 
 /// A folder of a crate, and the folders that it may import.
 type Arrows = &'static [(&'static str, &'static [&'static str])];
 
 /// From the top to the bottom. A folder stands above everything that it may import.
 const ENGINE: Arrows = &[
-    ("session", &["infer", "sparse", "model", "storage", "sql", "options", "error"]),
+    ("session", &["infer", "sparse", "model", "storage", "sql", "options"]),
     ("infer", &["model", "storage", "backend", "onnx", "plan", "runtime", "options", "error"]),
     ("sparse", &["storage", "sql", "plan", "runtime", "options", "error"]),
     ("model", &["storage", "backend", "onnx", "sql", "runtime", "options", "error"]),
@@ -56,26 +56,35 @@ const CYCLES: &[(&[&str], &str)] = &[
 pub(super) fn arrows_point_down() -> Result<(), Box<dyn Error>> {
     let mut violations = Vec::new();
     for (root, arrows) in [("engine/src", ENGINE), ("gpu/src", GPU)] {
-        let sources = sources(Path::new(root))?;
-        for (from, to, line) in edges(&sources) {
-            let folder = |at: usize| sources[at].module[0].as_str();
-            let allowed = arrows.iter().find(|(name, _)| *name == folder(from)).map(|(_, allowed)| *allowed);
-            let Some(allowed) = allowed else {
-                violations.push(format!("{root}/{} is in no list of arrows", folder(from)));
-                continue;
-            };
-            if folder(from) != folder(to) && !allowed.contains(&folder(to)) {
-                let (from, to) = (sources[from].path.display(), sources[to].path.display());
-                violations.push(format!("{from} must not import {to}: {line}"));
-            }
-        }
-        for (at, (name, allowed)) in arrows.iter().enumerate() {
-            let is_below = |other: &str| arrows[at + 1..].iter().any(|(below, _)| *below == other);
-            let up = allowed.iter().filter(|other| !is_below(other));
-            violations.extend(up.map(|other| format!("the arrow {root}/{name} -> {other} does not point down")));
-        }
+        violations.extend(arrow_violations(root, arrows, &sources(Path::new(root))?));
     }
     assert_no_violations(violations)
+}
+
+/// Imports without an arrow, arrows that no import needs, and arrows that point up.
+fn arrow_violations(root: &str, arrows: Arrows, sources: &[Source]) -> Vec<String> {
+    let (mut violations, mut needed) = (Vec::new(), BTreeSet::new());
+    for (from, to, line) in edges(sources) {
+        let folder = |at: usize| sources[at].module[0].as_str();
+        let allowed = arrows.iter().find(|(name, _)| *name == folder(from)).map(|(_, allowed)| *allowed);
+        let Some(allowed) = allowed else {
+            violations.push(format!("{root}/{} is in no list of arrows", folder(from)));
+            continue;
+        };
+        needed.insert((folder(from), folder(to)));
+        if folder(from) != folder(to) && !allowed.contains(&folder(to)) {
+            let (from, to) = (sources[from].path.display(), sources[to].path.display());
+            violations.push(format!("{from} must not import {to}: {line}"));
+        }
+    }
+    for (at, (name, allowed)) in arrows.iter().enumerate() {
+        let is_below = |other: &str| arrows[at + 1..].iter().any(|(below, _)| *below == other);
+        let up = allowed.iter().filter(|other| !is_below(other));
+        violations.extend(up.map(|other| format!("the arrow {root}/{name} -> {other} does not point down")));
+        let stale = allowed.iter().filter(|other| !needed.contains(&(*name, **other)));
+        violations.extend(stale.map(|other| format!("no import needs the arrow {root}/{name} -> {other}: remove it")));
+    }
+    violations
 }
 
 pub(super) fn cycles_have_reasons() -> Result<(), Box<dyn Error>> {
@@ -149,6 +158,26 @@ fn reachable(edges: &[BTreeSet<usize>], from: usize) -> BTreeSet<usize> {
         open.extend(edges[node].iter().filter(|next| found.insert(**next)));
     }
     found
+}
+
+/// Checks `arrow_violations`.
+pub(super) fn arrows_are_checked() -> Result<(), Box<dyn Error>> {
+    const ARROWS: Arrows = &[("session", &["storage"]), ("storage", &[])];
+    const DOWN: &str = "use crate::storage::Table;";
+    for (session, storage, expected) in [
+        (DOWN, "", ""),
+        (DOWN, "use crate::session::Ocelli;", "storage must not import session: use crate::session::Ocelli;"),
+        (
+            DOWN,
+            "pub(crate) use crate::session::Ocelli;",
+            "storage must not import session: pub(crate) use crate::session::Ocelli;",
+        ),
+        ("", "", "no import needs the arrow src/session -> storage: remove it"),
+    ] {
+        let sources = [source("", ""), source("session", session), source("storage", storage)];
+        assert_eq!(arrow_violations("src", ARROWS, &sources).join("\n"), expected);
+    }
+    Ok(())
 }
 
 /// Checks `names_arrow_or_datafusion`.

@@ -71,7 +71,7 @@ pub(super) fn sources(root: &Path) -> Result<Vec<Source>, Box<dyn Error>> {
 }
 
 /// Reads the imports of a file.
-pub(super) fn parse(path: PathBuf, module: Vec<String>, text: &str) -> Source {
+fn parse(path: PathBuf, module: Vec<String>, text: &str) -> Source {
     let code = code(text);
     let child = |line: &str| Some(line.rsplit_once("mod ")?.1.strip_suffix(';')?.to_owned());
     let children: BTreeSet<String> = code.lines().filter_map(child).collect();
@@ -173,14 +173,16 @@ fn leaves(tree: &str, prefix: &[String]) -> Vec<(Vec<String>, String)> {
     found
 }
 
+/// A source for the checks of this test: a module such as `session/progress`, which is its path too.
+pub(super) fn source(module: &str, text: &str) -> Source {
+    parse(module.into(), module.split_terminator('/').map(str::to_owned).collect(), text)
+}
+
 /// Checks `parse` and `edges`: each way to write an import is an edge, and comments and tests are none.
 pub(super) fn every_import_is_an_edge() -> Result<(), Box<dyn Error>> {
     let imports = |text: &str| {
-        let file = |module: &[&str], text: &str| {
-            parse(module.join("/").into(), module.iter().map(|part| (*part).to_owned()).collect(), text)
-        };
-        let session = file(&["session"], "mod progress;\npub use progress::Progress as Report;");
-        let sources = [file(&[], ""), session, file(&["session", "progress"], ""), file(&["storage"], text)];
+        let session = source("session", "mod progress;\npub use progress::Progress as Report;");
+        let sources = [source("", ""), session, source("session/progress", ""), source("storage", text)];
         let edges = edges(&sources).into_iter().filter(|(from, ..)| *from == 3);
         edges.map(|(_, to, _)| sources[to].path.display().to_string()).collect::<Vec<_>>().join(" ")
     };
