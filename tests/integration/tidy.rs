@@ -1,5 +1,6 @@
 //! Repository conventions that a machine can check. Each violation names the remedy.
 
+mod architecture;
 mod dependencies;
 mod imports;
 mod words;
@@ -31,6 +32,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("tidy::arrows_are_checked", dependencies::arrows_are_checked),
         trial("tidy::foreign_names_are_found", dependencies::foreign_names_are_found),
         trial("tidy::every_import_is_an_edge", imports::every_import_is_an_edge),
+        trial("tidy::table_states_the_arrows", architecture::table_states_the_arrows),
+        trial("tidy::files_of_the_page_exist", architecture::files_of_the_page_exist),
         trial("tidy::replaced_words_stay_away", words::replaced_words_stay_away),
         trial("tidy::versions_are_pinned_once", versions_are_pinned_once),
         trial("tidy::images_have_licences", images_have_licences),

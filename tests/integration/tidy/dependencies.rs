@@ -8,10 +8,10 @@ use super::assert_no_violations;
 use super::imports::{Source, edges, source, sources};
 
 /// A folder of a crate, and the folders that it may import.
-type Arrows = &'static [(&'static str, &'static [&'static str])];
+pub(super) type Arrows = &'static [(&'static str, &'static [&'static str])];
 
 /// From the top to the bottom. A folder stands above everything that it may import.
-const ENGINE: Arrows = &[
+pub(super) const ENGINE: Arrows = &[
     ("session", &["infer", "sparse", "model", "storage", "sql", "options"]),
     ("infer", &["model", "storage", "backend", "onnx", "plan", "runtime", "options", "error"]),
     ("sparse", &["storage", "sql", "plan", "runtime", "options", "error"]),
