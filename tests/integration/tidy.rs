@@ -35,6 +35,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("tidy::table_states_the_arrows", architecture::table_states_the_arrows),
         trial("tidy::files_of_the_page_exist", architecture::files_of_the_page_exist),
         trial("tidy::replaced_words_stay_away", words::replaced_words_stay_away),
+        trial("tidy::words_are_found_in_every_form", words::words_are_found_in_every_form),
         trial("tidy::versions_are_pinned_once", versions_are_pinned_once),
         trial("tidy::images_have_licences", images_have_licences),
     ]
