@@ -1,6 +1,8 @@
 //! Repository conventions that a machine can check. Each violation names the remedy.
 
+mod architecture;
 mod dependencies;
+mod imports;
 mod words;
 
 use std::collections::BTreeSet;
@@ -26,7 +28,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("tidy::imports_point_down", dependencies::arrows_point_down),
         trial("tidy::import_cycles_have_reasons", dependencies::cycles_have_reasons),
         trial("tidy::kernels_take_slices", dependencies::kernels_take_slices),
+        trial("tidy::image_processing_knows_no_sql", dependencies::image_processing_knows_no_sql),
+        trial("tidy::arrows_are_checked", dependencies::arrows_are_checked),
+        trial("tidy::foreign_names_are_found", dependencies::foreign_names_are_found),
+        trial("tidy::every_import_is_an_edge", imports::every_import_is_an_edge),
+        trial("tidy::table_states_the_arrows", architecture::table_states_the_arrows),
+        trial("tidy::files_of_the_page_exist", architecture::files_of_the_page_exist),
         trial("tidy::replaced_words_stay_away", words::replaced_words_stay_away),
+        trial("tidy::words_are_found_in_every_form", words::words_are_found_in_every_form),
         trial("tidy::versions_are_pinned_once", versions_are_pinned_once),
         trial("tidy::images_have_licences", images_have_licences),
     ]
