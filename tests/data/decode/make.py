@@ -234,7 +234,7 @@ def bad_files():
     yield "truncated.bmp", half(encode(image, "BMP"))
     yield "truncated.tif", half(encode(image, "TIFF"))
     yield "palette.tif", encode(image.quantize(32), "TIFF")
-    yield "notes.txt", b"These are notes, not a picture.\n"
+    yield "notes.txt", b"These are notes, not an image.\n"
     yield "drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="8" height="8"/></svg>\n'
 
 
