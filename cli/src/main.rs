@@ -1,11 +1,12 @@
 //! `ocelli`: the command-line program. [`Args`] is the command line, [`run`] executes it.
 //!
-//! Rows go to standard output, everything else to standard error. The exit status is 0 on success, 1 if a statement failed, and 2 if
-//! the command line is invalid.
+//! Rows go to standard output, everything else to standard error. The exit status is 0 on success, 1 if a statement failed, 2 if the
+//! command line is invalid, and 128 plus the number of the signal that stopped the program.
 
 mod allocator;
 mod args;
 mod doctor;
+mod interrupt;
 mod output;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -18,6 +19,7 @@ use futures::StreamExt;
 use ocelli::{Ocelli, Statement, user_message};
 
 use crate::args::{Args, Source};
+use crate::interrupt::{Signal, run_until_signal};
 use crate::output::printable;
 
 fn main() -> ExitCode {
@@ -29,7 +31,11 @@ fn main() -> ExitCode {
         Err(CliError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             print_stderr(&format!("error: {}", printable(&error.to_string())));
-            ExitCode::from(if matches!(error, CliError::Usage(_)) { 2 } else { 1 })
+            ExitCode::from(match error {
+                CliError::Usage(_) => 2,
+                CliError::Interrupted(signal) => signal.exit_status(),
+                CliError::Query(_) | CliError::Statement(..) | CliError::Output(_) => 1,
+            })
         }
     }
 }
@@ -49,6 +55,8 @@ enum CliError {
     Statement(usize, DataFusionError),
     /// Rows could not be written.
     Output(io::Error),
+    /// A signal asked the program to stop.
+    Interrupted(Signal),
 }
 
 impl std::fmt::Display for CliError {
@@ -58,6 +66,7 @@ impl std::fmt::Display for CliError {
             Self::Query(error) => f.write_str(&user_message(error)),
             Self::Statement(index, error) => write!(f, "statement {index}: {}", user_message(error)),
             Self::Output(error) => write!(f, "cannot write the rows: {error}"),
+            Self::Interrupted(signal) => write!(f, "stopped by {}; incomplete files are removed", signal.name),
         }
     }
 }
@@ -76,10 +85,13 @@ fn execute(args: &Args) -> Result<(), CliError> {
         builder = builder.with_memory_limit(bytes);
     }
     let ocelli = builder.build().map_err(CliError::Query)?;
-    runtime
-        .build()
-        .map_err(|error| CliError::Usage(format!("cannot start threads: {error}")))?
-        .block_on(run(&ocelli, text, args))
+    let runtime = runtime.build().map_err(|error| CliError::Usage(format!("cannot start threads: {error}")))?;
+    let result = run_until_signal(&runtime, run(&ocelli, text, args));
+    if result.is_err() {
+        // Blocking reads and running models are not waited for.
+        runtime.shutdown_background();
+    }
+    result.unwrap_or_else(|signal| Err(CliError::Interrupted(signal)))
 }
 
 /// The SQL to run.

@@ -287,3 +287,24 @@ fn a_byte_order_mark_is_skipped() {
     let path = file("mark.sql", "\u{feff}SELECT 7 AS a");
     assert_eq!(rows(&["-q", "--format", "csv", "-f", path.to_str().expect("a path of text")]), "a\n7\n");
 }
+
+#[cfg(unix)]
+#[test]
+fn signals_stop_a_query_and_remove_its_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (signal, status, name) in [("INT", 130, "SIGINT"), ("TERM", 143, "SIGTERM"), ("HUP", 129, "SIGHUP")] {
+        let target = folder.path().join("out.csv");
+        let sql = format!("COPY (SELECT value FROM generate_series(1, 1000000000000)) TO '{}'", target.display());
+        let mut child = ocelli(&[&sql]).stderr(Stdio::piped()).spawn().expect("ocelli starts");
+        while !folder.path().join("out.csv#1").exists() {
+            assert!(child.try_wait().expect("the status").is_none(), "the query ends");
+            std::thread::yield_now();
+        }
+        let kill = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+        assert!(kill.expect("kill starts").success());
+        let output = child.wait_with_output().expect("the output");
+        assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
+        assert_eq!(stderr(&output), format!("error: stopped by {name}; incomplete files are removed\n"));
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "{signal}");
+    }
+}

@@ -32,6 +32,28 @@ pub enum Error {
         reason: String,
     },
 
+    /// A file cannot be written; what was there before is unchanged.
+    #[error("file '{path}' cannot be written: {reason}")]
+    UnwritableFile {
+        /// The path, or the URI.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
+
+    /// A file format has no representation for the type of a column.
+    #[error("column '{column}' of type {data_type} cannot be written to a {format} file; {hint}")]
+    UnwritableColumn {
+        /// The name of the column.
+        column: String,
+        /// Its type.
+        data_type: DataType,
+        /// `"CSV"`.
+        format: &'static str,
+        /// What can be written instead.
+        hint: &'static str,
+    },
+
     /// The model named in a call or by `ocelli.model` is not registered.
     #[error("model '{name}' does not exist; known models: {known}")]
     ModelNotFound {

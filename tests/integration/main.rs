@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod conformance;
+mod copy;
 mod decode;
 mod functions;
 mod gpu;
@@ -31,6 +32,7 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(accuracy::trials());
     trials.extend(conformance::trials());
+    trials.extend(copy::trials());
     trials.extend(decode::trials());
     trials.extend(functions::trials());
     trials.extend(gpu::trials());
