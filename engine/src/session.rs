@@ -160,7 +160,8 @@ impl OcelliBuilder {
     /// When the directory for spill files cannot be created, or the configuration of the built-in model cannot be read.
     pub fn build(self) -> Result<Ocelli> {
         let threads = self.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
-        let mut runtime = RuntimeEnvBuilder::new();
+        // DataFusion would keep the list of a folder's files for the whole session, and miss files that are written later.
+        let mut runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0);
         if let Some(bytes) = self.memory_limit {
             // Operators that can spill get equal shares, so that one large sort does not starve the next.
             let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), TOP_MEMORY_CONSUMERS);

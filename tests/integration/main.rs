@@ -7,6 +7,7 @@ mod conformance;
 mod copy;
 mod decode;
 mod functions;
+mod globs;
 mod gpu;
 mod infer;
 mod models;
@@ -35,6 +36,7 @@ fn main() {
     trials.extend(copy::trials());
     trials.extend(decode::trials());
     trials.extend(functions::trials());
+    trials.extend(globs::trials());
     trials.extend(gpu::trials());
     trials.extend(infer::trials());
     trials.extend(models::trials());

@@ -14,13 +14,15 @@ use crate::image_column::{ImageColumn, is_image_type};
 
 /// The type of a column of decoded images. `data` has the shape `[height, width, channels]` and holds 8-bit RGB values, with the
 /// top row first.
+///
+/// All fields are nullable, and NULL where the struct is: `get_field` of DataFusion returns the value of a field also if the struct is NULL.
 pub(crate) fn decoded_type() -> DataType {
     DataType::Struct(fields())
 }
 
 fn fields() -> Fields {
-    let integer = |name: &str| Field::new(name, DataType::UInt32, false);
-    let data = Field::new("data", DataType::BinaryView, false);
+    let integer = |name: &str| Field::new(name, DataType::UInt32, true);
+    let data = Field::new("data", DataType::BinaryView, true);
     Fields::from(vec![integer("width"), integer("height"), integer("channels"), data])
 }
 
@@ -53,6 +55,12 @@ impl DecodedImageArray {
         Some(Self { structs, width, height, channels, data })
     }
 
+    /// Width and height of a row; `None` for NULL.
+    pub(crate) fn size(&self, row: usize) -> Option<(u32, u32)> {
+        let is_valid = self.structs.is_valid(row) && self.width.is_valid(row) && self.height.is_valid(row);
+        is_valid.then(|| (self.width.value(row), self.height.value(row)))
+    }
+
     /// The pixels of a row, `None` for NULL.
     ///
     /// # Errors
@@ -79,14 +87,13 @@ impl DecodedImageArray {
 pub(crate) fn decoded_array(images: Vec<Option<RgbImage>>) -> Result<ArrayRef> {
     let validity = NullBuffer::from_iter(images.iter().map(Option::is_some));
     let integers = |field: fn(&RgbImage) -> u32| {
-        let values = images.iter().map(|image| image.as_ref().map_or(0, field));
-        Arc::new(UInt32Array::from_iter_values(values)) as ArrayRef
+        Arc::new(UInt32Array::from_iter(images.iter().map(|image| image.as_ref().map(field)))) as ArrayRef
     };
     let mut columns = vec![integers(|image| image.width), integers(|image| image.height), integers(|_| 3)];
     let mut data = BinaryViewBuilder::new();
     for image in images {
         match image {
-            None => data.append_value([]),
+            None => data.append_null(),
             Some(RgbImage { width, height, data: pixels }) => {
                 let Ok(length) = u32::try_from(pixels.len()) else {
                     return exec_err!("an image of {width} x {height} pixels exceeds the 4 GiB of a BinaryView value");

@@ -8,7 +8,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use crate::decoded::{decoded_array, decoded_type};
 use crate::image::{Region, Resampling, RgbImage, resize_region};
-use crate::image_function::{ImageArgs, ImageFunction, ImageInput, Parameter, ParameterKind};
+use crate::image_function::{ImageArgs, ImageFunction, ImageInput, Parameter, ParameterKind, RowError};
 
 const PARAMETERS: &[Parameter] = &[
     Parameter {
@@ -44,7 +44,7 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
             decoded_type(),
             run,
             "A rectangular region of the image, decoded. The region is clipped to the image; an upper left corner outside the image \
-             is an error.",
+             is an error, or NULL by `on_error`.",
             "SELECT uri, image_crop(image, x => 16, y => 16, width => 64, height => 64) FROM 'examples/data/photos.parquet'",
         )
     });
@@ -57,10 +57,10 @@ fn run(args: &ImageArgs) -> Result<ArrayRef> {
         let max_width = pixels.width.checked_sub(left).filter(|width| *width > 0);
         let max_height = pixels.height.checked_sub(top).filter(|height| *height > 0);
         let (Some(max_width), Some(max_height)) = (max_width, max_height) else {
-            return Err(format!(
+            return Err(RowError::Image(format!(
                 "the corner ({left}, {top}) is outside the image of {} x {} pixels",
                 pixels.width, pixels.height
-            ));
+            )));
         };
         let width = args.integer_arg(2, row).unwrap_or(max_width).min(max_width);
         let height = args.integer_arg(3, row).unwrap_or(max_height).min(max_height);

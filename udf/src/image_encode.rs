@@ -40,8 +40,8 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
 fn run(args: &ImageArgs) -> Result<ArrayRef> {
     let format = args.string_arg(0).unwrap_or("png");
     let files = args.map_decoded(|row, pixels| match args.integer_arg(1, row).unwrap_or(90) {
-        quality @ 1..=100 => encode(&pixels, format, quality as u8),
-        quality => Err(format!("quality must be from 1 to 100, got {quality}")),
+        quality @ 1..=100 => Ok(encode(&pixels, format, quality as u8)?),
+        quality => Err(format!("quality must be from 1 to 100, got {quality}").into()),
     })?;
     Ok(Arc::new(BinaryViewArray::from_iter(files)))
 }

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use crate::decoded::{DecodedImageArray, is_decoded_type};
-use crate::image::{ImageError, RgbImage, decode};
+use crate::image::{ImageError, RgbImage, decode, probe};
 use crate::image_column::{ImageColumn, is_image_type};
 
 /// A scalar function whose first argument is an image.
@@ -37,6 +37,8 @@ pub(crate) struct ImageFunction {
 pub(crate) enum ImageInput {
     /// The header of an encoded image, which is the only argument.
     Header,
+    /// The size of an encoded or decoded image, which is the only argument.
+    Size,
     /// The pixels of an encoded or decoded image. The image is followed by these parameters and [`ON_ERROR`].
     Pixels(&'static [Parameter]),
 }
@@ -46,12 +48,12 @@ impl ImageInput {
     fn accepted_types(self) -> &'static str {
         match self {
             Self::Header => "an encoded image (Binary, LargeBinary or BinaryView)",
-            Self::Pixels(_) => "an encoded image (Binary, LargeBinary or BinaryView) or a decoded one",
+            Self::Size | Self::Pixels(_) => "an encoded image (Binary, LargeBinary or BinaryView) or a decoded one",
         }
     }
 
     fn accepts(self, data_type: &DataType) -> bool {
-        is_image_type(data_type) || (matches!(self, Self::Pixels(_)) && is_decoded_type(data_type))
+        is_image_type(data_type) || (!matches!(self, Self::Header) && is_decoded_type(data_type))
     }
 }
 
@@ -92,6 +94,10 @@ impl ImageFunction {
         let section = DocSection { label: "Images", ..Default::default() };
         let (image_description, parameters): (_, Vec<&'static Parameter>) = match input {
             ImageInput::Header => ("An encoded image: Binary, LargeBinary or BinaryView", Vec::new()),
+            ImageInput::Size => (
+                "An encoded image (Binary, LargeBinary or BinaryView), or a decoded one, as returned by image_decode",
+                Vec::new(),
+            ),
             ImageInput::Pixels(parameters) => (
                 "An encoded image (Binary, LargeBinary or BinaryView), or a decoded one, as returned by image_decode",
                 parameters.iter().chain([&ON_ERROR]).collect(),
@@ -104,15 +110,11 @@ impl ImageFunction {
             .fold(documentation, |builder, parameter| builder.with_argument(parameter.name, parameter.description))
             .with_sql_example(example)
             .build();
-        let signature = match input {
-            ImageInput::Header => Signature::any(1, Volatility::Immutable),
-            // User-defined, so that `return_field_from_args` checks the types: its errors name the parameter.
-            ImageInput::Pixels(_) => {
-                let names: Vec<&str> = ["image"].into_iter().chain(parameters.iter().map(|p| p.name)).collect();
-                let signature = Signature::user_defined(Volatility::Immutable).with_parameter_names(names);
-                signature.unwrap_or_else(|_| Signature::user_defined(Volatility::Immutable))
-            }
-        };
+        // User-defined, so that `return_field_from_args` checks the types: its errors name the parameter.
+        let names: Vec<&str> = ["image"].into_iter().chain(parameters.iter().map(|p| p.name)).collect();
+        let signature = Signature::user_defined(Volatility::Immutable)
+            .with_parameter_names(names)
+            .unwrap_or_else(|_| Signature::user_defined(Volatility::Immutable));
         Arc::new(Self { name, syntax, input, parameters, return_type, run, signature, documentation }.into())
     }
 }
@@ -127,7 +129,12 @@ impl ScalarUDFImpl for ImageFunction {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        Ok(arg_types.to_vec())
+        // A run-end encoded column is expanded; `ImageColumn` reads the others.
+        let expand = |data_type: &DataType| match data_type {
+            DataType::RunEndEncoded(_, values) => values.data_type().clone(),
+            other => other.clone(),
+        };
+        Ok(arg_types.iter().map(expand).collect())
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
@@ -240,6 +247,22 @@ pub(crate) struct ImageArgs {
     max_pixels: u64,
 }
 
+/// Why a function has no result for an image.
+pub(crate) enum RowError {
+    /// The image does not fit the call: subject to `on_error`.
+    Image(String),
+    /// An argument is invalid for every image.
+    Argument(String),
+}
+
+impl From<String> for RowError {
+    fn from(reason: String) -> Self {
+        Self::Argument(reason)
+    }
+}
+
+const PATH_ONLY: &str = "the image has a path but no bytes, and only classify, classify_topk and embed read files";
+
 /// An argument after the image, as its [`ParameterKind`] requires.
 enum ArgValue {
     Integer(UInt32Array),
@@ -308,6 +331,17 @@ impl ImageArgs {
         }
     }
 
+    /// Width and height of the image of each row; NULL images give NULL.
+    ///
+    /// # Errors
+    /// The first encoded image whose header is invalid.
+    pub(crate) fn sizes(&self) -> Result<Vec<Option<(u32, u32)>>> {
+        match DecodedImageArray::new(&self.image) {
+            Some(decoded) => Ok((0..self.image.len()).map(|row| decoded.size(row)).collect()),
+            None => self.map_encoded(|bytes| probe(bytes).map(|header| Some((header.width, header.height)))),
+        }
+    }
+
     /// Applies `f` to the encoded image of each row and collects the results; NULL images give NULL.
     ///
     /// # Errors
@@ -320,6 +354,7 @@ impl ImageArgs {
             return internal_err!("{} was planned with an argument of type {}", self.name, self.image.data_type());
         };
         let values = (0..self.image.len()).map(|row| match images.get(row).map(&f).transpose() {
+            _ if images.is_path_only(row) => exec_err!("{} (row {} of a batch): {PATH_ONLY}", self.name, row + 1),
             Ok(value) => Ok(value.flatten()),
             Err(error) => exec_err!(
                 "{} cannot read an image (row {} of a batch): {error}; \
@@ -334,15 +369,16 @@ impl ImageArgs {
     /// Applies `f` to the index and the pixels of each row; NULL images give NULL.
     ///
     /// # Errors
-    /// With the row: the first invalid image, unless invalid images give NULL, and the first error of `f`.
+    /// With the row: the first invalid image, unless invalid images give NULL, and the first invalid argument.
     pub(crate) fn map_decoded<T>(
         &self,
-        f: impl Fn(usize, RgbImage) -> std::result::Result<T, String>,
+        f: impl Fn(usize, RgbImage) -> std::result::Result<T, RowError>,
     ) -> Result<Vec<Option<T>>> {
         let decoded = DecodedImageArray::new(&self.image);
         let encoded = ImageColumn::new(&self.image);
         let pixels = |row: usize| match (&decoded, &encoded) {
             (Some(decoded), _) => decoded.get(row),
+            (None, Some(encoded)) if encoded.is_path_only(row) => Err(PATH_ONLY.to_owned()),
             (None, Some(encoded)) => {
                 let decoded = encoded.get(row).map(|bytes| decode(bytes, self.max_pixels)).transpose();
                 decoded.map_err(|error| error.to_string())
@@ -353,7 +389,13 @@ impl ImageArgs {
             Ok(None) => Ok(None),
             Ok(Some(pixels)) => match f(row, pixels) {
                 Ok(value) => Ok(Some(value)),
-                Err(reason) => exec_err!("{} (row {} of a batch): {reason}", self.name, row + 1),
+                Err(RowError::Image(_)) if self.null_on_error => Ok(None),
+                Err(RowError::Image(reason)) => exec_err!(
+                    "{} (row {} of a batch): {reason}; use on_error => 'null' to return NULL",
+                    self.name,
+                    row + 1
+                ),
+                Err(RowError::Argument(reason)) => exec_err!("{} (row {} of a batch): {reason}", self.name, row + 1),
             },
             Err(_) if self.null_on_error => Ok(None),
             Err(reason) => exec_err!(

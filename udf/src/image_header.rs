@@ -31,10 +31,10 @@ pub(crate) fn image_height() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         ImageFunction::udf(
             ("image_height", "image_height(image)"),
-            ImageInput::Header,
+            ImageInput::Size,
             DataType::UInt32,
             height,
-            "The height of an encoded image in pixels, after its EXIF orientation is applied. Reads the header only. NULL for \
+            "The height of an image in pixels, after its EXIF orientation is applied. Reads the header only. NULL for \
              NULL, an error if the bytes are not an image.",
             "SELECT uri, image_height(image) FROM 'examples/data/photos.parquet'",
         )
@@ -47,10 +47,10 @@ pub(crate) fn image_width() -> Arc<ScalarUDF> {
     static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         ImageFunction::udf(
             ("image_width", "image_width(image)"),
-            ImageInput::Header,
+            ImageInput::Size,
             DataType::UInt32,
             width,
-            "The width of an encoded image in pixels, after its EXIF orientation is applied. Reads the header only. NULL for \
+            "The width of an image in pixels, after its EXIF orientation is applied. Reads the header only. NULL for \
              NULL, an error if the bytes are not an image.",
             "SELECT uri, image_width(image) FROM 'examples/data/photos.parquet'",
         )
@@ -64,11 +64,11 @@ fn format(args: &ImageArgs) -> Result<ArrayRef> {
 }
 
 fn height(args: &ImageArgs) -> Result<ArrayRef> {
-    let heights: UInt32Array = args.map_encoded(|bytes| probe(bytes).map(|header| Some(header.height)))?;
+    let heights: UInt32Array = args.sizes()?.into_iter().map(|size| size.map(|(_, height)| height)).collect();
     Ok(Arc::new(heights))
 }
 
 fn width(args: &ImageArgs) -> Result<ArrayRef> {
-    let widths: UInt32Array = args.map_encoded(|bytes| probe(bytes).map(|header| Some(header.width)))?;
+    let widths: UInt32Array = args.sizes()?.into_iter().map(|size| size.map(|(width, _)| width)).collect();
     Ok(Arc::new(widths))
 }

@@ -53,7 +53,7 @@ fn run(args: &ImageArgs) -> Result<ArrayRef> {
             (Some(width), Some(height)) => (width, height),
             (Some(width), None) => (width, scale_edge(width, pixels.height, pixels.width)),
             (None, Some(height)) => (scale_edge(height, pixels.width, pixels.height), height),
-            (None, None) => return Err("width and height are both missing; pass at least one".to_owned()),
+            (None, None) => return Err("width and height are both missing; pass at least one".to_owned().into()),
         };
         args.check_pixel_limit(width, height)?;
         Ok(resize(&pixels, width, height, resampling))

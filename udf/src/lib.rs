@@ -37,7 +37,7 @@ mod image_resize;
 mod image_to_tensor;
 mod vector_function;
 
-pub use image_column::{ImageColumn, is_image_type};
+pub use image_column::{ImageColumn, is_image_type, path_field};
 
 /// All functions of this crate, sorted by name.
 pub fn all_functions() -> Vec<Arc<ScalarUDF>> {

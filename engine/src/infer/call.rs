@@ -65,9 +65,10 @@ impl Task {
     }
 }
 
-/// The fields of one class in the result of `classify_topk`.
+/// The fields of one class in the result of `classify_topk`. They are nullable, because `get_field` of DataFusion returns the value of a
+/// field also if the struct is NULL, as it is for an index after the end of the list.
 pub(crate) fn topk_struct_fields() -> Fields {
-    Fields::from(vec![Field::new("label", DataType::Utf8, false), Field::new("score", DataType::Float32, false)])
+    Fields::from(vec![Field::new("label", DataType::Utf8, true), Field::new("score", DataType::Float32, true)])
 }
 
 /// The fields of a result with `on_error => 'struct'`.

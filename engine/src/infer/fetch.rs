@@ -24,7 +24,8 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use object_store::ObjectStoreExt;
+use object_store::{GetResult, ObjectStoreExt};
+use ocelli_udf::{ImageColumn, path_field};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::reservation::{PartitionMemory, ReservationGuard};
@@ -124,22 +125,66 @@ impl ImageFetcher {
     }
 }
 
+/// Where the bytes of an image are.
+enum ImageSource {
+    /// In the column.
+    Inline(Buffer),
+    /// In an object store.
+    Object(GetResult),
+}
+
+impl ImageSource {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Object(object) => object.meta.size,
+        }
+    }
+}
+
+/// Whether a column of this type names image files: URIs, or `STRUCT<bytes, path>`.
+pub(super) fn names_files(data_type: &DataType) -> bool {
+    data_type.is_string() || path_field(data_type).is_some()
+}
+
+/// The URIs of a column.
+fn path_column(column: &ArrayRef) -> &ArrayRef {
+    path_field(column.data_type())
+        .and_then(|field| column.as_struct_opt()?.column_by_name(field.name()))
+        .unwrap_or(column)
+}
+
+/// The bytes of a row of `STRUCT<bytes, path>`.
+fn inline_bytes(column: &ArrayRef, row: usize) -> Option<Buffer> {
+    match column.data_type() {
+        DataType::Struct(_) => ImageColumn::new(column)?.get(row).map(Buffer::from),
+        _ => None,
+    }
+}
+
 impl FetchSpec {
     /// Streams the images of the rows in row order, in chunks of those that are ready.
     fn read(self, rows: &RecordBatch) -> Result<impl Stream<Item = Result<Vec<FetchResult>>> + Send + 'static> {
-        let uris: StringArray = cast(rows.column(self.column), &DataType::Utf8)?.as_string::<i32>().clone();
+        let column = Arc::clone(rows.column(self.column));
+        let uris: StringArray = cast(path_column(&column), &DataType::Utf8)?.as_string::<i32>().clone();
         let mask: Option<BooleanArray> = self.guard.map(|guard| rows.column(guard).as_boolean().clone());
         let mut stores = ObjectStoreResolver::new(Arc::clone(&self.runtime));
         let opened = stream::iter(0..rows.num_rows()).map(move |row| {
             let is_selected = mask.as_ref().is_none_or(|mask| mask.is_valid(row) && mask.value(row));
-            let uri = (is_selected && uris.is_valid(row)).then(|| uris.value(row).to_owned());
-            let location = uri.as_deref().map(|uri| stores.resolve(uri));
+            let inline = inline_bytes(&column, row).filter(|_| is_selected);
+            let has_uri = is_selected && column.is_valid(row) && uris.is_valid(row);
+            let uri = has_uri.then(|| uris.value(row).to_owned());
+            let location = uri.as_deref().filter(|_| inline.is_none()).map(|uri| stores.resolve(uri));
             async move {
-                let object = match location? {
-                    Ok((store, path)) => spawn_io(async move { store.get(&path).await }).await,
-                    Err(reason) => Err(reason),
+                let image = match (inline, location) {
+                    (Some(bytes), _) => Ok(ImageSource::Inline(bytes)),
+                    (None, None) => return None,
+                    (None, Some(Ok((store, path)))) => {
+                        spawn_io(async move { store.get(&path).await }).await.map(ImageSource::Object)
+                    }
+                    (None, Some(Err(reason))) => Err(reason),
                 };
-                Some((uri?, object))
+                Some((uri.unwrap_or_default(), image))
             }
         });
         let max_rows = self.max_rows;
@@ -149,16 +194,19 @@ impl FetchSpec {
             let (spec, window) = (Arc::clone(&spec), Arc::clone(&window));
             async move {
                 Ok::<_, DataFusionError>(match opened {
-                    Some((uri, Ok(object))) => Some((spec.reserve(&uri, object.meta.size, window).await?, Ok(object))),
+                    Some((uri, Ok(image))) => Some((spec.reserve(&uri, image.size(), window).await?, Ok(image))),
                     Some((_, Err(reason))) => Some((FetchReservation::default(), Err(reason))),
                     None => None,
                 })
             }
         });
         let read = sized.map_ok(|image| async move {
-            let Some((reservation, object)) = image else { return Ok(None) };
-            let bytes = match object {
-                Ok(object) => spawn_io(async move { object.bytes().await }).await.map(Buffer::from),
+            let Some((reservation, source)) = image else { return Ok(None) };
+            let bytes = match source {
+                Ok(ImageSource::Inline(bytes)) => Ok(bytes),
+                Ok(ImageSource::Object(object)) => {
+                    spawn_io(async move { object.bytes().await }).await.map(Buffer::from)
+                }
                 Err(reason) => Err(reason),
             };
             Ok(Some((bytes, reservation)))

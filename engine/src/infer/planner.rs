@@ -15,6 +15,7 @@ use super::InferNode;
 use super::compute::ImagePipeline;
 use super::context::InferContext;
 use super::exec::InferExec;
+use super::fetch::names_files;
 use super::spec::InferSpec;
 use crate::error::Error;
 use crate::options::OcelliOptions;
@@ -54,7 +55,7 @@ impl ExtensionPlanner for InferExtensionPlanner {
         let spec = InferSpec {
             pipeline: ImagePipeline::new(&self.context, model, &options, &node.outputs)?,
             image,
-            is_uri: logical.schema().field(image).data_type().is_string(),
+            is_uri: names_files(logical.schema().field(image).data_type()),
             guard: node.guard.as_ref().map(index).transpose()?,
             label_column: node.label_column.as_ref().map(index).transpose()?,
             outputs: node.outputs.clone(),

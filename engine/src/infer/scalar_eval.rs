@@ -12,7 +12,7 @@ use datafusion::physical_plan::metrics::Time;
 use super::call::InferCall;
 use super::compute::ImagePipeline;
 use super::context::InferContext;
-use super::fetch::fetch_blocking;
+use super::fetch::{fetch_blocking, names_files};
 use super::function::InferFunction;
 use super::image_rows::{EncodedImage, ImageColumns};
 use super::metrics::ComputeTimes;
@@ -43,7 +43,7 @@ pub(crate) fn evaluate_scalar(
     let mut arrays = vec![new_empty_array(&value.data_type)];
     for offset in (0..input.num_rows()).step_by(batch_rows) {
         let rows = input.slice(offset, batch_rows.min(input.num_rows() - offset));
-        let (rows, columns) = match (images.data_type().is_string(), &context.runtime) {
+        let (rows, columns) = match (names_files(images.data_type()), &context.runtime) {
             (false, _) => (rows, ImageColumns { image: 0, fetch_error: None, guard: None, tensor_bytes: 0 }),
             (true, Some(runtime)) => {
                 let columns = ImageColumns { image: 1, fetch_error: Some(2), guard: None, tensor_bytes: 0 };

@@ -96,7 +96,14 @@ impl ScalarUDFImpl for InferUdf {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        Ok(arg_types.to_vec())
+        let mut types = arg_types.to_vec();
+        // Encoded strings and run-end encoded columns are expanded; `ImageColumn` reads the others.
+        match types.first() {
+            Some(DataType::RunEndEncoded(_, values)) => types[0] = values.data_type().clone(),
+            Some(DataType::Dictionary(_, values)) if values.is_string() => types[0] = values.as_ref().clone(),
+            _ => {}
+        }
+        Ok(types)
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {

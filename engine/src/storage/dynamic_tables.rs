@@ -1,17 +1,34 @@
 //! [`FileTableFactory`]: opens quoted file names in queries as tables.
+//!
+//! ```text
+//! 'photos/**/*.parquet' ─ [`PathPattern`] ─▶ files ─ extension ─▶ [`TableFormat`] ─ headers ─▶ schema
+//!                                              └─ folders key=value ─▶ [`HivePartitions`] ──────┴──▶ [`FileTable`]
+//! ```
 
-use std::collections::BTreeSet;
+mod file_table;
+mod hive_partitions;
+mod path_pattern;
+mod table_format;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider, UrlTableFactory};
-use datafusion::common::internal_datafusion_err;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::{TableProvider, UrlTableFactory};
+use datafusion::common::{internal_datafusion_err, plan_err};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
-use datafusion::datasource::listing::ListingTableUrl;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::session_state::SessionState;
-use futures::StreamExt;
+use object_store::{ObjectMeta, ObjectStore};
+
+use file_table::FileTable;
+use hive_partitions::{HivePartitions, MixedKeys};
+use path_pattern::PathPattern;
+use table_format::{SUPPORTED_EXTENSIONS, TableFormat, files_by_extension};
 
 use super::matrix_market::MatrixMarketTable;
 use crate::error::{Error, user_message};
@@ -21,7 +38,7 @@ use crate::error::{Error, user_message};
 /// DataFusion's own factory reports every failure as "table not found"; this one reports the cause.
 #[derive(Debug, Default)]
 pub(crate) struct FileTableFactory {
-    /// DataFusion's factory, which opens the file. Its session is set after the session is built.
+    /// DataFusion's factory, for its reference to the session, which is set after the session is built.
     pub(crate) factory: DynamicListTableFactory,
 }
 
@@ -31,58 +48,86 @@ impl UrlTableFactory for FileTableFactory {
         if !looks_like_path(name) {
             return Ok(None);
         }
-        let state = self.state()?;
-        let unreadable =
-            |error: DataFusionError| Error::UnreadableTable { path: name.to_owned(), reason: user_message(&error) };
-        let url = ListingTableUrl::parse(name).map_err(unreadable)?;
-        if state.runtime_env().object_store(&url).is_err() {
-            let reason = format!("there is no object store for {}", url.object_store().as_str());
-            return Err(Error::UnreadableTable { path: name.to_owned(), reason }.into());
-        }
-        let extensions = file_extensions(&url, &state).await.map_err(unreadable)?;
-        let is_path = name.contains(PATH_CHARS);
-        if is_path && !extensions.is_empty() && MatrixMarketTable::has_extension(name) {
-            if url.get_glob().is_some() {
-                let reason = "several matrices cannot be one table; name a single file".to_owned();
-                return Err(Error::UnreadableTable { path: name.to_owned(), reason }.into());
-            }
-            let store = state.runtime_env().object_store(&url)?;
-            return Ok(Some(Arc::new(MatrixMarketTable::open(name, store, url.prefix()).await?)));
-        }
-        let reason = match extensions.as_slice() {
-            [] if !is_path => return Ok(None),
-            [] => return Err(not_found(name, &url).into()),
-            [extension] if SUPPORTED_EXTENSIONS.contains(&extension.as_str()) => None,
-            [extension] => Some(format!(
-                "{} is not supported; expected .parquet, .csv, .json (newline-delimited), .arrow or .mtx",
-                display_extension(extension)
-            )),
-            several => {
-                let several =
-                    several.iter().map(|extension| display_extension(extension)).collect::<Vec<_>>().join(", ");
-                Some(format!("it contains files of several formats ({several}); select one, as in '…/*.parquet'"))
-            }
-        };
-        if let Some(reason) = reason {
+        match self.open(name).await {
             // A registered table may share its name with an unrelated folder.
-            if !is_path {
-                return Ok(None);
-            }
-            return Err(Error::UnreadableTable { path: name.to_owned(), reason }.into());
-        }
-        match self.factory.try_new(name).await.map_err(unreadable)? {
-            Some(table) if !table.schema().fields().is_empty() => Ok(Some(table)),
-            Some(_) => {
-                Err(Error::UnreadableTable { path: name.to_owned(), reason: "it has no columns".to_owned() }.into())
-            }
-            None => {
-                Err(Error::UnreadableTable { path: name.to_owned(), reason: "its format is unknown".to_owned() }.into())
-            }
+            Err(Error::UnreadableTable { .. } | Error::FileNotFound { .. }) if !name.contains(PATH_CHARS) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(table) => Ok(Some(table)),
         }
     }
 }
 
 impl FileTableFactory {
+    async fn open(&self, name: &str) -> Result<Arc<dyn TableProvider>, Error> {
+        let unreadable = |reason: String| Error::UnreadableTable { path: name.to_owned(), reason };
+        let failed = |error: DataFusionError| unreadable(user_message(&error));
+        let state = self.state().map_err(failed)?;
+        let pattern = PathPattern::parse(name).map_err(failed)?;
+        let Ok(store) = state.runtime_env().object_store(&pattern.store) else {
+            return Err(unreadable(format!("there is no object store for {}", pattern.store.as_str())));
+        };
+        let files = pattern.list(store.as_ref()).await.map_err(failed)?;
+        if files.is_empty() {
+            return Err(not_found(name, &pattern));
+        }
+        if MatrixMarketTable::has_extension(name) {
+            if pattern.is_glob() {
+                return Err(unreadable("several matrices cannot be one table; name a single file".to_owned()));
+            }
+            return Ok(Arc::new(MatrixMarketTable::open(name, store, &pattern.base).await?));
+        }
+        let is_file = files.len() == 1 && files[0].location == pattern.base;
+        let mut by_extension = files_by_extension(files, is_file || !pattern.selects_all_names());
+        let several = by_extension.len() > 1;
+        let Some((extension, files)) = by_extension.pop_first() else {
+            return Err(unreadable("it contains marker and temporary files only".to_owned()));
+        };
+        if several {
+            let extensions = [extension].into_iter().chain(by_extension.into_keys());
+            let extensions = extensions.map(|extension| display_extension(&extension)).collect::<Vec<_>>().join(", ");
+            let reason =
+                format!("it contains files of several formats ({extensions}); select one, as in '…/*.parquet'");
+            return Err(unreadable(reason));
+        }
+        let Some(format) = TableFormat::from_extension(&extension) else {
+            let problem = match extension.as_str() {
+                "" => "its name has no extension".to_owned(),
+                extension => format!(".{extension} is not supported"),
+            };
+            return Err(unreadable(format!("{problem}; expected {SUPPORTED_EXTENSIONS}")));
+        };
+        let reader = format.reader(&state);
+        let schema = infer_schema(&state, &store, &reader, format, &files).await.map_err(failed)?;
+        if schema.fields().is_empty() {
+            return Err(unreadable("it has no columns".to_owned()));
+        }
+        let partitions = match is_file {
+            true => Ok(HivePartitions { columns: Vec::new(), values: vec![Vec::new(); files.len()] }),
+            false => HivePartitions::parse(&files, pattern.implied_segments, &schema).map_err(failed)?,
+        };
+        let partitions = match partitions {
+            Ok(partitions) => partitions,
+            // A pattern selects files; a folder is a table, whose columns would be ambiguous.
+            Err(_) if pattern.is_glob() => {
+                HivePartitions { columns: Vec::new(), values: vec![Vec::new(); files.len()] }
+            }
+            Err(MixedKeys(some, others)) => {
+                let list = |keys: Vec<String>| if keys.is_empty() { "none".to_owned() } else { keys.join("/") };
+                return Err(unreadable(format!(
+                    "its files have different partition keys ({} and {}); a pattern, as in '…/**/*.{extension}', reads them without partition \
+                     columns",
+                    list(some),
+                    list(others)
+                )));
+            }
+        };
+        let folder = match pattern.is_glob() || is_file {
+            true => None,
+            false => Some(Arc::new(listing_table(name, &reader, &schema, &partitions).map_err(failed)?)),
+        };
+        Ok(Arc::new(FileTable::new(pattern.store, files, reader, schema, partitions, folder)))
+    }
+
     fn state(&self) -> Result<SessionState> {
         let session = self.factory.session_store().get_session().upgrade();
         let state = session.and_then(|session| session.read().as_any().downcast_ref::<SessionState>().cloned());
@@ -97,35 +142,63 @@ fn looks_like_path(name: &str) -> bool {
     name.contains(PATH_CHARS) || Path::new(name).is_dir()
 }
 
-/// Extensions that can be read as tables.
-const SUPPORTED_EXTENSIONS: [&str; 4] = ["parquet", "csv", "json", "arrow"];
-
-/// The extensions of the files that `url` lists. DataFusion would take the format of the first file and skip the others.
-async fn file_extensions(url: &ListingTableUrl, state: &dyn Session) -> Result<Vec<String>> {
-    let store = state.runtime_env().object_store(url)?;
-    let mut files = url.list_all_files(state, store.as_ref(), "").await?;
-    let mut extensions = BTreeSet::new();
-    while let Some(file) = files.next().await.transpose()? {
-        let name = file.location.filename().unwrap_or_default();
-        // Marker and temporary files of other programs, such as `_SUCCESS`.
-        if !name.starts_with(['_', '.']) {
-            let extension = Path::new(name).extension().unwrap_or_default();
-            extensions.insert(extension.to_string_lossy().to_lowercase());
+/// The columns of all files. Those of CSV files are read by position, so their order must be the same.
+async fn infer_schema(
+    state: &SessionState,
+    store: &Arc<dyn ObjectStore>,
+    reader: &Arc<dyn FileFormat>,
+    format: TableFormat,
+    files: &[ObjectMeta],
+) -> Result<SchemaRef> {
+    // A file without a byte has no columns, and is an error for most formats.
+    let files: Vec<ObjectMeta> = files.iter().filter(|file| file.size > 0).cloned().collect();
+    if files.is_empty() {
+        return Ok(Arc::new(Schema::empty()));
+    }
+    let schema = reader.infer_schema(state, store, &files).await?;
+    if matches!(format, TableFormat::Csv { .. }) && files.len() > 1 {
+        for file in &files {
+            let own = reader.infer_schema(state, store, std::slice::from_ref(file)).await?;
+            if own.fields().iter().zip(schema.fields()).any(|(own, all)| own.name() != all.name()) {
+                let names = |schema: &Schema| {
+                    schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+                };
+                return plan_err!(
+                    "the columns of its files are in different orders: '{}' has ({}), the files together ({}); read them one by one, with \
+                     SELECT … UNION ALL BY NAME SELECT …",
+                    file.location.filename().unwrap_or_default(),
+                    names(&own),
+                    names(&schema)
+                );
+            }
         }
     }
-    Ok(extensions.into_iter().collect())
+    Ok(schema)
+}
+
+/// The folder as a table of DataFusion, which `INSERT INTO` writes to.
+fn listing_table(
+    name: &str,
+    reader: &Arc<dyn FileFormat>,
+    schema: &SchemaRef,
+    partitions: &HivePartitions,
+) -> Result<ListingTable> {
+    let columns = partitions.columns.iter().map(|column| (column.name().clone(), column.data_type().clone())).collect();
+    let options = ListingOptions::new(Arc::clone(reader)).with_file_extension("").with_table_partition_cols(columns);
+    let url = ListingTableUrl::parse(name)?;
+    ListingTable::try_new(ListingTableConfig::new(url).with_listing_options(options).with_schema(Arc::clone(schema)))
 }
 
 fn display_extension(extension: &str) -> String {
     if extension.is_empty() { "no extension".to_owned() } else { format!(".{extension}") }
 }
 
-fn not_found(name: &str, url: &ListingTableUrl) -> Error {
+fn not_found(name: &str, pattern: &PathPattern) -> Error {
     let path = name.to_owned();
-    if url.get_glob().is_some() {
+    if pattern.is_glob() {
         return Error::UnreadableTable { path, reason: "no file matches the pattern".to_owned() };
     }
-    if url.scheme() != "file" {
+    if pattern.store != ObjectStoreUrl::local_filesystem() {
         return Error::UnreadableTable { path, reason: "no object has this name or prefix".to_owned() };
     }
     if Path::new(name).is_dir() {

@@ -55,7 +55,7 @@ impl ObjectStoreResolver {
 }
 
 /// Removes `..` segments, which object stores do not support (RFC 3986, section 5.2.4).
-fn remove_dot_segments(path: &std::path::Path) -> PathBuf {
+pub(super) fn remove_dot_segments(path: &std::path::Path) -> PathBuf {
     let mut normalized = PathBuf::new();
     for part in path.components() {
         match part {

@@ -1,0 +1,109 @@
+//! [`TableFormat`]: the format of a file by its extension.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::arrow::ArrowFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::execution::session_state::SessionState;
+use object_store::ObjectMeta;
+
+/// A format that is read as a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableFormat {
+    Parquet,
+    Csv { delimiter: u8, compression: FileCompressionType },
+    Json(FileCompressionType),
+    Arrow,
+}
+
+/// The extensions, for messages.
+pub(super) const SUPPORTED_EXTENSIONS: &str = ".parquet, .csv, .tsv, .json, .jsonl or .ndjson (newline-delimited), .arrow or .mtx; text may be compressed, as .csv.gz";
+
+impl TableFormat {
+    /// The format of an extension in lower case, such as `csv.gz`.
+    pub(super) fn from_extension(extension: &str) -> Option<Self> {
+        let (format, compression) = match extension.split_once('.') {
+            Some((format, compression)) => (format, FileCompressionType::from_str(compression).ok()?),
+            None => (extension, FileCompressionType::UNCOMPRESSED),
+        };
+        match format {
+            "csv" => Some(Self::Csv { delimiter: b',', compression }),
+            "tsv" => Some(Self::Csv { delimiter: b'\t', compression }),
+            "json" | "jsonl" | "ndjson" => Some(Self::Json(compression)),
+            "parquet" if !compression.is_compressed() => Some(Self::Parquet),
+            "arrow" if !compression.is_compressed() => Some(Self::Arrow),
+            _ => None,
+        }
+    }
+
+    /// DataFusion's reader, with the session's options.
+    pub(super) fn reader(self, state: &SessionState) -> Arc<dyn FileFormat> {
+        let options = state.default_table_options();
+        match self {
+            Self::Parquet => Arc::new(ParquetFormat::new().with_options(options.parquet)),
+            Self::Csv { delimiter, compression } => Arc::new(
+                CsvFormat::default()
+                    .with_options(options.csv)
+                    .with_has_header(state.config_options().catalog.has_header)
+                    .with_delimiter(delimiter)
+                    .with_file_compression_type(compression),
+            ),
+            Self::Json(compression) => {
+                Arc::new(JsonFormat::default().with_options(options.json).with_file_compression_type(compression))
+            }
+            Self::Arrow => Arc::new(ArrowFormat),
+        }
+    }
+}
+
+/// The files by extension, in lower case and with the extension of a compression. Marker and temporary files of other programs, such as
+/// `_SUCCESS`, are omitted.
+pub(super) fn files_by_extension(files: Vec<ObjectMeta>, with_hidden: bool) -> BTreeMap<String, Vec<ObjectMeta>> {
+    let mut extensions = BTreeMap::<String, Vec<ObjectMeta>>::new();
+    for file in files {
+        let name = file.location.filename().unwrap_or_default();
+        if with_hidden || !name.starts_with(['_', '.']) {
+            extensions.entry(extension(name)).or_default().push(file);
+        }
+    }
+    extensions
+}
+
+fn extension(name: &str) -> String {
+    let name = name.to_lowercase();
+    let Some((stem, last)) = name.rsplit_once('.') else { return String::new() };
+    let is_compression = matches!(last, "gz" | "bz2" | "xz" | "zst");
+    match stem.rsplit_once('.') {
+        Some((_, format)) if is_compression => format!("{format}.{last}"),
+        _ => last.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_name_formats() {
+        for (name, expected) in [
+            ("a.parquet", Some(TableFormat::Parquet)),
+            ("A.CSV", Some(TableFormat::Csv { delimiter: b',', compression: FileCompressionType::UNCOMPRESSED })),
+            ("a.b.tsv.gz", Some(TableFormat::Csv { delimiter: b'\t', compression: FileCompressionType::GZIP })),
+            ("a.ndjson", Some(TableFormat::Json(FileCompressionType::UNCOMPRESSED))),
+            ("a.json.zst", Some(TableFormat::Json(FileCompressionType::ZSTD))),
+            ("a.arrow", Some(TableFormat::Arrow)),
+            ("a.parquet.gz", None),
+            ("a.gz", None),
+            ("parquet", None),
+            ("a.txt", None),
+        ] {
+            assert_eq!(TableFormat::from_extension(&extension(name)), expected, "{name}");
+        }
+    }
+}
