@@ -5,6 +5,8 @@ mod progress;
 mod query_planner;
 #[cfg(test)]
 pub(crate) mod rule_test;
+mod script;
+mod size_options;
 mod statement;
 
 use std::fmt;
@@ -18,8 +20,6 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use datafusion::sql::parser::DFParserBuilder;
-use datafusion::sql::sqlparser::dialect::dialect_from_str;
 
 use crate::infer::{InferContext, functions};
 use crate::model::statements::ModelSession;
@@ -30,6 +30,7 @@ use crate::storage::{AtomicWrite, FileTableFactory};
 pub use progress::Progress;
 use progress::ProgressCallback;
 use query_planner::OcelliQueryPlanner;
+pub use script::Script;
 pub use statement::Statement;
 
 /// A session: SQL and DataFrames with image inference and sparse matrix products.
@@ -60,24 +61,20 @@ impl Ocelli {
         }
     }
 
-    /// Parses a script into its statements, to be executed one by one.
+    /// Parses all statements of a script before any of them is executed, in the session's dialect.
     ///
     /// # Errors
-    /// The first syntax error; nothing is executed then.
+    /// The first syntax error.
     pub fn parse_statements(&self, text: &str) -> Result<Vec<Statement>> {
-        let state = self.context.state();
-        let options = &state.config_options().sql_parser;
-        let Some(dialect) = dialect_from_str(options.dialect) else {
-            return plan_err!("datafusion.sql_parser.dialect is '{}'; expected an SQL dialect name", options.dialect);
-        };
-        let mut parser = DFParserBuilder::new(text)
-            .with_dialect(dialect.as_ref())
-            .with_recursion_limit(options.recursion_limit.into())
-            .build()?;
-        Statement::parse_all(&mut parser)
+        self.script(text).collect()
     }
 
-    /// Plans or executes a statement of [`parse_statements`](Self::parse_statements), like [`sql`](Self::sql).
+    /// The statements of a script, each parsed when it is asked for: execute it before the next, as the program does.
+    pub fn script<'a>(&'a self, text: &'a str) -> Script<'a> {
+        Script::new(self, text)
+    }
+
+    /// Plans or executes a statement of [`parse_statements`](Self::parse_statements) or [`script`](Self::script), like [`sql`](Self::sql).
     ///
     /// # Errors
     /// When the statement cannot be planned or executed.
