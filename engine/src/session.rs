@@ -6,6 +6,7 @@ mod query_planner;
 #[cfg(test)]
 pub(crate) mod rule_test;
 mod script;
+mod show_functions;
 mod size_options;
 mod statement;
 
@@ -220,7 +221,9 @@ fn register_into(
         config.options_mut().extensions.insert(OcelliOptions::default());
     }
     let model = OcelliOptions::from_config(config.options()).model;
-    builder.scalar_functions().get_or_insert_default().extend(functions::session_functions(&infer_context, &model));
+    let scalar_functions = builder.scalar_functions().get_or_insert_default();
+    scalar_functions.extend(ocelli_udf::byte_length_functions());
+    scalar_functions.extend(functions::session_functions(&infer_context, &model));
     optimizer_rules::insert_rules(
         &mut builder.optimizer().get_or_insert_default().rules,
         Arc::clone(&infer_context.models),

@@ -10,6 +10,7 @@ use datafusion::sql::parser::DFParser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::Ocelli;
+use super::show_functions::resolve_show_functions;
 use super::size_options::resolve_sizes;
 use crate::infer::functions;
 use crate::model::statements::{CreateModel, DescribeModel, DropModel, ShowModels};
@@ -60,6 +61,7 @@ impl Statement {
         if let StatementKind::DataFusion(statement) = &mut self.0 {
             reject_ignored_clauses(statement)?;
             resolve_sizes(statement)?;
+            resolve_show_functions(statement)?;
             resolve_named_arguments(statement, parameters());
             sparse::expand(statement)?;
         }

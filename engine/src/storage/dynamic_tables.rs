@@ -53,6 +53,10 @@ impl UrlTableFactory for FileTableFactory {
             [] if !is_path => return Ok(None),
             [] => return Err(not_found(name, &url).into()),
             [extension] if SUPPORTED_EXTENSIONS.contains(&extension.as_str()) => None,
+            [extension] if extension.is_empty() && !url.is_collection() => Some(
+                "its name has no extension; expected .parquet, .csv, .json (newline-delimited), .arrow or .mtx"
+                    .to_owned(),
+            ),
             [extension] => Some(format!(
                 "{} is not supported; expected .parquet, .csv, .json (newline-delimited), .arrow or .mtx",
                 display_extension(extension)
