@@ -128,8 +128,9 @@ mod tests {
     #[test]
     fn comments_reach_the_statements() {
         let parse = |arguments: &[&str]| {
-            let arguments = ["ocelli"].iter().chain(arguments).map(OsString::from).map(separate_from_options);
-            Args::try_parse_from(arguments).map(|args| args.sql.or(args.command).unwrap_or_default())
+            let all = [&["ocelli"][..], arguments].concat();
+            Args::try_parse_from(all.iter().map(OsString::from).map(separate_from_options))
+                .map(|args| args.sql.or(args.command).unwrap_or_default())
         };
         for arguments in [&["-- note\nSELECT 1"][..], &["-q", "-- note\nSELECT 1"], &["-c", "-- note\nSELECT 1"]] {
             assert_eq!(parse(arguments).unwrap().trim_start(), "-- note\nSELECT 1", "{arguments:?}");
