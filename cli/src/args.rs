@@ -1,10 +1,12 @@
 //! [`Args`]: the command line.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, value_parser};
+use ocelli::parse_size;
 
-use crate::output::Format;
+use crate::output::{Format, JsonIntegers};
 
 /// SQL with image inference and sparse matrix products: run ONNX models on images in Parquet files, multiply tables as matrices
 #[derive(Debug, Parser)]
@@ -15,7 +17,7 @@ pub(crate) struct Args {
     sql: Option<String>,
 
     /// Statements to run, separated by `;`
-    #[arg(short, long, value_name = "SQL", conflicts_with = "file")]
+    #[arg(short, long, value_name = "SQL", conflicts_with = "file", allow_hyphen_values = true)]
     command: Option<String>,
 
     /// File with statements to run; `-` is standard input
@@ -25,6 +27,10 @@ pub(crate) struct Args {
     /// Output format of the rows
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t, env = "OCELLI_FORMAT")]
     pub(crate) format: Format,
+
+    /// Integers beyond 2^53 and decimals of more than 15 digits in JSON, which many readers round
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t, env = "OCELLI_JSON_INTEGERS")]
+    pub(crate) json_integers: JsonIntegers,
 
     /// Print only rows and errors, not the number of rows
     #[arg(short, long)]
@@ -45,7 +51,7 @@ const EXAMPLES: &str = r#"Examples:
   ocelli "DESCRIBE 'photos.parquet'"
   ocelli "CREATE MODEL pets STORED AS ONNX LOCATION 'models/resnet-50'; SELECT classify(image, model => 'pets') FROM 'photos.parquet'"
   ocelli doctor      show the available backends and GPUs, and verify that they agree
-  ocelli "SET ocelli.on_error = 'null'; SELECT classify(image) AS label, count(*) FROM 'photos/*.parquet' GROUP BY label"
+  ocelli "SET ocelli.on_error = 'null'; SELECT classify(image) AS label, count(*) FROM 'photos/*.parquet' GROUP BY 1"
 
 Without SQL, statements are read from standard input. SHOW ALL lists the options that SET changes."#;
 
@@ -57,6 +63,11 @@ pub(crate) enum Source<'a> {
 }
 
 impl Args {
+    /// Reads the command line; an invalid one ends the program.
+    pub(crate) fn from_command_line() -> Self {
+        Self::parse_from(std::env::args_os().map(separate_from_options))
+    }
+
     pub(crate) fn source(&self) -> Source<'_> {
         match (self.sql.as_ref().or(self.command.as_ref()), self.file.as_deref()) {
             (Some(text), _) => Source::Text(text),
@@ -66,36 +77,23 @@ impl Args {
     }
 }
 
-/// Parses `2GB`, `512MiB`, `1.5g`, or a number of bytes.
-fn parse_size(text: &str) -> Result<usize, String> {
-    const UNITS: [(&str, f64); 14] = [
-        ("", 1.0),
-        ("b", 1.0),
-        ("k", 1e3),
-        ("kb", 1e3),
-        ("kib", 1024.0),
-        ("m", 1e6),
-        ("mb", 1e6),
-        ("mib", 1048576.0),
-        ("g", 1e9),
-        ("gb", 1e9),
-        ("gib", 1073741824.0),
-        ("t", 1e12),
-        ("tb", 1e12),
-        ("tib", 1099511627776.0),
-    ];
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = unit.trim().to_ascii_lowercase();
-    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| factor);
-    match (number.parse::<f64>(), factor) {
-        (Ok(number), Some(factor)) if number * factor >= 1.0 => Ok((number * factor) as usize),
-        _ => {
-            Err("a size is a number of bytes, or a number with KB, MB, GB, TB, KiB, MiB, GiB or TiB, as in 2GB"
-                .to_owned())
-        }
+/// Puts a space before SQL that starts with a comment, which would be read as an option. It has no effect on the SQL.
+fn separate_from_options(argument: OsString) -> OsString {
+    if !argument.to_str().is_some_and(starts_with_comment) {
+        return argument;
     }
+    let mut separated = OsString::from(" ");
+    separated.push(argument);
+    separated
+}
+
+/// Whether an argument is SQL that starts with `-- comment`, and not an option such as `--format`, `--format=csv` or `--command=SELECT …`.
+fn starts_with_comment(argument: &str) -> bool {
+    let Some(comment) = argument.strip_prefix("--") else {
+        return false;
+    };
+    let after_name = comment.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '-');
+    comment.starts_with(char::is_whitespace) || (comment.contains('\n') && !after_name.starts_with('='))
 }
 
 #[cfg(test)]
@@ -109,23 +107,35 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in [
-            ("1", 1),
-            ("2GB", 2_000_000_000),
-            ("2 gb", 2_000_000_000),
-            ("1.5GiB", 1_610_612_736),
-            ("512m", 512_000_000),
-            ("10kib", 10_240),
+    fn sql_that_starts_with_a_comment_is_no_option() {
+        for (argument, expected) in [
+            ("-- note\nSELECT 1", true),
+            ("--\nSELECT 1", true),
+            ("-- note", true),
+            ("--note\nSELECT 1", true),
+            ("--a=b is a comment\nSELECT 1", false),
+            ("--command=SELECT\n1", false),
+            ("--frmat", false),
+            ("--format=csv", false),
+            ("--", false),
+            ("-q", false),
+            ("SELECT 1 -- one", false),
         ] {
-            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+            assert_eq!(starts_with_comment(argument), expected, "{argument}");
         }
     }
 
     #[test]
-    fn invalid_sizes_are_rejected() {
-        for text in ["", "GB", "2 gigs", "-1", "0", "1.2.3", "nan"] {
-            assert!(parse_size(text).is_err(), "{text}");
+    fn comments_reach_the_statements() {
+        let parse = |arguments: &[&str]| {
+            let all = [&["ocelli"][..], arguments].concat();
+            Args::try_parse_from(all.iter().map(OsString::from).map(separate_from_options))
+                .map(|args| args.sql.or(args.command).unwrap_or_default())
+        };
+        for arguments in [&["-- note\nSELECT 1"][..], &["-q", "-- note\nSELECT 1"], &["-c", "-- note\nSELECT 1"]] {
+            assert_eq!(parse(arguments).unwrap().trim_start(), "-- note\nSELECT 1", "{arguments:?}");
         }
+        assert_eq!(parse(&["-c", "--note"]).unwrap(), "--note");
+        assert!(parse(&["SELECT 1", "--frmat", "csv"]).unwrap_err().to_string().contains("'--format'"));
     }
 }

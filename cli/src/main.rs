@@ -13,18 +13,17 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Parser;
 use datafusion::error::DataFusionError;
 use futures::StreamExt;
 use ocelli::{Ocelli, Statement, user_message};
 
 use crate::args::{Args, Source};
 use crate::interrupt::{Signal, run_until_signal};
-use crate::output::printable;
+use crate::output::{Headers, printable};
 
 fn main() -> ExitCode {
     allocator::return_large_buffers();
-    let args = Args::parse();
+    let args = Args::from_command_line();
     match execute(&args) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of the pipe has closed it, as in `ocelli … | head`.
@@ -74,7 +73,7 @@ impl std::fmt::Display for CliError {
 fn execute(args: &Args) -> Result<(), CliError> {
     let text = read(args.source())?;
     // Some editors start a file with a byte order mark.
-    let text = text.trim_start_matches('\u{feff}');
+    let text = without_interpreter(text.trim_start_matches('\u{feff}'));
     let mut builder = Ocelli::builder();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = args.threads {
@@ -109,21 +108,32 @@ fn read(source: Source<'_>) -> Result<String, CliError> {
     }
 }
 
+/// The text without a first line that names the interpreter, as in `#!/usr/bin/env -S ocelli -f`. The line break stays, so that locations
+/// in messages are those of the file.
+fn without_interpreter(text: &str) -> &str {
+    if text.starts_with("#!") { &text[text.find('\n').unwrap_or(text.len())..] } else { text }
+}
+
 /// Subcommand (not SQL) that runs the environment check.
 const DOCTOR: &str = "doctor";
 
-/// Runs the statements in order, up to the first that fails.
+/// Runs the statements in order, up to the first that fails. Each is parsed after those before it have run.
 async fn run(ocelli: &Ocelli, text: &str, args: &Args) -> Result<(), CliError> {
     if text.trim() == DOCTOR {
         let (report, is_healthy) = doctor::run_health_check(ocelli).await.map_err(CliError::Query)?;
         io::stdout().write_all(report.as_bytes())?;
         return if is_healthy { Ok(()) } else { Err(CliError::Usage("a backend does not work".to_owned())) };
     }
-    let statements = ocelli.parse_statements(text).map_err(CliError::Query)?;
-    let several = statements.len() > 1;
-    for (index, statement) in (1..).zip(statements) {
-        run_one(ocelli, statement, args).await.map_err(|error| match error {
-            CliError::Query(error) if several => CliError::Statement(index, error),
+    let mut script = ocelli.script(text);
+    let mut index = 0;
+    while let Some(statement) = script.next() {
+        index += 1;
+        let result = match statement {
+            Ok(statement) => run_one(ocelli, statement, args).await,
+            Err(error) => Err(CliError::Query(error)),
+        };
+        result.map_err(|error| match error {
+            CliError::Query(error) if index > 1 || !script.is_finished() => CliError::Statement(index, error),
             other => other,
         })?;
     }
@@ -133,8 +143,9 @@ async fn run(ocelli: &Ocelli, text: &str, args: &Args) -> Result<(), CliError> {
 /// Runs one statement and streams its rows to standard output.
 async fn run_one(ocelli: &Ocelli, statement: Statement, args: &Args) -> Result<(), CliError> {
     let start = Instant::now();
-    let rows = ocelli.execute_statement(statement).await.map_err(CliError::Query)?;
-    let mut rows = rows.execute_stream().await.map_err(CliError::Query)?;
+    let frame = ocelli.execute_statement(statement).await.map_err(CliError::Query)?;
+    let headers = Headers::from_plan(frame.logical_plan()).map_err(CliError::Query)?;
+    let mut rows = frame.execute_stream().await.map_err(CliError::Query)?;
     let schema = rows.schema();
     if schema.fields().is_empty() {
         // SET and CREATE return no columns, and take effect when their stream ends.
@@ -143,10 +154,11 @@ async fn run_one(ocelli: &Ocelli, statement: Statement, args: &Args) -> Result<(
         }
         return Ok(());
     }
-    let mut out = args.format.writer(schema, io::BufWriter::new(io::stdout().lock()))?;
+    let out = io::BufWriter::new(io::stdout().lock());
+    let mut out = args.format.writer(headers.schema(&schema), args.json_integers, out)?;
     let mut count = 0;
     while let Some(batch) = rows.next().await {
-        match batch {
+        match batch.and_then(|batch| headers.batch(batch).map_err(DataFusionError::from)) {
             Ok(batch) => {
                 count += batch.num_rows();
                 out.write(&batch)?;

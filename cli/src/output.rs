@@ -1,5 +1,8 @@
 //! [`Format`]: the output formats. A [`RowWriter`] writes batch by batch, in constant memory.
 
+mod abbreviated_list;
+mod headers;
+mod json_integers;
 mod plan;
 mod table;
 
@@ -18,13 +21,16 @@ use datafusion::arrow::json::writer::{JsonArray, JsonFormat, LineDelimited};
 use datafusion::arrow::json::{Writer, WriterBuilder};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
+pub(crate) use headers::Headers;
+pub(crate) use json_integers::JsonIntegers;
+use json_integers::LargeNumbersAsText;
 use plan::{PlanWriter, is_plan};
 use table::TableWriter;
 
 /// A format of rows on standard output.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum Format {
-    /// Human-readable table; binary values as their size
+    /// Human-readable table; binary values as their size, long vectors abbreviated
     #[default]
     Table,
     /// Comma-separated values with a header; NULL is empty, binary is hexadecimal
@@ -37,8 +43,16 @@ pub(crate) enum Format {
 
 impl Format {
     /// Starts the output of one result.
-    pub(crate) fn writer<'a>(self, schema: SchemaRef, out: impl Write + 'a) -> io::Result<Box<dyn RowWriter + 'a>> {
-        let json = WriterBuilder::new().with_explicit_nulls(true);
+    pub(crate) fn writer<'a>(
+        self,
+        schema: SchemaRef,
+        integers: JsonIntegers,
+        out: impl Write + 'a,
+    ) -> io::Result<Box<dyn RowWriter + 'a>> {
+        let mut json = WriterBuilder::new().with_explicit_nulls(true);
+        if integers == JsonIntegers::Text {
+            json = json.with_encoder_factory(Arc::new(LargeNumbersAsText));
+        }
         Ok(match self {
             Self::Table if is_plan(&schema) => Box::new(PlanWriter::new(out)),
             Self::Table => Box::new(TableWriter::new(schema, out)),
@@ -171,7 +185,8 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 fn to_strings(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let options = FormatOptions::default();
+    // `[NULL]` is not `[]`.
+    let options = FormatOptions::default().with_null("NULL");
     let formatter = ArrayFormatter::try_new(column, &options)?;
     let texts = (0..column.len()).map(|row| match column.is_null(row) {
         true => Ok(None),

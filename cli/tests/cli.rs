@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 fn ocelli(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ocelli"));
     command.args(args).current_dir("..");
-    for variable in ["OCELLI_FORMAT", "OCELLI_THREADS", "OCELLI_MEMORY_LIMIT"] {
+    for variable in ["OCELLI_FORMAT", "OCELLI_JSON_INTEGERS", "OCELLI_THREADS", "OCELLI_MEMORY_LIMIT"] {
         command.env_remove(variable);
     }
     // Only the backend that every machine has.
@@ -75,7 +75,17 @@ fn formats() {
     for (format, expected) in cases {
         assert_eq!(rows(&["-q", "--format", format, QUERY]), expected, "{format}");
     }
-    assert_eq!(rows(&["-q", "--format", "csv", "SELECT make_array(1, 2) AS list"]), "list\n\"[1, 2]\"\n");
+    for (value, expected) in [
+        ("make_array(1, 2)", "\"[1, 2]\""),
+        ("make_array(1, NULL, 3)", "\"[1, NULL, 3]\""),
+        ("make_array(CAST(NULL AS INT))", "[NULL]"),
+        ("arrow_cast(make_array(), 'List(Int64)')", "[]"),
+        ("named_struct('a', 1, 'b', NULL)", "\"{a: 1, b: NULL}\""),
+        ("map(['k'], [CAST(NULL AS INT)])", "{k: NULL}"),
+    ] {
+        let sql = format!("SELECT {value} AS x");
+        assert_eq!(rows(&["-q", "--format", "csv", &sql]), format!("x\n{expected}\n"), "{value}");
+    }
 }
 
 #[test]
@@ -154,10 +164,104 @@ fn statements_share_a_session_and_stop_at_the_first_failure() {
 }
 
 #[test]
-fn a_syntax_error_is_reported_before_anything_runs() {
-    let output = run(&["-q", "SELECT 1; SELEC 2"]);
-    assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()));
-    assert_eq!(stderr(&output), "error: SQL syntax: expected an SQL statement, found SELEC at line 1, column 11\n");
+fn a_syntax_error_stops_at_its_statement_with_its_place_in_the_script() {
+    let output = run(&["-q", "--format", "csv", "SELECT 1 AS a; SELEC 2; SELECT 3"]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(1), "a\n1\n".to_owned()));
+    assert_eq!(
+        stderr(&output),
+        "error: statement 2: SQL syntax: expected an SQL statement, found SELEC at line 1, column 16\n"
+    );
+    for (script, expected) in [
+        ("SELEC 1", "error: SQL syntax: expected an SQL statement, found SELEC at line 1, column 1\n"),
+        (
+            "SELEC 1; SELECT 2",
+            "error: statement 1: SQL syntax: expected an SQL statement, found SELEC at line 1, column 1\n",
+        ),
+        (
+            "SELECT 1;\n\nSELECT\n x y z",
+            "error: statement 2: SQL syntax: expected end of statement, found z at line 4, column 6\n",
+        ),
+        ("SELECT 1;\nSELECT 'abc", "error: statement 2: SQL syntax: Unterminated string literal at line 2, column 8\n"),
+    ] {
+        assert_eq!(error(&["-q", script], 1), expected);
+    }
+}
+
+#[test]
+fn a_statement_is_read_in_the_dialect_that_is_set_before_it() {
+    let script = "SET datafusion.sql_parser.dialect = 'MySQL'; SELECT \"it\\\"s; -- text\" AS `a b`;\n SELECT 'x' x y";
+    let output = run(&["-q", "--format", "csv", script]);
+    assert_eq!(stdout(&output), "a b\n\"it\"\"s; -- text\"\n");
+    assert_eq!(
+        stderr(&output),
+        "error: statement 3: SQL syntax: expected end of statement, found y at line 2, column 15\n"
+    );
+}
+
+#[test]
+fn comments_are_white_space() {
+    for args in [
+        &["-- note\nSELECT 7 AS a"][..],
+        &["-c", "-- note\nSELECT 7 AS a -- end"],
+        &["/* a; */ SELECT 7 AS a /* b; */; -- c"],
+        &["--\n-- it's a note\nSELECT /* x /* y; */ z */ 7 AS a"],
+    ] {
+        assert_eq!(rows(&[&["-q", "--format", "csv"], args].concat()), "a\n7\n", "{args:?}");
+    }
+    for args in [&["-- foo"][..], &["-c", "-- foo\n/* bar */"], &["-c", "--"], &[";; -- foo"], &[""]] {
+        assert_eq!(rows(args), "", "{args:?}");
+    }
+    let message = error(&["SELECT 1", "--frmat", "csv"], 2);
+    assert!(message.contains("unexpected argument '--frmat'") && message.contains("'--format'"), "{message}");
+}
+
+#[test]
+fn the_interpreter_line_of_a_file_is_skipped() {
+    let path = file("shebang.sql", "#!/usr/bin/env -S ocelli -f\nSELECT 7 AS a;\nSELEC 8");
+    let output = run(&["-q", "--format", "csv", "-f", path.to_str().expect("a path of text")]);
+    assert_eq!(stdout(&output), "a\n7\n");
+    assert!(stderr(&output).ends_with("found SELEC at line 3, column 1\n"), "{}", stderr(&output));
+}
+
+#[test]
+fn headers_do_not_have_the_paths_of_files() {
+    const QUERY: &str = "SELECT min(height), max(p.height), classify(image) FROM 'examples/data/photos.parquet' \
+                         JOIN (SELECT 266 AS height) AS p USING (height) GROUP BY classify(image)";
+    for (format, header) in [
+        ("csv", "min(height),max(p.height),classify(image)\n"),
+        ("json", "[{\"min(height)\":266,\"max(p.height)\":266,\"classify(image)\":\"cat\"}"),
+        ("ndjson", "{\"min(height)\":266,"),
+        ("table", "┌─────────────┬───────────────┬─────────────────┐\n│ min(height) │"),
+    ] {
+        let output = rows(&["-q", "--format", format, QUERY]);
+        assert!(output.starts_with(header), "{output}");
+    }
+    let clash = "SELECT count(a.uri), count('examples/data/photos.parquet'.uri) FROM 'examples/data/mixed.parquet' AS a, \
+                 'examples/data/photos.parquet'";
+    let header = "count(a.uri),count(uri)\n";
+    assert!(rows(&["-q", "--format", "csv", &clash.replace('\'', "\"")]).starts_with(header));
+    let clash = clash.replace(" AS a", "").replace("a.uri", "'examples/data/mixed.parquet'.uri").replace('\'', "\"");
+    let header = "count(examples/data/mixed.parquet.uri),count(examples/data/photos.parquet.uri)\n";
+    assert!(rows(&["-q", "--format", "csv", &clash]).starts_with(header));
+}
+
+#[test]
+fn integers_in_json_can_be_exact_text() {
+    const QUERY: &str = "SELECT n, [n] AS l, CAST(n AS DECIMAL(20, 1)) AS d FROM (VALUES (9007199254740992), (9007199254740993)) AS t(n)";
+    let exact = "{\"n\":9007199254740992,\"l\":[9007199254740992],\"d\":\"9007199254740992.0\"}\n\
+                 {\"n\":\"9007199254740993\",\"l\":[\"9007199254740993\"],\"d\":\"9007199254740993.0\"}\n";
+    assert_eq!(rows(&["-q", "--format", "ndjson", "--json-integers", "text", QUERY]), exact);
+    let numbers = exact.replace("\"9007", "9007").replace("992.0\"", "992.0").replace("993\"", "993");
+    let numbers = numbers.replace("993.0\"", "993.0");
+    assert_eq!(rows(&["-q", "--format", "ndjson", QUERY]), numbers);
+}
+
+#[test]
+fn embeddings_are_abbreviated_in_tables_only() {
+    const QUERY: &str = "SELECT embed(image) AS e FROM 'examples/data/photos.parquet' LIMIT 1";
+    assert!(rows(&["-q", QUERY]).contains(", … 64 values] │"));
+    let csv = rows(&["-q", "--format", "csv", QUERY]);
+    assert_eq!(csv.matches(',').count(), 63, "{csv}");
 }
 
 #[test]
@@ -211,7 +315,16 @@ fn invalid_usage_exits_with_2() {
 #[test]
 fn help_and_version() {
     let help = rows(&["--help"]);
-    for option in ["--command", "--file", "--format", "--quiet", "--threads", "--memory-limit", "OCELLI_MEMORY_LIMIT"] {
+    for option in [
+        "--command",
+        "--file",
+        "--format",
+        "--json-integers",
+        "--quiet",
+        "--threads",
+        "--memory-limit",
+        "OCELLI_MEMORY_LIMIT",
+    ] {
         assert!(help.contains(option), "--help does not list {option}");
     }
     assert_eq!(rows(&["--version"]), format!("ocelli {}\n", env!("CARGO_PKG_VERSION")));

@@ -44,6 +44,6 @@ pub use backend::{gpu_adapters, onnx_runtime_library};
 pub use error::{Error, user_message};
 pub use infer::functions;
 pub use ocelli_udf::image::ImageError;
-pub use options::{BackendChoice, DeviceChoice, OcelliOptions, OnError, PrecisionChoice};
-pub use session::{Ocelli, OcelliBuilder, Progress, Statement, extend};
+pub use options::{BackendChoice, DeviceChoice, OcelliOptions, OnError, PrecisionChoice, parse_size};
+pub use session::{Ocelli, OcelliBuilder, Progress, Script, Statement, extend};
 pub use sparse::{DataFrameSparseExt, Semiring, TABLE_FUNCTIONS, TableFunction};

@@ -1,6 +1,7 @@
 //! [`OcelliOptions`]: the options `ocelli.…` of a session.
 
 mod backend_preferences;
+mod size;
 
 use std::any::Any;
 use std::fmt;
@@ -12,6 +13,7 @@ use datafusion::error::Result;
 
 pub use backend_preferences::{BackendChoice, DeviceChoice, PrecisionChoice};
 pub(crate) use backend_preferences::{BackendKind, BackendPreferences};
+pub use size::parse_size;
 
 /// The built-in model, which is the default of `ocelli.model`.
 pub(crate) const DEFAULT_MODEL: &str = "resnet20-cifar10";

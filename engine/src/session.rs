@@ -5,6 +5,9 @@ mod progress;
 mod query_planner;
 #[cfg(test)]
 pub(crate) mod rule_test;
+mod script;
+mod show_functions;
+mod size_options;
 mod statement;
 
 use std::fmt;
@@ -18,8 +21,6 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use datafusion::sql::parser::DFParserBuilder;
-use datafusion::sql::sqlparser::dialect::dialect_from_str;
 
 use crate::infer::{InferContext, functions};
 use crate::model::statements::ModelSession;
@@ -30,6 +31,7 @@ use crate::storage::{AtomicWrite, FileTableFactory};
 pub use progress::Progress;
 use progress::ProgressCallback;
 use query_planner::OcelliQueryPlanner;
+pub use script::Script;
 pub use statement::Statement;
 
 /// A session: SQL and DataFrames with image inference and sparse matrix products.
@@ -60,24 +62,20 @@ impl Ocelli {
         }
     }
 
-    /// Parses a script into its statements, to be executed one by one.
+    /// Parses all statements of a script before any of them is executed, in the session's dialect.
     ///
     /// # Errors
-    /// The first syntax error; nothing is executed then.
+    /// The first syntax error.
     pub fn parse_statements(&self, text: &str) -> Result<Vec<Statement>> {
-        let state = self.context.state();
-        let options = &state.config_options().sql_parser;
-        let Some(dialect) = dialect_from_str(options.dialect) else {
-            return plan_err!("datafusion.sql_parser.dialect is '{}'; expected an SQL dialect name", options.dialect);
-        };
-        let mut parser = DFParserBuilder::new(text)
-            .with_dialect(dialect.as_ref())
-            .with_recursion_limit(options.recursion_limit.into())
-            .build()?;
-        Statement::parse_all(&mut parser)
+        self.script(text).collect()
     }
 
-    /// Plans or executes a statement of [`parse_statements`](Self::parse_statements), like [`sql`](Self::sql).
+    /// The statements of a script, each parsed when it is asked for: execute it before the next, as the program does.
+    pub fn script<'a>(&'a self, text: &'a str) -> Script<'a> {
+        Script::new(self, text)
+    }
+
+    /// Plans or executes a statement of [`parse_statements`](Self::parse_statements) or [`script`](Self::script), like [`sql`](Self::sql).
     ///
     /// # Errors
     /// When the statement cannot be planned or executed.
@@ -224,7 +222,9 @@ fn register_into(
         config.options_mut().extensions.insert(OcelliOptions::default());
     }
     let model = OcelliOptions::from_config(config.options()).model;
-    builder.scalar_functions().get_or_insert_default().extend(functions::session_functions(&infer_context, &model));
+    let scalar_functions = builder.scalar_functions().get_or_insert_default();
+    scalar_functions.extend(ocelli_udf::byte_length_functions());
+    scalar_functions.extend(functions::session_functions(&infer_context, &model));
     optimizer_rules::insert_rules(
         &mut builder.optimizer().get_or_insert_default().rules,
         Arc::clone(&infer_context.models),

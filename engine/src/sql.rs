@@ -1,6 +1,8 @@
 //! Parsing of our statements, and rewriting of SQL before it is planned.
 
+mod ignored_clauses;
 mod named_arguments;
+mod script_tokens;
 mod tokens;
 
 use std::ops::ControlFlow;
@@ -9,7 +11,9 @@ use datafusion::sql::parser::CopyToSource;
 use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::parser::ParserError;
 
+pub(crate) use ignored_clauses::reject_ignored_clauses;
 pub(crate) use named_arguments::resolve_named_arguments;
+pub(crate) use script_tokens::ScriptTokens;
 pub(crate) use tokens::{ModelName, TokenCursor, quote_literal};
 
 /// The SQL inside a DataFusion statement, for AST visitors.

@@ -10,6 +10,7 @@ mod encode;
 mod hash;
 mod header;
 mod jpeg_scaled;
+mod oversized;
 mod resize;
 
 pub use decode::{decode, decode_scaled, peak_decode_bytes};

@@ -23,6 +23,7 @@ use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
 
+mod byte_length;
 mod decoded;
 mod hamming_distance;
 pub mod image;
@@ -37,9 +38,10 @@ mod image_resize;
 mod image_to_tensor;
 mod vector_function;
 
+pub use byte_length::byte_length_functions;
 pub use image_column::{ImageColumn, is_image_type, path_field};
 
-/// All functions of this crate, sorted by name.
+/// All functions on images and vectors, sorted by name.
 pub fn all_functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         vector_function::cosine_similarity(),

@@ -12,9 +12,10 @@ use std::io::{self, Write};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::arrow::util::display::{ArrayFormatter, ArrayFormatterFactory, FormatOptions};
 use unicode_width::UnicodeWidthStr;
 
+use super::abbreviated_list::AbbreviateLists;
 use super::{RowWriter, io_error, printable};
 
 /// Rows that determine the column widths. Wider values in later rows exceed their column and are not truncated.
@@ -86,7 +87,7 @@ impl<W: Write> TableWriter<W> {
 
 impl<W: Write> RowWriter for TableWriter<W> {
     fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
-        let options = FormatOptions::default().with_null("NULL");
+        let options = FormatOptions::default().with_null("NULL").with_formatter_factory(Some(&AbbreviateLists));
         let columns = batch.columns().iter().map(|column| Column::new(column, &options));
         let columns = columns.collect::<io::Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
@@ -121,7 +122,15 @@ impl<'a> Column<'a> {
             DataType::Binary => Self::Bytes(sizes(&mut column.as_binary::<i32>().iter())),
             DataType::LargeBinary => Self::Bytes(sizes(&mut column.as_binary::<i64>().iter())),
             DataType::BinaryView => Self::Bytes(sizes(&mut column.as_binary_view().iter())),
-            _ => Self::Text(ArrayFormatter::try_new(column, options).map_err(io_error)?),
+            _ => {
+                let array = column.as_ref();
+                // The options apply the factory to nested arrays only.
+                let formatter = AbbreviateLists.create_array_formatter(array, options, None).map_err(io_error)?;
+                Self::Text(match formatter {
+                    Some(formatter) => formatter,
+                    None => ArrayFormatter::try_new(array, options).map_err(io_error)?,
+                })
+            }
         })
     }
 
@@ -144,8 +153,8 @@ fn cell(text: &str) -> Cell {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{BinaryArray, Int64Array, StringArray};
-    use datafusion::arrow::datatypes::{Field, Schema};
+    use datafusion::arrow::array::{BinaryArray, Int64Array, ListArray, StringArray};
+    use datafusion::arrow::datatypes::{Field, Float32Type, Int64Type, Schema};
 
     use super::*;
 
@@ -180,6 +189,27 @@ mod tests {
 │ cat.jpg │     7 │ <3 bytes> │
 │ NULL    │ -1000 │ NULL      │
 └─────────┴───────┴───────────┘
+"
+        );
+    }
+
+    #[test]
+    fn long_vectors_are_abbreviated_and_other_lists_are_not() {
+        let floats = |length: u8| Some((0..length).map(|value| Some(f32::from(value) + 0.5)));
+        let rows = batch(vec![
+            ("v", Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>([floats(64), floats(2), None]))),
+            ("n", Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([Some((0..9).map(Some)), None, None]))),
+        ]);
+        assert_eq!(
+            table(std::slice::from_ref(&rows), rows.schema()),
+            "\
+┌─────────────────────────┬─────────────────────────────┐
+│ v                       │ n                           │
+├─────────────────────────┼─────────────────────────────┤
+│ [0.5, 1.5, … 64 values] │ [0, 1, 2, 3, 4, 5, 6, 7, 8] │
+│ [0.5, 1.5]              │ NULL                        │
+│ NULL                    │ NULL                        │
+└─────────────────────────┴─────────────────────────────┘
 "
         );
     }

@@ -1,6 +1,9 @@
 //! [`user_message`]: turns DataFusion errors, which are written for programmers, into messages for users.
 
+use std::path::Path;
+
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
@@ -134,8 +137,11 @@ fn rewrite_message(text: &str) -> String {
         return missing_table(name);
     }
     if let Some((name, rest)) = text.strip_prefix("Invalid function '").and_then(|rest| rest.split_once("'.")) {
-        let hint = rest.trim().strip_prefix("Did you mean ").map(|hint| format!("; did you mean {hint}"));
-        return format!("function '{name}' does not exist{}", hint.unwrap_or_default());
+        let suggestion = between(rest.trim(), "Did you mean '", "'?").filter(|suggestion| is_near(name, suggestion));
+        return match suggestion {
+            Some(suggestion) => format!("function '{name}' does not exist; did you mean '{suggestion}'?"),
+            None => format!("function '{name}' does not exist; SHOW FUNCTIONS lists the functions"),
+        };
     }
     if let Some((name, known)) = between(&text, "Unknown parameter name '", "]").and_then(|text| text.split_once("'. "))
     {
@@ -155,6 +161,12 @@ fn rewrite_message(text: &str) -> String {
         return format!("option '{name}' does not exist; SHOW ALL lists the options");
     }
     text
+}
+
+/// Whether a name may be a misspelling of another. DataFusion suggests the nearest name, however far it is.
+fn is_near(name: &str, other: &str) -> bool {
+    let (length, distance) = (name.chars().count(), levenshtein(&name.to_lowercase(), &other.to_lowercase()));
+    distance <= (length / 3).max(2) && 2 * distance < length
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
@@ -181,6 +193,12 @@ fn no_such_signature(text: &str) -> Option<String> {
 fn missing_table(name: &str) -> String {
     let name = name.strip_prefix("datafusion.").unwrap_or(name);
     let name = name.strip_prefix("public.").unwrap_or(name);
+    if Path::new(name).extension().is_none() && Path::new(name).is_file() {
+        return format!(
+            "table '{name}' does not exist, and the name of the file '{name}' has no extension; expected .parquet, .csv, \
+             .json, .arrow or .mtx"
+        );
+    }
     let file = if name.ends_with(".parquet") { name.to_owned() } else { format!("{name}.parquet") };
     format!("table '{name}' does not exist; to read a file, quote its name: FROM '{file}'")
 }
@@ -294,6 +312,18 @@ mod tests {
             (
                 "Invalid function 'clasify'. Did you mean 'classify'?",
                 "function 'clasify' does not exist; did you mean 'classify'?",
+            ),
+            (
+                "Invalid function 'cuont'. Did you mean 'count'?",
+                "function 'cuont' does not exist; did you mean 'count'?",
+            ),
+            (
+                "Invalid function 'md7'. Did you mean 'map'?",
+                "function 'md7' does not exist; SHOW FUNCTIONS lists the functions",
+            ),
+            (
+                "Invalid function 'levenshtein_distance'. Did you mean 'cosine_distance'?",
+                "function 'levenshtein_distance' does not exist; SHOW FUNCTIONS lists the functions",
             ),
         ] {
             assert_eq!(user_message(&DataFusionError::Plan(text.to_owned())), sentence);

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::Field;
 use datafusion::common::{Column, DFSchema, DFSchemaRef, internal_err};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{
+    Expr, Extension, FetchType, Limit, LogicalPlan, SkipType, UserDefinedLogicalNodeCore, lit,
+};
 
 use super::output::InferOutput;
 use crate::model::ModelRef;
@@ -189,7 +191,7 @@ impl UserDefinedLogicalNodeCore for InferNode {
         {
             return internal_err!("Infer takes other columns than {exprs:?}");
         }
-        Self { input, image, guard, label_column, ..self.clone() }.with_schema()
+        Self { input: merge_limits(input), image, guard, label_column, ..self.clone() }.with_schema()
     }
 
     /// Filters on input columns are pushed below, so that rows they remove are never decoded.
@@ -212,6 +214,27 @@ impl UserDefinedLogicalNodeCore for InferNode {
     /// Preserves the number of rows.
     fn supports_limit_pushdown(&self) -> bool {
         true
+    }
+}
+
+/// One limit instead of two. Each pass of the optimizer pushes the limit above an extension node below it, and does not keep what it merges
+/// there.
+fn merge_limits(plan: LogicalPlan) -> LogicalPlan {
+    let LogicalPlan::Limit(outer) = &plan else { return plan };
+    let LogicalPlan::Limit(inner) = outer.input.as_ref() else { return plan };
+    let (Some(outer_fetch), Some(inner_fetch)) = (fetch_without_skip(outer), fetch_without_skip(inner)) else {
+        return plan;
+    };
+    let fetch = i64::try_from(outer_fetch.min(inner_fetch)).unwrap_or(i64::MAX);
+    let merged = Limit { skip: None, fetch: Some(Box::new(lit(fetch))), input: Arc::clone(&inner.input) };
+    merge_limits(LogicalPlan::Limit(merged))
+}
+
+/// The number of rows of a limit that skips none.
+fn fetch_without_skip(limit: &Limit) -> Option<usize> {
+    match (limit.get_skip_type().ok()?, limit.get_fetch_type().ok()?) {
+        (SkipType::Literal(0), FetchType::Literal(fetch)) => fetch,
+        _ => None,
     }
 }
 

@@ -10,10 +10,12 @@ use datafusion::sql::parser::DFParser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::Ocelli;
+use super::show_functions::resolve_show_functions;
+use super::size_options::resolve_sizes;
 use crate::infer::functions;
 use crate::model::statements::{CreateModel, DescribeModel, DropModel, ShowModels};
 use crate::sparse;
-use crate::sql::{TokenCursor, resolve_named_arguments};
+use crate::sql::{TokenCursor, reject_ignored_clauses, resolve_named_arguments};
 
 /// A parsed SQL statement. `Display` prints equivalent SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,29 +32,11 @@ enum StatementKind {
 }
 
 impl Statement {
-    /// Parses a script.
+    /// Parses the only statement of a parser.
     ///
     /// # Errors
-    /// The first syntax error.
-    pub(crate) fn parse_all(parser: &mut DFParser) -> Result<Vec<Self>> {
-        let mut statements = Vec::new();
-        loop {
-            let mut is_separated = statements.is_empty();
-            while parser.parser.consume_token(&Token::SemiColon) {
-                is_separated = true;
-            }
-            let next = parser.parser.peek_token();
-            if next.token == Token::EOF {
-                return Ok(statements);
-            }
-            if !is_separated {
-                return Ok(parser.parser.expected("end of statement", next)?);
-            }
-            statements.push(Self::parse(parser)?);
-        }
-    }
-
-    fn parse(parser: &mut DFParser) -> Result<Self> {
+    /// The first syntax error, or a clause that DataFusion would ignore.
+    pub(super) fn parse(parser: &mut DFParser) -> Result<Self> {
         let mut tokens = TokenCursor::new(&mut parser.parser);
         let kind = if let Some(statement) = CreateModel::parse(&mut tokens)? {
             StatementKind::CreateModel(statement)
@@ -63,12 +47,25 @@ impl Statement {
         } else if let Some(statement) = DescribeModel::parse(&mut tokens)? {
             StatementKind::DescribeModel(statement)
         } else {
-            let mut statement = parser.parse_statement()?;
-            resolve_named_arguments(&mut statement, parameters());
-            sparse::expand(&mut statement)?;
-            StatementKind::DataFusion(Box::new(statement))
+            StatementKind::DataFusion(Box::new(parser.parse_statement()?))
         };
-        Ok(Self(kind))
+        let next = parser.parser.peek_token();
+        if !matches!(next.token, Token::SemiColon | Token::EOF) {
+            return Ok(parser.parser.expected("end of statement", next)?);
+        }
+        Self(kind).rewrite()
+    }
+
+    /// Rewrites what DataFusion does not plan as it is written.
+    fn rewrite(mut self) -> Result<Self> {
+        if let StatementKind::DataFusion(statement) = &mut self.0 {
+            reject_ignored_clauses(statement)?;
+            resolve_sizes(statement)?;
+            resolve_show_functions(statement)?;
+            resolve_named_arguments(statement, parameters());
+            sparse::expand(statement)?;
+        }
+        Ok(self)
     }
 
     /// Executes the statement, or plans it if it is a query.
@@ -112,12 +109,19 @@ impl fmt::Display for Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::ScriptTokens;
     use datafusion::sql::parser::DFParserBuilder;
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
 
     fn parse(text: &str) -> std::result::Result<Vec<String>, String> {
-        let mut parser = DFParserBuilder::new(text).build().unwrap();
-        let statements = Statement::parse_all(&mut parser).map_err(|error| crate::user_message(&error))?;
-        Ok(statements.iter().map(ToString::to_string).collect())
+        let mut script = ScriptTokens::new(text);
+        let mut statements = Vec::new();
+        while let Some(tokens) = script.next(&GenericDialect {}).unwrap() {
+            let mut parser = DFParserBuilder::new(tokens).build().unwrap();
+            let statement = Statement::parse(&mut parser).map_err(|error| crate::user_message(&error))?;
+            statements.push(statement.to_string());
+        }
+        Ok(statements)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::{Cursor, ErrorKind};
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
+use super::oversized::Oversized;
 use super::{ImageError, catch_decoder_panic};
 
 /// The header of an encoded image.
@@ -87,13 +88,18 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
         .and_then(|format| FORMATS.into_iter().find(|entry| entry.format == format))
         .ok_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })?;
     let format = entry.format;
-    let decoder = ImageReader::with_format(Cursor::new(bytes), format)
-        .into_decoder()
-        .map_err(|error| from_decoder_error(format, error))?;
+    let reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let decoder: Box<dyn ImageDecoder + '_> = match reader.into_decoder() {
+        Ok(decoder) => Box::new(decoder),
+        Err(error) => {
+            let oversized = Oversized::try_new(format, bytes, error);
+            Box::new(oversized.map_err(|error| from_decoder_error(format, error))?)
+        }
+    };
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
         return Err(ImageError::Corrupt { format: entry.display_name, reason: "it has no pixels".to_owned() });
     }
-    Ok(ImageFile { entry, decoder: Box::new(decoder) })
+    Ok(ImageFile { entry, decoder })
 }
 
 /// Converts the error of a decoder.
