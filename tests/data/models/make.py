@@ -168,6 +168,16 @@ def features(g, x):
     return g.add("Softmax", g.add("MatMul", x, g.weight(3, 4)), axis=-1)
 
 
+def ties(g, x):
+    """Zeros and equal values: `Sign(0)` is 0, and `ArgMax` is the first index."""
+    x = g.add("Relu", x)
+    return g.add("Sign", x), g.add("ArgMax", x, axis=1, keepdims=0)
+
+
+def cubic(g, x):
+    return g.add("Resize", x, "", g.constant(numpy.array([1, 1, 2, 2], dtype=numpy.float32)), mode="cubic")
+
+
 def full_size_resnet(blocks, is_deep):
     """ResNet as in torchvision, of basic blocks or bottlenecks."""
 
@@ -227,6 +237,13 @@ MODELS = {
     "maps": (lambda g, x: g.conv(x, 3, 4, 5, strides=[8, 8]), [IMAGE], [["maps", F32, ["batch", 4, 4, 4]]], 17),
     # An operator that no backend supports.
     "unknown": (lambda g, x: g.add("Sparkle", small(g, x), domain="example.com"), [IMAGE], [LOGITS], 17),
+    "ties": (
+        ties,
+        [["x", F32, ["rows", 4]]],
+        [["sign", F32, ["rows", 4]], ["first", TensorProto.INT64, ["rows"]]],
+        17,
+    ),
+    "cubic": (cubic, [["x", F32, ["rows", 1, 2, 2]]], [["y", F32, ["rows", 1, 4, 4]]], 17),
 }
 
 LARGE = ([["pixels", F32, ["batch", 3, 224, 224]]], [["logits", F32, ["batch", 1000]]], 17)
@@ -269,8 +286,8 @@ def write(models, out):
         save(model, path)
         if name != "unknown":
             checker.check_model(str(path))
-        # ONNX Runtime does not support `unknown`, and only predict.slt runs `any-size`.
-        if name not in ("unknown", "any-size"):
+        # ONNX Runtime does not support `unknown`, and only predict.slt runs the others.
+        if name not in ("unknown", "any-size", "ties", "cubic"):
             write_expected(out / f"{name}.expected", path)
 
 
