@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes as arrow;
 use rten_onnx::onnx::{self, DataLocation, DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 use super::validate;
+use super::zip_map::{ZipMaps, zip_maps};
 
 /// The maximum size of a tensor, in elements: 1 GiB of floats. Larger sizes are errors in a file.
 pub(crate) const MAX_TENSOR_ELEMENTS: usize = 1 << 28;
@@ -34,6 +35,8 @@ pub(crate) struct GraphInfo {
     pub(crate) omits_kernel_shapes: bool,
     /// The operators of the default domain, including those of subgraphs.
     pub(crate) operators: BTreeSet<String>,
+    /// The outputs that a ZipMap computes; their declaration is that of its input.
+    pub(crate) zip_maps: ZipMaps,
 }
 
 /// The name, element type and shape of an input or output.
@@ -92,7 +95,18 @@ impl GraphInfo {
             graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor))).collect();
         let inputs = graph.input.iter().map(tensor_info);
         let inputs = inputs.filter(|input| !initialized.contains_key(input.name.as_str())).collect::<Vec<_>>();
-        let outputs: Vec<TensorInfo> = graph.output.iter().map(tensor_info).collect();
+        let zip_maps = zip_maps(graph);
+        let outputs = graph.output.iter().map(|output| {
+            let info = tensor_info(output);
+            match zip_maps.get(&info.name) {
+                Some(labels) => {
+                    let dims = vec![Dim::Unknown, Dim::Fixed(labels.len())];
+                    TensorInfo { name: info.name, element_type: ElementType::F32, dims }
+                }
+                None => info,
+            }
+        });
+        let outputs: Vec<TensorInfo> = outputs.collect();
         let (Some(_), Some(first_output)) = (inputs.first(), outputs.first()) else {
             return Err("it has no inputs or no outputs".to_owned());
         };
@@ -120,6 +134,7 @@ impl GraphInfo {
             tensors,
             omits_kernel_shapes,
             operators,
+            zip_maps,
         })
     }
 
