@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, In
 use rten::{Model, ModelOptions, RunOptions, Value, ValueOrView};
 use rten_tensor::{Layout, Tensor as RtenTensor, TensorView};
 
-use super::api::{Backend, Bytes, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked};
+use super::api::{Backend, Bytes, ModelBytes, NamedTensor, OutputRef, Tensor, cast_to_input};
 use crate::onnx::GraphInfo;
 use crate::runtime::WorkerPool;
 
@@ -88,7 +88,8 @@ fn cast_to_supported(values: &ArrayRef) -> Result<ArrayRef, String> {
         DataType::Boolean | DataType::Int32 | DataType::Int64 => DataType::Int32,
         other => return Err(format!("it does not support values of type {other}")),
     };
-    cast_checked(values, &to).map_err(|_| "a value does not fit into the 32-bit integers of rten".to_owned())
+    let kind = if to.is_floating() { "floats" } else { "integers" };
+    cast_to_input(values, &to).map_err(|_| format!("a value does not fit into the 32-bit {kind} of rten"))
 }
 
 /// A view of a tensor that [`cast_to_supported`] returned.

@@ -7,7 +7,7 @@ use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::{cast, interleave, take};
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 
-use crate::backend::{Tensor, cast_checked};
+use crate::backend::{Tensor, cast_to_input};
 use crate::onnx::{Dim, TensorInfo};
 
 /// Converts a column to the tensor `[rows, …]` of an input.
@@ -90,7 +90,7 @@ pub(super) fn stack_columns(info: &TensorInfo, columns: &[ArrayRef]) -> Result<T
 
 fn cast_to_element_type(info: &TensorInfo, values: &ArrayRef) -> Result<ArrayRef, String> {
     let data_type = info.element_type.data_type().unwrap_or(DataType::Float32);
-    cast_checked(values, &data_type).map_err(|_| format!("its input is {info}, got a value that cannot be converted"))
+    cast_to_input(values, &data_type).map_err(|_| format!("its input is {info}, got a value that cannot be converted"))
 }
 
 /// The rows `first..first + rows` of a tensor, padded to the fixed batch size of the graph.
