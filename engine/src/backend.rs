@@ -10,7 +10,7 @@ mod selection;
 #[cfg(test)]
 pub(crate) use api::GpuTarget;
 pub(crate) use api::{
-    Backend, Bytes, CancelCheck, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked,
+    Backend, Bytes, CancelCheck, DeviceQueue, ModelBytes, NamedTensor, OutputRef, Tensor, cast_to_input,
 };
 pub(crate) use selection::{BackendSelection, ModelBackendOptions};
 

@@ -3,12 +3,14 @@
 mod batch_norm;
 mod constant;
 mod node;
+mod opset;
 mod parse;
 
 use std::collections::HashMap;
 
 pub(crate) use constant::{Constant, ConstantData};
 pub(crate) use node::{Attribute, Node, is_float_type};
+pub(crate) use opset::BROADCASTING;
 
 /// An ONNX graph in memory.
 ///

@@ -52,7 +52,7 @@ fn device() -> Result<Arc<Device>, ocelli_gpu::Error> {
 
 pub(crate) fn trials() -> Vec<Trial> {
     type Test = fn() -> Result<(), Box<dyn Error>>;
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 9] = [
         ("gpu::one_device_is_shared", one_device_is_shared),
         ("gpu::a_lost_device_is_an_error", a_lost_device_is_an_error),
         ("gpu::a_dropped_device_is_reopened", a_dropped_device_is_reopened),
@@ -61,6 +61,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("gpu::a_fixed_batch_is_padded", a_fixed_batch_is_padded),
         ("gpu::unsupported_operators_are_named", unsupported_operators_are_named),
         ("gpu::invalid_inputs_are_named", invalid_inputs_are_named),
+        ("gpu::opset_6_broadcasts_along_an_axis", opset_6_broadcasts_along_an_axis),
     ];
     let here = tests.into_iter().map(|(name, test)| require("gpu", missing(), trial(name, test)));
     let sparse = sparse::trials().into_iter().map(|trial| require("gpu", missing(), trial));
@@ -247,5 +248,31 @@ fn invalid_inputs_are_named() -> Result<(), Box<dyn Error>> {
     assert!(error.ends_with("its input has shape [1, 3]; only 2-D convolutions are supported"), "{error}");
     assert_eq!(run_error(vec![1, 3, 32, 32], &images(1), &["nothing".to_owned()]), "the graph has no tensor 'nothing'");
     assert_eq!(model.run(&[], &outputs).expect_err("no input").to_string(), "the graph takes 1 inputs, got 0");
+    Ok(())
+}
+
+/// Before opset 7, `axis` says where the second operand begins, and PRelu has one slope per channel.
+fn opset_6_broadcasts_along_an_axis() -> Result<(), Box<dyn Error>> {
+    use onnx::{Attribute, Constant};
+    let constants = [
+        ("shift", Constant::Floats(vec![2], vec![10.0, -10.0])),
+        ("slope", Constant::Floats(vec![2], vec![0.5, 0.25])),
+    ];
+    let along_channels = vec![("broadcast", Attribute::Int(1)), ("axis", Attribute::Int(1))];
+    let nodes = vec![
+        ("Add", vec!["x", "shift"], vec!["shifted"], along_channels),
+        ("PRelu", vec!["shifted", "slope"], vec!["y"], Vec::new()),
+    ];
+    let file = |opset| onnx::file(&[("x", &[1, 2, 2])], &constants, nodes.clone(), opset);
+    let run = |opset| -> Result<Vec<f32>, Box<dyn Error>> {
+        let model = Model::new(device()?, Graph::parse(&file(opset), &[])?.into(), Precision::F32)?;
+        let values = [1.0, -30.0, 3.0, 14.0];
+        let input = Input { shape: vec![1, 2, 2], chunks: vec![&values[..]] };
+        Ok(model.run(&[input], &["y".to_owned()])?.remove(0).values)
+    };
+    // Channels are rows here: 1 + 10, -30 + 10 with slope 0.5, 3 - 10 with slope 0.25, 14 - 10.
+    assert_eq!(run(6)?, [11.0, -10.0, -1.75, 4.0]);
+    // Since opset 7, operands are aligned with the last axis: 1 + 10, -30 - 10 with slope 0.25, 3 + 10, 14 - 10.
+    assert_eq!(run(7)?, [11.0, -10.0, 13.0, 4.0]);
     Ok(())
 }

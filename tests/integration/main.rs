@@ -12,6 +12,7 @@ mod gpu;
 mod infer;
 mod models;
 mod mutations;
+mod onnx_suite;
 mod random_products;
 mod random_queries;
 mod requirement;
@@ -41,6 +42,7 @@ fn main() {
     trials.extend(infer::trials());
     trials.extend(models::trials());
     trials.extend(mutations::trials());
+    trials.extend(onnx_suite::trials());
     trials.extend(random_products::trials());
     trials.extend(random_queries::trials());
     trials.extend(resize::trials());

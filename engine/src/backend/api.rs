@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use datafusion::arrow::error::ArrowError;
 
 use crate::runtime::WorkerPool;
@@ -112,4 +112,52 @@ pub(crate) struct GpuTarget {
 /// When a value does not fit the type, or the types cannot be cast.
 pub(crate) fn cast_checked(values: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(values, to, &CastOptions { safe: false, ..CastOptions::default() })
+}
+
+/// [`cast_checked`] for the inputs of models, which also fails where a finite value becomes infinite.
+///
+/// # Errors
+/// When a value does not fit the type, or the types cannot be cast.
+pub(crate) fn cast_to_input(values: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    let cast = cast_checked(values, to)?;
+    if values.data_type() != to && num_infinite(&cast) > num_infinite(values) {
+        return Err(ArrowError::CastError(format!("a value is out of range for {to}")));
+    }
+    Ok(cast)
+}
+
+fn num_infinite(values: &dyn Array) -> usize {
+    match values.data_type() {
+        DataType::Float16 => {
+            values.as_primitive::<Float16Type>().values().iter().filter(|value| value.is_infinite()).count()
+        }
+        DataType::Float32 => {
+            values.as_primitive::<Float32Type>().values().iter().filter(|value| value.is_infinite()).count()
+        }
+        DataType::Float64 => {
+            values.as_primitive::<Float64Type>().values().iter().filter(|value| value.is_infinite()).count()
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{Float64Array, Int32Array};
+
+    use super::*;
+
+    #[test]
+    fn finite_values_stay_finite() {
+        let values: ArrayRef = Arc::new(Float64Array::from(vec![1.5, f64::INFINITY, f64::NAN]));
+        assert!(cast_to_input(&values, &DataType::Float32).is_ok());
+        let large: ArrayRef = Arc::new(Float64Array::from(vec![1e300]));
+        assert!(cast_to_input(&large, &DataType::Float32).is_err());
+        assert!(cast_to_input(&large, &DataType::Float64).is_ok());
+        let integers: ArrayRef = Arc::new(Int32Array::from(vec![100_000]));
+        assert!(cast_to_input(&integers, &DataType::Float16).is_err());
+        assert!(cast_to_input(&integers, &DataType::Float32).is_ok());
+    }
 }

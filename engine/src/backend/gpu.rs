@@ -8,7 +8,7 @@ use ocelli_gpu::{Adapter, BatchRequest, Device, DynamicBatcher, Error, Model, Pr
 
 use super::api::{
     Backend, CancelCheck, DeviceQueue, GpuTarget, ModelBytes, NamedTensor, OutputRef, RunCompletion, Tensor,
-    cast_checked,
+    cast_checked, cast_to_input,
 };
 use crate::onnx::{ElementType, GraphInfo, TensorInfo};
 use crate::runtime::WorkerPool;
@@ -187,7 +187,7 @@ impl Backend for Gpu {
         let gpu_inputs = self.inputs.iter().map(|name| {
             let input =
                 inputs.iter().find(|input| input.name == *name).ok_or_else(|| format!("input {name} is missing"))?;
-            let values = cast_checked(&input.tensor.values, &DataType::Float32).map_err(|error| error.to_string())?;
+            let values = cast_to_input(&input.tensor.values, &DataType::Float32).map_err(|error| error.to_string())?;
             Ok((input.tensor.shape.clone(), values))
         });
         let gpu_inputs = gpu_inputs.collect::<Result<Vec<_>, String>>()?;

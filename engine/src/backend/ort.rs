@@ -21,7 +21,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorElementType, TensorRef, ValueType};
 
 use super::api::{Backend, Bytes, ModelBytes, NamedTensor, OutputRef, Tensor};
-use crate::onnx::GraphInfo;
+use crate::onnx::{GraphInfo, encode_field};
 use crate::runtime::WorkerPool;
 
 #[cfg(feature = "dynamic-ort")]
@@ -78,20 +78,9 @@ impl Ort {
 /// Protocol Buffers merge repeated occurrences of a field, so the additional outputs are appended to the file:
 /// `ModelProto.graph = 7`, `GraphProto.output = 12`, `ValueInfoProto.name = 1`.
 fn with_outputs(mut file: Vec<u8>, extra_outputs: &[String]) -> Vec<u8> {
-    fn field(field_number: u8, content: &[u8]) -> Vec<u8> {
-        const LENGTH_DELIMITED: u8 = 2;
-        let mut bytes = vec![field_number << 3 | LENGTH_DELIMITED];
-        let mut length = content.len();
-        while length >= 0x80 {
-            bytes.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        bytes.push(length as u8);
-        bytes.extend_from_slice(content);
-        bytes
-    }
-    let outputs: Vec<u8> = extra_outputs.iter().flat_map(|name| field(12, &field(1, name.as_bytes()))).collect();
-    file.extend(field(7, &outputs));
+    let outputs: Vec<u8> =
+        extra_outputs.iter().flat_map(|name| encode_field(12, &encode_field(1, name.as_bytes()))).collect();
+    file.extend(encode_field(7, &outputs));
     file
 }
 

@@ -1,16 +1,17 @@
 //! [`Rten`]: the backend in pure Rust, which is always available.
 
+mod repair;
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Int8Type, Int32Type, UInt8Type};
 use rten::{Model, ModelOptions, RunOptions, Value, ValueOrView};
-use rten_onnx::onnx::{AttributeProto, AttributeType, ModelProto, TensorProto};
 use rten_tensor::{Layout, Tensor as RtenTensor, TensorView};
 
-use super::api::{Backend, Bytes, ModelBytes, NamedTensor, OutputRef, Tensor, cast_checked};
-use crate::onnx::{GraphInfo, omits_kernel_shape};
+use super::api::{Backend, Bytes, ModelBytes, NamedTensor, OutputRef, Tensor, cast_to_input};
+use crate::onnx::GraphInfo;
 use crate::runtime::WorkerPool;
 
 /// A model loaded by rten.
@@ -21,39 +22,20 @@ pub(crate) struct Rten {
 }
 
 impl Rten {
-    /// Parses and optimizes an ONNX file, without copying the weights.
+    /// Parses and optimizes an ONNX file, without copying the weights unless operators are rewritten.
     pub(super) fn load(file: ModelBytes, graph: &GraphInfo) -> Result<Self, String> {
         let mut options = ModelOptions::with_all_ops();
         for (name, bytes) in file.external {
             options.external_data(&name, bytes);
         }
         let model = match file.graph {
-            bytes if graph.omits_kernel_shapes => options.load(with_kernel_shapes(&bytes)?),
+            bytes if repair::may_need_repair(graph) => options.load(repair::repair(&bytes)?),
             Bytes::Static(bytes) => options.load_static_slice(bytes),
             Bytes::Owned(bytes) => options.load(bytes),
         };
         let model = model.map_err(|error| error.to_string())?;
         Ok(Self { model, outputs: graph.outputs.iter().map(|output| output.element_type.data_type()).collect() })
     }
-}
-
-/// Adds the attribute `kernel_shape`, which is optional in ONNX and required by rten.
-fn with_kernel_shapes(file: &[u8]) -> Result<Vec<u8>, String> {
-    let mut model = ModelProto::parse_buf(file).map_err(|error| error.to_string())?;
-    if let Some(graph) = &mut model.graph {
-        for node in graph.node.iter_mut().filter(|node| omits_kernel_shape(node)) {
-            let is_weight = |tensor: &&TensorProto| tensor.name.as_ref() == node.input.get(1);
-            let weight =
-                graph.initializer.iter().find(is_weight).ok_or("the kernel shape of a convolution is unknown")?;
-            node.attribute.push(AttributeProto {
-                name: Some("kernel_shape".to_owned()),
-                ints: weight.dims.get(2..).unwrap_or_default().to_vec(),
-                r#type: Some(AttributeType::INTS),
-                ..AttributeProto::default()
-            });
-        }
-    }
-    model.write_buf().map_err(|error| error.to_string())
 }
 
 impl Backend for Rten {
@@ -106,7 +88,8 @@ fn cast_to_supported(values: &ArrayRef) -> Result<ArrayRef, String> {
         DataType::Boolean | DataType::Int32 | DataType::Int64 => DataType::Int32,
         other => return Err(format!("it does not support values of type {other}")),
     };
-    cast_checked(values, &to).map_err(|_| "a value does not fit into the 32-bit integers of rten".to_owned())
+    let kind = if to.is_floating() { "floats" } else { "integers" };
+    cast_to_input(values, &to).map_err(|_| format!("a value does not fit into the 32-bit {kind} of rten"))
 }
 
 /// A view of a tensor that [`cast_to_supported`] returned.

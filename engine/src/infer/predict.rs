@@ -27,9 +27,11 @@ use super::context::InferContext;
 use crate::backend::{NamedTensor, OutputRef};
 use crate::error::Error;
 use crate::model::{LoadedModel, Model};
-use crate::onnx::{Dim, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo};
+use crate::onnx::{Dim, ElementType, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo};
 use crate::options::OcelliOptions;
-use arrow_tensors::{column_to_tensor, is_list, slice_padded, stack_columns, unpad_to_array};
+use arrow_tensors::{
+    column_to_tensor, is_list, label_fields, slice_padded, stack_columns, unpad_to_array, unpad_to_struct,
+};
 
 const NAME: &str = "predict";
 const SYNTAX: &str = "predict('model', column, …)";
@@ -136,7 +138,8 @@ impl ScalarUDFImpl for Predict {
             let description = "Runs any model on columns: one column per input (numbers, booleans or strings, or lists of them), or, for \
                 a model whose only input is a feature vector, one numeric column per feature. NULL in rows where a column is NULL. \
                 The return type is that of the model's output: a list if it has several elements per row, a struct if the model has \
-                several outputs.";
+                several outputs. Scores per label (ZipMap, with which scikit-learn's classifiers end) are a struct with one field per \
+                label.";
             let section = DocSection { label: "Models", ..Default::default() };
             Documentation::builder(section, description, SYNTAX)
                 .with_argument("model", "The name of a model, a constant")
@@ -204,8 +207,18 @@ fn bind_inputs(graph: &GraphInfo, types: &[&DataType]) -> Result<InputBinding, S
 /// The return type: that of the only output, or a struct of all outputs.
 fn return_type(graph: &GraphInfo) -> Result<DataType, String> {
     let types = graph.outputs.iter().map(|output| {
+        if let Some(labels) = graph.zip_maps.get(&output.name) {
+            return Ok(DataType::Struct(label_fields(labels)));
+        }
         let Some(mut value) = output.element_type.data_type() else {
-            return Err(format!("its output is {output}, which has an unsupported element type"));
+            return Err(match output.element_type {
+                ElementType::Other(0) => format!(
+                    "its output '{}' is not declared as a tensor; sequences and maps are not supported (skl2onnx writes a tensor \
+                     instead of the maps of ZipMap with options={{'zipmap': False}})",
+                    output.name
+                ),
+                _ => format!("its output is {output}, which has an unsupported element type"),
+            });
         };
         let axes = output.dims.get(1..).unwrap_or_default();
         let lengths = axes.iter().map(|dim| if let Dim::Fixed(length) = dim { *length } else { 1 });
@@ -287,7 +300,10 @@ fn predict(
         });
         let results = loaded.backend.run(&inputs.collect::<Result<Vec<_>, String>>()?, &outputs, &context.workers)?;
         let arrays =
-            results.into_iter().zip(&graph.outputs).map(|(result, info)| unpad_to_array(result, info, rows, batch));
+            results.into_iter().zip(&graph.outputs).map(|(result, info)| match graph.zip_maps.get(&info.name) {
+                Some(labels) => unpad_to_struct(&result, info, labels, rows, batch),
+                None => unpad_to_array(result, info, rows, batch),
+            });
         arrays.collect::<Result<Vec<ArrayRef>, String>>()
     };
     let offsets: Vec<usize> = (0..num_valid).step_by(batch_rows).collect();

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::preprocess::{PreprocessConfig, PretrainedCfg, hugging_face, timm};
 use crate::backend::{Bytes, ModelBytes};
-use crate::onnx::GraphInfo;
+use crate::onnx::{GraphInfo, replace_zip_maps};
 use crate::storage::{ObjectStoreResolver, object_store_message};
 
 /// The contents of the files of a model.
@@ -68,8 +68,11 @@ impl ModelFolder {
         let graph_path = find_graph(&*store, location, &path).await?;
         let folder = parent(&graph_path);
         let graph_name = display_path(location, &path, &graph_path);
-        let graph_bytes = read(&*store, &graph_path).await.map_err(|reason| format!("{graph_name}: {reason}"))?;
+        let mut graph_bytes = read(&*store, &graph_path).await.map_err(|reason| format!("{graph_name}: {reason}"))?;
         let graph = GraphInfo::parse(&graph_bytes).map_err(|reason| format!("{graph_name}: {reason}"))?;
+        if !graph.zip_maps.is_empty() {
+            graph_bytes = replace_zip_maps(&graph_bytes, &graph.zip_maps, graph.opset);
+        }
         let mut external = Vec::new();
         for name in &graph.external_files {
             if name.split('/').any(|part| part == "..") || name.starts_with('/') {

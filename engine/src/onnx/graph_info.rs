@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes as arrow;
 use rten_onnx::onnx::{self, DataLocation, DataType, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 use super::validate;
+use super::zip_map::{ZipMaps, zip_maps};
 
 /// The maximum size of a tensor, in elements: 1 GiB of floats. Larger sizes are errors in a file.
 pub(crate) const MAX_TENSOR_ELEMENTS: usize = 1 << 28;
@@ -32,6 +33,10 @@ pub(crate) struct GraphInfo {
     pub(crate) tensors: BTreeSet<String>,
     /// Whether a convolution omits the attribute `kernel_shape`.
     pub(crate) omits_kernel_shapes: bool,
+    /// The operators of the default domain, including those of subgraphs.
+    pub(crate) operators: BTreeSet<String>,
+    /// The outputs that a ZipMap computes; their declaration is that of its input.
+    pub(crate) zip_maps: ZipMaps,
 }
 
 /// The name, element type and shape of an input or output.
@@ -90,13 +95,23 @@ impl GraphInfo {
             graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor))).collect();
         let inputs = graph.input.iter().map(tensor_info);
         let inputs = inputs.filter(|input| !initialized.contains_key(input.name.as_str())).collect::<Vec<_>>();
-        let outputs: Vec<TensorInfo> = graph.output.iter().map(tensor_info).collect();
+        let zip_maps = zip_maps(graph);
+        let outputs = graph.output.iter().map(|output| {
+            let info = tensor_info(output);
+            match zip_maps.get(&info.name) {
+                Some(labels) => {
+                    let dims = vec![Dim::Unknown, Dim::Fixed(labels.len())];
+                    TensorInfo { name: info.name, element_type: ElementType::F32, dims }
+                }
+                None => info,
+            }
+        });
+        let outputs: Vec<TensorInfo> = outputs.collect();
         let (Some(_), Some(first_output)) = (inputs.first(), outputs.first()) else {
             return Err("it has no inputs or no outputs".to_owned());
         };
-        let is_default_domain =
-            |set: &&onnx::OperatorSetIdProto| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx"));
-        let opset = model.opset_import.iter().find(is_default_domain).and_then(|set| set.version).unwrap_or(0);
+        let default = model.opset_import.iter().find(|set| is_default_domain(set.domain.as_deref()));
+        let opset = default.and_then(|set| set.version).unwrap_or(0);
         let ends_in_softmax =
             producer_chain(graph, &first_output.name).any(|node| node.op_type.as_deref() == Some("Softmax"));
         let embedding_candidate = embedding_candidate(graph, &first_output.name, &initialized);
@@ -104,6 +119,8 @@ impl GraphInfo {
         let tensors =
             graph.node.iter().flat_map(|node| &node.output).filter(|name| !name.is_empty()).cloned().collect();
         let omits_kernel_shapes = graph.node.iter().any(omits_kernel_shape);
+        let mut operators = BTreeSet::new();
+        collect_operators(graph, &mut operators);
         let has = |data_type| graph.initializer.iter().any(|tensor| tensor.data_type == Some(data_type));
         let is_float16 = has(DataType::FLOAT16) && !has(DataType::FLOAT);
         Ok(Self {
@@ -116,6 +133,8 @@ impl GraphInfo {
             embedding_candidate,
             tensors,
             omits_kernel_shapes,
+            operators,
+            zip_maps,
         })
     }
 
@@ -157,6 +176,23 @@ fn embedding_candidate(graph: &GraphProto, output: &str, initialized: &HashMap<&
         .filter(|node| matches!(node.op_type.as_deref(), Some("Gemm" | "MatMul")) && node.input.len() >= 2)?;
     let is_weight = |name: &String| initialized.contains_key(name.as_str());
     layer.input[..2].iter().find(|name| !is_weight(name)).cloned()
+}
+
+/// Whether a domain is that of the standard operators.
+pub(crate) fn is_default_domain(domain: Option<&str>) -> bool {
+    matches!(domain, None | Some("" | "ai.onnx"))
+}
+
+/// Adds the operators of the default domain in a graph and its subgraphs.
+fn collect_operators(graph: &GraphProto, operators: &mut BTreeSet<String>) {
+    for node in &graph.node {
+        if is_default_domain(node.domain.as_deref()) {
+            operators.extend(node.op_type.clone());
+        }
+        for subgraph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+            collect_operators(subgraph, operators);
+        }
+    }
 }
 
 /// Whether a convolution omits its optional attribute `kernel_shape`.

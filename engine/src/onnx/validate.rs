@@ -3,6 +3,8 @@
 //! Protocol Buffers parsers trust the lengths in a file and recurse as deep as its messages. A corrupt or malicious file makes them
 //! loop or overflow the stack. This walk compares lengths with the available bytes, and limits the nesting of recursive messages.
 
+use super::wire::varint;
+
 /// The recursive message types of ONNX.
 #[derive(Clone, Copy)]
 enum Message {
@@ -71,20 +73,6 @@ fn walk(mut bytes: &[u8], message: Message, depth: usize) -> Result<(), String> 
         bytes = rest;
     }
     Ok(())
-}
-
-/// Reads a base-128 varint. `None` if it is truncated or longer than 64 bits.
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use half::f16;
 use rten_onnx::onnx::{AttributeProto, AttributeType, DataLocation, DataType, ModelProto, NodeProto, TensorProto};
 
 use super::node::Attribute;
+use super::opset::check_opset;
 use super::{Constant, Graph, Node};
 use crate::error::Error;
 
@@ -22,14 +23,8 @@ impl Graph {
         let proto = model.graph.ok_or_else(|| invalid_graph("the file contains no graph".to_owned()))?;
         let standard =
             model.opset_import.iter().find(|set| matches!(set.domain.as_deref(), None | Some("" | "ai.onnx")));
-        let opset = standard.and_then(|set| set.version).unwrap_or(0);
-        /// The first opset with NumPy-style (multidirectional) broadcasting.
-        const MIN_OPSET: i64 = 7;
-        if opset < MIN_OPSET {
-            return Err(invalid_graph(format!(
-                "it uses opset {opset}; the GPU backend supports opset {MIN_OPSET} and later"
-            )));
-        }
+        // Files of the first version of the format name no opset.
+        let opset = standard.and_then(|set| set.version).unwrap_or(1);
         let mut constants = HashMap::new();
         for tensor in &proto.initializer {
             constants.insert(tensor.name.clone().unwrap_or_default(), constant(tensor, external)?);
@@ -47,7 +42,10 @@ impl Graph {
                     let shared = node.input(0).and_then(|input| constants.get(input)).cloned();
                     constants.extend(shared.map(|constant| (output.clone(), constant)));
                 }
-                _ => nodes.push(node),
+                _ => {
+                    check_opset(&node, opset, &constants)?;
+                    nodes.push(node);
+                }
             }
         }
         let inputs = proto.input.into_iter().filter_map(|input| input.name);

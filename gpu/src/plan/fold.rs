@@ -49,7 +49,10 @@ pub(super) fn fold(planner: &Planner, node: &Node) -> Result<Option<Vec<Constant
                 false => Constant { shape: first.shape.clone(), values: ConstantData::Int(first.to_ints()) },
             })
         }
-        "Add" | "Sub" | "Mul" | "Div" | "Equal" | "Less" | "Greater" | "Mod" | "Max" | "Min" if inputs.len() == 2 => {
+        // The broadcasting along an `axis` of opset 6 is not folded.
+        "Add" | "Sub" | "Mul" | "Div" | "Equal" | "Less" | "Greater" | "Mod" | "Max" | "Min"
+            if inputs.len() == 2 && !node.attributes.contains_key("axis") =>
+        {
             input(1).and_then(|second| arithmetic(&node.op, first, second))
         }
         "Neg" => ints(first, |values| values.iter().map(|value| value.wrapping_neg()).collect()),

@@ -168,6 +168,31 @@ def features(g, x):
     return g.add("Softmax", g.add("MatMul", x, g.weight(3, 4)), axis=-1)
 
 
+def ties(g, x):
+    """Zeros and equal values: `Sign(0)` is 0, and `ArgMax` is the first index."""
+    x = g.add("Relu", x)
+    return g.add("Sign", x), g.add("ArgMax", x, axis=1, keepdims=0)
+
+
+def cubic(g, x):
+    return g.add("Resize", x, "", g.constant(numpy.array([1, 1, 2, 2], dtype=numpy.float32)), mode="cubic")
+
+
+def classes(g, x):
+    """A label and scores per label, as skl2onnx writes classifiers."""
+    scores = g.add("Softmax", g.add("MatMul", x, g.weight(2, 3)), axis=-1)
+    zipped = g.add("ZipMap", scores, domain="ai.onnx.ml", classlabels_int64s=[3, 5, 9])
+    return g.add("ArgMax", scores, axis=1, keepdims=0), zipped
+
+
+def value_info(name, element_type, shape):
+    """`shape` is that of a tensor, or "maps": a sequence of maps from integers."""
+    if shape != "maps":
+        return helper.make_tensor_value_info(name, element_type, shape)
+    scores = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(element_type, ()))
+    return helper.make_value_info(name, helper.make_sequence_type_proto(scores))
+
+
 def full_size_resnet(blocks, is_deep):
     """ResNet as in torchvision, of basic blocks or bottlenecks."""
 
@@ -227,6 +252,21 @@ MODELS = {
     "maps": (lambda g, x: g.conv(x, 3, 4, 5, strides=[8, 8]), [IMAGE], [["maps", F32, ["batch", 4, 4, 4]]], 17),
     # An operator that no backend supports.
     "unknown": (lambda g, x: g.add("Sparkle", small(g, x), domain="example.com"), [IMAGE], [LOGITS], 17),
+    "ties": (
+        ties,
+        [["x", F32, ["rows", 4]]],
+        [["sign", F32, ["rows", 4]], ["first", TensorProto.INT64, ["rows"]]],
+        17,
+    ),
+    "cubic": (cubic, [["x", F32, ["rows", 1, 2, 2]]], [["y", F32, ["rows", 1, 4, 4]]], 17),
+    "classes": (
+        classes,
+        [["x", F32, ["rows", 2]]],
+        [["index", TensorProto.INT64, ["rows"]], ["scores", F32, "maps"]],
+        17,
+    ),
+    # A scalar has no rows.
+    "mean": (lambda g, x: g.add("ReduceMean", x, keepdims=0), [["x", F32, ["rows", 2]]], [["y", F32, []]], 17),
 }
 
 LARGE = ([["pixels", F32, ["batch", 3, 224, 224]]], [["logits", F32, ["batch", 1000]]], 17)
@@ -253,10 +293,12 @@ def write(models, out):
         for node in graph.nodes:
             node.input[:] = [renamed.get(name, name) for name in node.input]
             node.output[:] = [renamed.get(name, name) for name in node.output]
-        infos = [[helper.make_tensor_value_info(*info) for info in infos] for infos in (inputs, outputs)]
+        infos = [[value_info(*info) for info in infos] for infos in (inputs, outputs)]
         # The IR version is at most 11, even if the newest opset was released with a later one.
         proto = helper.make_graph(graph.nodes, name, *infos, graph.weights)
-        sets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid("example.com", 1)] if name == "unknown" else [])
+        versions = {"example.com": 1, "ai.onnx.ml": 3}
+        sets = [helper.make_opsetid("", opset)]
+        sets += [helper.make_opsetid(node.domain, versions[node.domain]) for node in graph.nodes if node.domain]
         model = helper.make_model(proto, opset_imports=sets, ir_version=min(11, helper.find_min_ir_version_for(sets[:1])))
         path = out / f"{name}.onnx"
         if name == "external":
@@ -269,8 +311,8 @@ def write(models, out):
         save(model, path)
         if name != "unknown":
             checker.check_model(str(path))
-        # ONNX Runtime does not support `unknown`, and only predict.slt runs `any-size`.
-        if name not in ("unknown", "any-size"):
+        # ONNX Runtime does not support `unknown`, and only predict.slt runs the others.
+        if name not in ("unknown", "any-size", "ties", "cubic", "classes", "mean"):
             write_expected(out / f"{name}.expected", path)
 
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, ListArray, UInt32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, ListArray, StructArray, UInt32Array};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::{cast, interleave, take};
-use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::arrow::datatypes::{DataType, Field, Fields};
 
-use crate::backend::{Tensor, cast_checked};
+use crate::backend::{Tensor, cast_to_input};
 use crate::onnx::{Dim, TensorInfo};
 
 /// Converts a column to the tensor `[rows, …]` of an input.
@@ -90,7 +90,7 @@ pub(super) fn stack_columns(info: &TensorInfo, columns: &[ArrayRef]) -> Result<T
 
 fn cast_to_element_type(info: &TensorInfo, values: &ArrayRef) -> Result<ArrayRef, String> {
     let data_type = info.element_type.data_type().unwrap_or(DataType::Float32);
-    cast_checked(values, &data_type).map_err(|_| format!("its input is {info}, got a value that cannot be converted"))
+    cast_to_input(values, &data_type).map_err(|_| format!("its input is {info}, got a value that cannot be converted"))
 }
 
 /// The rows `first..first + rows` of a tensor, padded to the fixed batch size of the graph.
@@ -110,6 +110,12 @@ pub(super) fn slice_padded(tensor: &Tensor, first: usize, rows: usize, batch: us
 /// Converts an output to an array with one value per row, without the padding rows. Axes after the first become nested lists.
 pub(super) fn unpad_to_array(output: Tensor, info: &TensorInfo, rows: usize, batch: usize) -> Result<ArrayRef, String> {
     let to_message = |error: datafusion::arrow::error::ArrowError| error.to_string();
+    if output.shape.is_empty() {
+        return Err(format!(
+            "its output '{}' is one value for all rows; its first dimension must be the rows",
+            info.name
+        ));
+    }
     if output.shape.first() != Some(&batch) || output.shape.len() != info.dims.len() {
         return Err(format!("its output is {info}, but the backend returned {:?} for {batch} rows", output.shape));
     }
@@ -139,6 +145,32 @@ pub(super) fn unpad_to_array(output: Tensor, info: &TensorInfo, rows: usize, bat
         };
     }
     Ok(values)
+}
+
+/// The fields of the scores per label.
+pub(super) fn label_fields(labels: &[String]) -> Fields {
+    labels.iter().map(|label| Field::new(label, DataType::Float32, true)).collect()
+}
+
+/// Converts the scores `[batch, labels]` to one struct per row, without the padding rows.
+pub(super) fn unpad_to_struct(
+    output: &Tensor,
+    info: &TensorInfo,
+    labels: &[String],
+    rows: usize,
+    batch: usize,
+) -> Result<ArrayRef, String> {
+    let to_message = |error: datafusion::arrow::error::ArrowError| error.to_string();
+    if output.shape != [batch, labels.len()] {
+        return Err(format!("its output is {info}, but the backend returned {:?} for {batch} rows", output.shape));
+    }
+    let scores = cast(&output.values, &DataType::Float32).map_err(to_message)?;
+    let columns = (0..labels.len()).map(|label| {
+        let indices = (0..rows).map(|row| (row * labels.len() + label) as u32);
+        take(&scores, &UInt32Array::from_iter_values(indices), None).map_err(to_message)
+    });
+    let columns = columns.collect::<Result<Vec<ArrayRef>, String>>()?;
+    Ok(Arc::new(StructArray::try_new(label_fields(labels), columns, None).map_err(to_message)?))
 }
 
 pub(super) fn is_list(data_type: &DataType) -> bool {
@@ -213,6 +245,17 @@ mod tests {
         );
         let array = unpad_to_array(padded, &info(&[Dim::Fixed(2)]), 2, 4).unwrap();
         assert_eq!((array.len(), array.as_fixed_size_list().value_length()), (2, 2));
+    }
+
+    #[test]
+    fn scores_per_label_are_a_struct() {
+        let values: ArrayRef = Arc::new(Float32Array::from(vec![0.25, 0.75, 1.0, 0.0, 0.5, 0.5]));
+        let (output, labels) = (Tensor { shape: vec![3, 2], values }, ["no".to_owned(), "yes".to_owned()]);
+        let array = unpad_to_struct(&output, &info(&[Dim::Fixed(2)]), &labels, 2, 3).unwrap();
+        let yes = array.as_struct().column_by_name("yes").unwrap();
+        assert_eq!(yes.as_primitive::<Float32Type>().values().to_vec(), [0.75, 0.0]);
+        let error = unpad_to_struct(&output, &info(&[Dim::Fixed(3)]), &labels[..1], 3, 3).unwrap_err();
+        assert_eq!(error, "its output is x float32 [?, 3], but the backend returned [3, 2] for 3 rows");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Elementwise operators, most of which are fused into the kernel before them.
 
+use super::axis::axis;
 use crate::error::Error;
-use crate::graph::{Node, is_float_type};
+use crate::graph::{BROADCASTING, Constant, Node, is_float_type};
 use crate::kernel::{Binary, Expression, Kernel, Term, Unary};
 use crate::plan::planner::{Lowered, PlanValue, Planner};
 use crate::plan::tensor::{PlannedTensor, broadcast_shape, row_major_order};
@@ -57,6 +58,11 @@ pub(super) fn elementwise(planner: &mut Planner, node: &Node) -> Lowered {
     for index in 0..node.inputs.len() {
         values.extend(planner.optional(node, index).map(|value| (index, value)));
     }
+    if planner.graph.opset < BROADCASTING
+        && let [(_, a), (_, b)] = &mut values[..]
+    {
+        align_operand(planner, node, a.shape().len(), b)?;
+    }
     // The limits of Clip are literals in its expression.
     let read = match node.op.as_str() {
         "Clip" => values.get(..1).unwrap_or_default(),
@@ -83,6 +89,29 @@ pub(super) fn elementwise(planner: &mut Planner, node: &Node) -> Lowered {
     let out: PlannedTensor =
         planner.emit_with_epilogue(Kernel::Pointwise, Vec::new(), shape, order, epilogue, operands);
     Ok(vec![PlanValue::Tensor(out)])
+}
+
+/// Before opset 7, `axis` says with which axis of the first operand the second one begins, and the slopes of PRelu are one per channel. Axes
+/// of size 1 after them mean the same to NumPy's broadcasting.
+fn align_operand(planner: &mut Planner, node: &Node, rank: usize, operand: &mut PlanValue) -> Result<(), Error> {
+    let first = match node.op.as_str() {
+        "PRelu" if rank > 1 && operand.shape().len() == 1 && operand.shape() != [1] => 1,
+        "PRelu" => return Ok(()),
+        _ if node.int("broadcast", 0) != 0 && node.attributes.contains_key("axis") => {
+            axis(node, rank, 0).ok_or_else(|| node.unsupported("its axis is out of range"))?
+        }
+        _ => return Ok(()),
+    };
+    let after = rank.saturating_sub(first + operand.shape().len());
+    let shape = [operand.shape(), &vec![1; after]].concat();
+    let aligned = match &*operand {
+        PlanValue::Constant(constant) => {
+            PlanValue::Constant(Constant { shape, values: constant.values.clone() }.into())
+        }
+        PlanValue::Tensor(tensor) => PlanValue::Tensor(planner.reshaped(tensor, shape)),
+    };
+    *operand = aligned;
+    Ok(())
 }
 
 /// Appends the expression of a node to the terms of its inputs.
