@@ -1,11 +1,13 @@
 //! [`Model`]: an ONNX model with its task, digest and the backend that runs it.
 
 pub(crate) mod builtin;
+mod config_json;
 mod create;
 mod describe;
 mod digest;
 mod folder;
 mod image_task;
+mod json;
 mod loaded;
 mod options;
 mod preprocess;

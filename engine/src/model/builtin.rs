@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::folder::Config;
+use super::config_json::Config;
 use super::{Embedding, ImageProcessor, ImageTask, Model};
 use crate::error::Error;
 use crate::options::DEFAULT_MODEL;

@@ -1,7 +1,6 @@
 //! [`ImageTask`]: the preprocessing, labels and embedding of an image model.
 
-use super::options::ModelOptions;
-use super::preprocess::{ImageProcessor, Layout, PreprocessConfig};
+use super::preprocess::{ImageProcessor, Layout, PreprocessConfig, PreprocessOverrides};
 use crate::onnx::{Dim, ElementType, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo};
 
 /// The configuration of an image model: preprocessing before, labels and embedding after.
@@ -62,9 +61,9 @@ pub(super) fn image_input(graph: &GraphInfo) -> Result<&TensorInfo, String> {
 pub(super) fn image_processor(
     input: &TensorInfo,
     configured: Option<(PreprocessConfig, String)>,
-    options: &ModelOptions,
+    overrides: &PreprocessOverrides,
 ) -> Result<(ImageProcessor, String), String> {
-    let layout = options.layout.unwrap_or(match (&input.dims[1], &input.dims[3]) {
+    let layout = overrides.layout.unwrap_or(match (&input.dims[1], &input.dims[3]) {
         (Dim::Fixed(3), _) => Layout::Nchw,
         (_, Dim::Fixed(3)) => Layout::Nhwc,
         _ => Layout::Nchw,
@@ -90,8 +89,10 @@ pub(super) fn image_processor(
             _ => (config, format!("{ASSUMED_PREFIX}ImageNet defaults")),
         }
     });
-    let config = options.override_config(PreprocessConfig { layout, ..config });
-    if options.overrides_preprocessing() {
+    let config = overrides.apply(PreprocessConfig { layout, ..config });
+    if overrides.is_complete() {
+        "OPTIONS".clone_into(&mut source);
+    } else if !overrides.is_empty() {
         source = format!("OPTIONS, then {source}");
     }
     let processor = ImageProcessor::new(config).map_err(|reason| format!("preprocessing ({source}): {reason}"))?;
@@ -122,7 +123,7 @@ mod tests {
 
     fn config_or_error(element_type: ElementType, dims: [Dim; 4]) -> String {
         let input = TensorInfo { name: "x".to_owned(), element_type, dims: dims.into() };
-        image_processor(&input, None, &ModelOptions::default())
+        image_processor(&input, None, &PreprocessOverrides::default())
             .map_or_else(|error| error, |(processor, _)| processor.config.to_string())
     }
 

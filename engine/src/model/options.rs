@@ -2,7 +2,7 @@
 
 use ocelli_udf::image::Resampling;
 
-use super::preprocess::{Channels, Crop, CropRounding, Layout, PreprocessConfig, Resize};
+use super::preprocess::{Channels, Crop, CropRounding, Layout, PreprocessOverrides, Resize};
 use crate::backend::ModelBackendOptions;
 use crate::options::{BackendChoice, DeviceChoice, PrecisionChoice};
 
@@ -15,16 +15,7 @@ pub(crate) struct ModelOptions {
     pub(crate) labels: Option<String>,
     /// The tensor that `embed` returns.
     pub(crate) embedding: Option<String>,
-    pub(crate) layout: Option<Layout>,
-    /// The resize before the crop.
-    size: Option<Resize>,
-    /// `Some(None)` disables cropping.
-    crop: Option<Option<Crop>>,
-    resample: Option<Resampling>,
-    rescale_factor: Option<f64>,
-    mean: Option<[f32; 3]>,
-    std: Option<[f32; 3]>,
-    channels: Option<Channels>,
+    pub(crate) preprocess: PreprocessOverrides,
 }
 
 /// The option names listed in messages.
@@ -38,6 +29,7 @@ impl ModelOptions {
     /// A message for an unknown or repeated option, or an invalid value.
     pub(crate) fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut options = Self::default();
+        let preprocess = &mut options.preprocess;
         let mut seen = Vec::new();
         for (key, value) in pairs {
             let value = value.trim();
@@ -55,17 +47,17 @@ impl ModelOptions {
                 "precision" => options.backend.precision = Some(PrecisionChoice::parse(value)?),
                 "labels" => options.labels = Some(value.to_owned()),
                 "embedding" => options.embedding = Some(value.to_owned()),
-                "size" => options.size = Some(parse_size(value)?),
-                "crop" => options.crop = Some(parse_crop(value)?),
-                "resample" => options.resample = Some(parse_resample(value)?),
-                "rescale_factor" => options.rescale_factor = Some(parse_number(key, value)?),
-                "mean" => options.mean = Some(parse_per_channel(key, value)?),
-                "std" => options.std = Some(parse_per_channel(key, value)?),
+                "size" => preprocess.size = Some(parse_size(value)?),
+                "crop" => preprocess.crop = Some(parse_crop(value)?),
+                "resample" => preprocess.resample = Some(parse_resample(value)?),
+                "rescale_factor" => preprocess.rescale_factor = Some(parse_number(key, value)?),
+                "mean" => preprocess.mean = Some(parse_per_channel(key, value)?),
+                "std" => preprocess.std = Some(parse_per_channel(key, value)?),
                 "channels" => {
-                    options.channels = Some(parse_enum(key, value, ["rgb", "bgr"], [Channels::Rgb, Channels::Bgr])?)
+                    preprocess.channels = Some(parse_enum(key, value, ["rgb", "bgr"], [Channels::Rgb, Channels::Bgr])?)
                 }
                 "layout" => {
-                    options.layout = Some(parse_enum(key, value, ["nchw", "nhwc"], [Layout::Nchw, Layout::Nhwc])?)
+                    preprocess.layout = Some(parse_enum(key, value, ["nchw", "nhwc"], [Layout::Nchw, Layout::Nhwc])?)
                 }
                 _ => return Err(format!("option '{key}' does not exist; the options are {NAMES}")),
             }
@@ -73,34 +65,9 @@ impl ModelOptions {
         Ok(options)
     }
 
-    /// Whether an option changes the preprocessing.
-    pub(crate) fn overrides_preprocessing(&self) -> bool {
-        *self
-            != Self {
-                backend: self.backend.clone(),
-                labels: self.labels.clone(),
-                embedding: self.embedding.clone(),
-                ..Self::default()
-            }
-    }
-
     /// Whether an option applies to image models only.
     pub(crate) fn has_image_options(&self) -> bool {
         *self != Self { backend: self.backend.clone(), ..Self::default() }
-    }
-
-    /// The configuration with the options applied.
-    pub(crate) fn override_config(&self, config: PreprocessConfig) -> PreprocessConfig {
-        PreprocessConfig {
-            resize: self.size.unwrap_or(config.resize),
-            filter: self.resample.unwrap_or(config.filter),
-            crop: self.crop.unwrap_or(config.crop),
-            rescale: self.rescale_factor.unwrap_or(config.rescale),
-            mean: self.mean.unwrap_or(config.mean),
-            std: self.std.unwrap_or(config.std),
-            channels: self.channels.unwrap_or(config.channels),
-            layout: self.layout.unwrap_or(config.layout),
-        }
     }
 }
 
@@ -163,6 +130,7 @@ fn parse_enum<T: Copy>(key: &str, value: &str, names: [&str; 2], values: [T; 2])
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::preprocess::PreprocessConfig;
 
     #[test]
     fn options_override_the_configuration() {
@@ -177,10 +145,11 @@ mod tests {
             ("layout", "nhwc"),
         ]);
         assert_eq!(
-            options.unwrap().override_config(PreprocessConfig::imagenet(224, 224)).to_string(),
+            options.unwrap().preprocess.apply(PreprocessConfig::imagenet(224, 224)).to_string(),
             "resize shortest edge 232 (bicubic), crop 192 x 160, - (104, 117, 123), BGR, NHWC"
         );
-        assert!(!ModelOptions::parse([("backend", "rten"), ("device", "auto")]).unwrap().overrides_preprocessing());
+        let options = ModelOptions::parse([("backend", "rten"), ("device", "auto")]).unwrap();
+        assert!(options.preprocess.is_empty() && !options.has_image_options());
     }
 
     #[test]
