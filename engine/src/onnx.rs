@@ -3,4 +3,6 @@
 mod graph_info;
 mod validate;
 
-pub(crate) use graph_info::{Dim, ElementType, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo, omits_kernel_shape};
+pub(crate) use graph_info::{
+    Dim, ElementType, GraphInfo, MAX_TENSOR_ELEMENTS, OutputActivation, TensorInfo, omits_kernel_shape,
+};

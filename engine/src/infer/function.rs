@@ -67,7 +67,8 @@ impl InferFunction {
                 "SELECT uri, classify(image) AS label FROM 'examples/data/photos.parquet'",
             ),
             Self::ClassifyTopk => (
-                "The top-k labels with their probabilities (softmax) in descending order: `LIST<STRUCT<label, score>>`. The list is \
+                "The top-k labels with their scores in descending order: `LIST<STRUCT<label, score>>`. The scores are the outputs of the \
+                 model after softmax or sigmoid, or unchanged, as `DESCRIBE MODEL` says (`activation`); NaN is last. The list is \
                  shorter if the model has fewer than `k` classes. Invalid images are handled as by `classify`.",
                 "SELECT uri, classify_topk(image, k => 3) AS labels FROM 'examples/data/photos.parquet'",
             ),

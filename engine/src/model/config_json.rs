@@ -56,6 +56,11 @@ impl Config {
         labels.map(Some).ok_or_else(|| format!("label_names is not a list of labels; {SET_LABELS}"))
     }
 
+    /// `problem_type`, as text.
+    pub(super) fn problem_type(&self) -> Option<String> {
+        self.get("problem_type").map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
     /// The preprocessing of timm.
     pub(super) fn pretrained_cfg(&self) -> Option<&Value> {
         self.get("pretrained_cfg")
@@ -151,5 +156,14 @@ mod tests {
         ] {
             assert_eq!(labels(text), Err(problem.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn the_problem_type_may_be_absent() {
+        let problem_type = |text: &str| Config::parse(text).unwrap().problem_type();
+        assert_eq!(problem_type(r#"{"problem_type": "regression"}"#).as_deref(), Some("regression"));
+        assert_eq!(problem_type(r#"{"problem_type": 7}"#).as_deref(), Some("7"));
+        assert_eq!(problem_type(r#"{"problem_type": null}"#), None);
+        assert_eq!(Config::from_error("no".to_owned()).problem_type(), None);
     }
 }

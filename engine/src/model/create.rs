@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::activation::ActivationHints;
 use super::config_json::{CONFIG, SET_LABELS};
 use super::folder::ModelFolder;
 use super::image_task::{Embedding, ImageTask, image_input, image_processor};
@@ -79,8 +80,23 @@ impl Model {
             Some((labels, source)) => (labels, source),
             None => (Vec::new(), String::new()),
         };
-        let is_softmaxed = folder.graph.ends_in_softmax;
-        Ok(ImageTask { processor, labels, is_softmaxed, embedding: None, preprocessing_source, labels_source })
+        let activation_hints = ActivationHints {
+            option: options.activation,
+            problem_type: config.problem_type(),
+            unreadable_config: config.unreadable.clone(),
+        };
+        // Selected again once the number of scores is known.
+        let (activation, activation_source) = activation_hints.select(folder.graph.output_activation, labels.len());
+        Ok(ImageTask {
+            processor,
+            labels,
+            activation,
+            activation_hints,
+            embedding: None,
+            preprocessing_source,
+            labels_source,
+            activation_source,
+        })
     }
 }
 
@@ -204,6 +220,8 @@ impl LoadedModel {
             let remedy = if source == CONFIG { format!("; {SET_LABELS}") } else { String::new() };
             return Err(format!("{source} has {count} labels, but the output has {classes} scores{remedy}"));
         }
+        (image_task.activation, image_task.activation_source) =
+            image_task.activation_hints.select(self.graph.output_activation, classes);
         image_task.embedding =
             tensor.zip(results.get(1)).map(|(tensor, result)| Embedding { tensor, length: result.len() });
         Ok(())
@@ -214,6 +232,7 @@ impl LoadedModel {
 mod tests {
     use super::*;
     use crate::backend::{Bytes, GpuTarget};
+    use crate::model::activation::Activation;
     use crate::model::preprocess::PreprocessOverrides;
 
     const BUILTIN: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
@@ -230,10 +249,12 @@ mod tests {
         let image_task = ImageTask {
             processor,
             labels: Vec::new(),
-            is_softmaxed: false,
+            activation: Activation::Softmax,
+            activation_hints: ActivationHints::default(),
             embedding: None,
             preprocessing_source,
             labels_source: String::new(),
+            activation_source: String::new(),
         };
         let (options, session) = (ModelOptions::default(), BackendPreferences::default());
         BuiltModel::build_with_fallback(selection, file, graph, Ok(image_task), &options, session, &WorkerPool::new(1))

@@ -1,5 +1,6 @@
-//! [`ImageTask`]: the preprocessing, labels and embedding of an image model.
+//! [`ImageTask`]: the preprocessing, labels, activation and embedding of an image model.
 
+use super::activation::{Activation, ActivationHints};
 use super::preprocess::{ImageProcessor, Layout, PreprocessConfig, PreprocessOverrides};
 use crate::onnx::{Dim, ElementType, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo};
 
@@ -9,13 +10,17 @@ pub(crate) struct ImageTask {
     pub(crate) processor: ImageProcessor,
     /// The label of each class, in the order of the scores.
     pub(crate) labels: Vec<String>,
-    /// Whether the scores are probabilities already.
-    pub(crate) is_softmaxed: bool,
+    /// The function that turns the outputs into scores.
+    pub(crate) activation: Activation,
+    /// What selects the activation, besides the graph.
+    pub(super) activation_hints: ActivationHints,
     pub(crate) embedding: Option<Embedding>,
     /// The source of the preprocessing: files, OPTIONS or defaults; a row of DESCRIBE MODEL.
     pub(crate) preprocessing_source: String,
     /// The source of the labels; a row of DESCRIBE MODEL.
     pub(crate) labels_source: String,
+    /// The reason for the activation; a row of DESCRIBE MODEL.
+    pub(crate) activation_source: String,
 }
 
 impl ImageTask {

@@ -2,6 +2,7 @@
 
 use ocelli_udf::image::Resampling;
 
+use super::activation::Activation;
 use super::preprocess::{Channels, Crop, CropRounding, Layout, PreprocessOverrides, Resize};
 use crate::backend::ModelBackendOptions;
 use crate::options::{BackendChoice, DeviceChoice, PrecisionChoice};
@@ -15,12 +16,14 @@ pub(crate) struct ModelOptions {
     pub(crate) labels: Option<String>,
     /// The tensor that `embed` returns.
     pub(crate) embedding: Option<String>,
+    /// The function that turns outputs into scores.
+    pub(crate) activation: Option<Activation>,
     pub(crate) preprocess: PreprocessOverrides,
 }
 
 /// The option names listed in messages.
-const NAMES: &str = "adapter, backend, channels, crop, device, embedding, labels, layout, mean, precision, rescale_factor, \
-                     resample, size, std";
+const NAMES: &str = "activation, adapter, backend, channels, crop, device, embedding, labels, layout, mean, precision, \
+                     rescale_factor, resample, size, std";
 
 impl ModelOptions {
     /// Parses pairs of key and value. Keys are case-insensitive.
@@ -38,6 +41,7 @@ impl ModelOptions {
             }
             seen.push(key.to_ascii_lowercase());
             match key.to_ascii_lowercase().as_str() {
+                "activation" => options.activation = Some(Activation::parse(value)?),
                 "adapter" if value.is_empty() => {
                     return Err("adapter must be a substring of a GPU's name, got ''".to_owned());
                 }
@@ -148,14 +152,16 @@ mod tests {
             options.unwrap().preprocess.apply(PreprocessConfig::imagenet(224, 224)).to_string(),
             "resize shortest edge 232 (bicubic), crop 192 x 160, - (104, 117, 123), BGR, NHWC"
         );
-        let options = ModelOptions::parse([("backend", "rten"), ("device", "auto")]).unwrap();
-        assert!(options.preprocess.is_empty() && !options.has_image_options());
+        let options =
+            ModelOptions::parse([("backend", "rten"), ("device", "auto"), ("Activation", "Sigmoid")]).unwrap();
+        assert!(options.preprocess.is_empty() && options.has_image_options());
+        assert_eq!(options.activation, Some(Activation::Sigmoid));
     }
 
     #[test]
     fn invalid_values_are_named() {
         for (key, value, problem) in [
-            ("bakend", "rten", "option 'bakend' does not exist; the options are adapter, backend"),
+            ("bakend", "rten", "option 'bakend' does not exist; the options are activation, adapter"),
             ("backend", "tract", "backend must be 'auto', 'gpu', 'ort' or 'rten', got 'tract'"),
             ("device", "tpu", "device must be 'auto', 'cpu' or 'gpu', got 'tpu'"),
             ("adapter", " ", "adapter must be a substring of a GPU's name, got ''"),
@@ -171,6 +177,7 @@ mod tests {
             ("std", "a", "std must be three numbers"),
             ("rescale_factor", "inf", "rescale_factor must be a number, got 'inf'"),
             ("rescale_factor", "half", "rescale_factor must be a number, got 'half'"),
+            ("activation", "tanh", "activation must be 'softmax', 'sigmoid' or 'none', got 'tanh'"),
             ("layout", "hwc", "layout must be 'nchw' or 'nhwc', got 'hwc'"),
         ] {
             let error = ModelOptions::parse([(key, value)]).unwrap_err();
