@@ -1,4 +1,5 @@
-//! Kernels on the scores and embeddings of a model: argmax, top-k, softmax, sigmoid, L2 normalization. Slices in, slices out.
+//! Kernels on the scores and embeddings of a model: argmax, top-k, thresholds, softmax, sigmoid, L2 normalization. Slices in, slices
+//! out.
 
 use std::cmp::Ordering;
 
@@ -26,6 +27,14 @@ pub(crate) fn top_k_indices(scores: &[f32], k: usize) -> Vec<usize> {
     }
     indices.truncate(k);
     indices.sort_unstable_by(order);
+    indices
+}
+
+/// `[n], [n] -> [m]`: the indices of the `probabilities` of at least `min`, in the order of [`top_k_indices`] of `scores`, of which
+/// they are an increasing function: large scores can round to equal probabilities. NaN is not included.
+pub(crate) fn indices_at_least(scores: &[f32], probabilities: &[f32], min: f32) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..scores.len()).filter(|&index| probabilities[index] >= min).collect();
+    indices.sort_unstable_by(|a, b| compare_descending(scores, *a, *b));
     indices
 }
 
@@ -115,6 +124,17 @@ mod tests {
     #[test]
     fn top_k_of_equal_scores_is_in_the_order_of_indices() {
         assert_eq!(top_k_indices(&[-0.0, 0.0, 1.0], 3), [2, 0, 1]);
+    }
+
+    #[test]
+    fn a_threshold_is_included_and_nan_is_not() {
+        let probabilities = [0.5, 0.25, 0.75, f32::NAN];
+        assert_eq!(indices_at_least(&probabilities, &probabilities, 0.5), [2, 0]);
+        assert_eq!(indices_at_least(&probabilities, &probabilities, f32::NEG_INFINITY), [2, 0, 1]);
+        assert!(indices_at_least(&probabilities, &probabilities, 0.8).is_empty());
+        assert!(indices_at_least(&[], &[], 0.5).is_empty());
+        // Both round to 1.
+        assert_eq!(indices_at_least(&[20.0, 30.0], &[1.0, 1.0], 0.5), [1, 0]);
     }
 
     #[test]

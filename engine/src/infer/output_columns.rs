@@ -10,9 +10,9 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 
-use super::call::{Task, result_struct_fields, topk_struct_fields};
+use super::call::{MinScore, Task, label_struct_fields, result_struct_fields};
 use super::compute::{ImagePipeline, Predictions};
-use super::kernels::{argmax, l2_normalize, sigmoid, softmax, top_k_indices};
+use super::kernels::{argmax, indices_at_least, l2_normalize, sigmoid, softmax, top_k_indices};
 use super::output::OutputSpec;
 use crate::error::Error;
 use crate::model::{Activation, ImageTask};
@@ -63,6 +63,9 @@ pub(super) fn output_array(
 ) -> Result<ArrayRef> {
     let values = match value.task {
         Task::Classify => labels(rows, pipeline)?,
+        Task::ClassifyLabels { min_score: MinScore(min) } => {
+            scored_labels(rows, pipeline, |outputs, scores| indices_at_least(outputs, scores, min))?
+        }
         Task::ClassifyTopk { k } => scored_labels(rows, pipeline, |outputs, _| top_k_indices(outputs, k))?,
         Task::Embed { normalize } => embeddings(rows, normalize, pipeline)?,
     };
@@ -120,7 +123,7 @@ fn scored_labels(
     }
     let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.tensor_row().is_some())));
     let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(labels)), Arc::new(Float32Array::from(scores))];
-    let classes = StructArray::try_new(topk_struct_fields(), columns, None)?;
+    let classes = StructArray::try_new(label_struct_fields(), columns, None)?;
     let field = Arc::new(Field::new_list_field(classes.data_type().clone(), false));
     let lists = ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), Arc::new(classes), Some(present))?;
     Ok(Arc::new(lists))
