@@ -1,11 +1,14 @@
 //! [`Model`]: an ONNX model with its task, digest and the backend that runs it.
 
+mod activation;
 pub(crate) mod builtin;
+mod config_json;
 mod create;
 mod describe;
 mod digest;
 mod folder;
 mod image_task;
+mod json;
 mod loaded;
 mod options;
 mod preprocess;
@@ -22,6 +25,7 @@ use crate::onnx::GraphInfo;
 use crate::options::BackendPreferences;
 use crate::runtime::WorkerPool;
 
+pub(crate) use activation::Activation;
 pub(crate) use digest::ModelRef;
 use digest::{digest, weights_hash};
 pub(crate) use image_task::{Embedding, ImageTask};
@@ -96,7 +100,8 @@ impl Model {
         Error::Model { model: self.name.clone(), reason }
     }
 
-    /// SHA-256, in hexadecimal, of everything that determines the results: graph, weights, preprocessing and labels.
+    /// SHA-256, in hexadecimal, of everything that determines the results: graph, weights, preprocessing, labels and
+    /// activation.
     pub(crate) fn digest(&self) -> &str {
         self.digest.get_or_init(|| {
             let file = ModelBytes { graph: Bytes::Static(self.file), external: Vec::new() };

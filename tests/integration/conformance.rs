@@ -47,7 +47,7 @@ const fn image(name: &'static str, tolerance: f64) -> Case {
     case(name, &[3 * 32 * 32], tolerance)
 }
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 19] = [
     image("resnet", F32),
     image("mobilenet", F32),
     image("efficientnet", APPROXIMATED),
@@ -64,6 +64,9 @@ const CASES: [Case; 16] = [
     Case { is_bytes: true, ..image("nhwc-bytes", F32) },
     case("table", &[1, 1], APPROXIMATED),
     case("features", &[3], APPROXIMATED),
+    image("sigmoid", APPROXIMATED),
+    image("multi-label", F32),
+    image("one-logit", F32),
 ];
 
 /// Models of full size: rounding errors accumulate over up to 50 layers.

@@ -18,6 +18,7 @@ use crate::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("models::errors_name_the_invalid_file", errors_name_the_invalid_file),
+        trial("models::options_win_before_files_are_read", options_win_before_files_are_read),
         trial("models::mutated_files_do_not_abort_the_process", mutated_files_do_not_abort_the_process),
         trial("models::parsed_statements_round_trip", parsed_statements_round_trip),
         trial("models::concurrent_creates_register_one_model", concurrent_creates_register_one_model),
@@ -85,6 +86,52 @@ async fn errors_name_the_invalid_file() -> Result<(), Box<dyn Error>> {
     assert!(error.ends_with("config.json: it is not UTF-8 text"), "{error}");
     let models = ocelli.sql("SELECT name FROM system.models").await?.count().await?;
     assert_eq!(models, 1, "only the built-in model is registered");
+    Ok(())
+}
+
+/// A setting that an option replaces may be invalid in the file; without the option, the message names it.
+#[tokio::main]
+async fn options_win_before_files_are_read() -> Result<(), Box<dyn Error>> {
+    let ocelli = Ocelli::builder().build()?;
+    let folder = tempfile::tempdir()?;
+    let location = folder.path().display().to_string();
+    fs::copy(format!("{MODELS}/newest.onnx"), folder.path().join("model.onnx"))?;
+    fs::write(folder.path().join("names.txt"), "\u{feff}ant\r\nbee\r\ncat\r\n\r\n")?;
+    let all = "'size' '32x32', 'crop' 'none', 'resample' 'box', 'rescale_factor' '1', 'mean' '0', 'std' '1', 'channels' 'rgb'";
+    for (file, text, options, remedy) in [
+        ("config.json", "{\"id2label\": {\"0\": [], \"1\": \"b\"}}", "'labels' 'names.txt'", "'labels'"),
+        ("config.json", "{\"id2label\": {\"0\": \"a\"},}", "'labels' 'names.txt'", "'labels'"),
+        ("config.json", "[1]", "'labels' 'names.txt'", "'labels'"),
+        ("config.json", "{\"pretrained_cfg\": {\"input_size\": 32}}", "'size' '32x32', 'crop' 'none'", "'size'"),
+        ("preprocessor_config.json", "{\"size\": \"large\"}", "'size' '32x32'", "'size'"),
+        ("preprocessor_config.json", "{\"size\": 32, \"image_mean\": []}", "'mean' '0.5'", "'mean'"),
+        ("preprocessor_config.json", "{", all, "'rescale_factor'"),
+    ] {
+        fs::write(folder.path().join(file), text)?;
+        let create =
+            format!("CREATE OR REPLACE MODEL m STORED AS ONNX LOCATION '{location}' OPTIONS ('backend' 'rten'");
+        let error = ocelli.sql(&format!("{create})")).await.err().ok_or(text)?;
+        let message = user_message(&error);
+        assert!(message.contains(&format!("{file}: ")) && message.contains(remedy), "{message}");
+        ocelli
+            .sql(&format!("{create}, {options})"))
+            .await
+            .map_err(|error| format!("{text}: {}", user_message(&error)))?;
+        fs::remove_file(folder.path().join(file))?;
+    }
+    // The labels are those of the option, without the byte order mark and the empty line at the end.
+    ocelli
+        .sql(&format!("CREATE OR REPLACE MODEL m STORED AS ONNX LOCATION '{location}' OPTIONS ('labels' 'names.txt')"))
+        .await?;
+    let labels = ocelli
+        .sql("SELECT classify_topk(image, model => 'm') AS labels FROM 'examples/data/photos.parquet' LIMIT 1")
+        .await?
+        .collect()
+        .await?;
+    let table = datafusion::arrow::util::pretty::pretty_format_batches(&labels)?.to_string();
+    for label in ["{label: ant, ", "{label: bee, ", "{label: cat, "] {
+        assert!(table.contains(label), "{table}");
+    }
     Ok(())
 }
 

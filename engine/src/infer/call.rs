@@ -1,6 +1,8 @@
 //! [`InferCall`]: the task of a call, parsed from its constant arguments.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
@@ -28,7 +30,9 @@ pub(crate) struct InferCall {
 pub(crate) enum Task {
     /// The top-1 label.
     Classify,
-    /// The top-k labels with their probabilities.
+    /// The labels with at least this score.
+    ClassifyLabels { min_score: MinScore },
+    /// The top-k labels with their scores.
     ClassifyTopk { k: usize },
     /// The embedding: the input vector of the last layer.
     Embed { normalize: bool },
@@ -38,6 +42,7 @@ impl Task {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Classify => "classify",
+            Self::ClassifyLabels { .. } => "classify_labels",
             Self::ClassifyTopk { .. } => "classify_topk",
             Self::Embed { .. } => "embed",
         }
@@ -54,8 +59,8 @@ impl Task {
         }
         Ok(match self {
             Self::Classify => DataType::Utf8,
-            Self::ClassifyTopk { .. } => {
-                DataType::List(Arc::new(Field::new_list_field(DataType::Struct(topk_struct_fields()), false)))
+            Self::ClassifyLabels { .. } | Self::ClassifyTopk { .. } => {
+                DataType::List(Arc::new(Field::new_list_field(DataType::Struct(label_struct_fields()), false)))
             }
             Self::Embed { .. } => {
                 let length = i32::try_from(model.embedding()?.length).unwrap_or(i32::MAX);
@@ -65,9 +70,55 @@ impl Task {
     }
 }
 
-/// The fields of one class in the result of `classify_topk`. They are nullable, because `get_field` of DataFusion returns the value of a
-/// field also if the struct is NULL, as it is for an index after the end of the list.
-pub(crate) fn topk_struct_fields() -> Fields {
+/// The threshold of `classify_labels`. NaN is not a threshold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MinScore(pub(crate) f32);
+
+impl MinScore {
+    /// The default of `classify_labels`.
+    const DEFAULT: Self = Self(0.5);
+
+    /// Parses a number of any type. `None` for another value and for NaN.
+    fn parse(value: &ScalarValue) -> Option<Self> {
+        if !value.data_type().is_numeric() {
+            return None;
+        }
+        match value.cast_to(&DataType::Float32) {
+            Ok(ScalarValue::Float32(Some(score))) if !score.is_nan() => Some(Self(score)),
+            _ => None,
+        }
+    }
+}
+
+impl PartialEq for MinScore {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for MinScore {}
+
+impl PartialOrd for MinScore {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for MinScore {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl Hash for MinScore {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+/// The fields of one class in the results of `classify_topk` and `classify_labels`. They are nullable, because `get_field` of DataFusion
+/// returns the value of a field also if the struct is NULL, as it is for an index after the end of the list.
+pub(crate) fn label_struct_fields() -> Fields {
     Fields::from(vec![Field::new("label", DataType::Utf8, true), Field::new("score", DataType::Float32, true)])
 }
 
@@ -88,6 +139,7 @@ impl InferCall {
             return Err(invalid(format!("got {} arguments", arguments.len() + 1)));
         }
         let (mut model, mut k, mut normalize, mut on_error, mut errors_as_struct) = (None, 5, false, None, false);
+        let mut min_score = MinScore::DEFAULT;
         for (&name, value) in names.iter().zip(arguments) {
             let Some(value) = value else {
                 return Err(invalid(match name {
@@ -107,6 +159,10 @@ impl InferCall {
                     k = usize::try_from(*count).unwrap_or(usize::MAX);
                 }
                 ("k", _) => return Err(invalid(format!("k must be a positive integer, got {value}"))),
+                ("min_score", value) => match MinScore::parse(value) {
+                    Some(score) => min_score = score,
+                    None => return Err(invalid(format!("min_score must be a number, got {value}"))),
+                },
                 ("normalize", ScalarValue::Boolean(Some(value))) => normalize = *value,
                 ("normalize", _) => return Err(invalid(format!("normalize must be true or false, got {value}"))),
                 (_, ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)))
@@ -122,6 +178,7 @@ impl InferCall {
         }
         let task = match function {
             InferFunction::Classify | InferFunction::TryClassify => Task::Classify,
+            InferFunction::ClassifyLabels | InferFunction::TryClassifyLabels => Task::ClassifyLabels { min_score },
             InferFunction::ClassifyTopk | InferFunction::TryClassifyTopk => Task::ClassifyTopk { k },
             InferFunction::Embed | InferFunction::TryEmbed => Task::Embed { normalize },
         };
@@ -141,11 +198,12 @@ impl InferCall {
     }
 }
 
-/// As displayed in plans: `classify`, `classify_topk(k=5)`, `embed(normalized)`.
+/// As displayed in plans: `classify`, `classify_labels(min_score=0.5)`, `classify_topk(k=5)`, `embed(normalized)`.
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
+            Self::ClassifyLabels { min_score: MinScore(score) } => write!(f, "(min_score={score})"),
             Self::ClassifyTopk { k } => write!(f, "(k={k})"),
             Self::Embed { normalize: true } => f.write_str("(normalized)"),
             Self::Classify | Self::Embed { .. } => Ok(()),
@@ -166,6 +224,34 @@ mod tests {
     fn null_arguments_count_as_omitted() {
         let call = parse(InferFunction::ClassifyTopk, &[ScalarValue::Int64(None), ScalarValue::from("m")]).unwrap();
         assert_eq!((call.task, call.model.as_deref()), (Task::ClassifyTopk { k: 5 }, Some("m")));
+    }
+
+    #[test]
+    fn a_threshold_is_a_number_of_any_type() {
+        let min_score = |value: ScalarValue| {
+            let call = parse(InferFunction::ClassifyLabels, &[value, ScalarValue::from("m")])?;
+            assert_eq!(call.model.as_deref(), Some("m"));
+            Ok::<_, String>(call.task.to_string())
+        };
+        for (value, expected) in [
+            (ScalarValue::Float64(Some(0.9)), "classify_labels(min_score=0.9)"),
+            (ScalarValue::Float32(Some(-1.5)), "classify_labels(min_score=-1.5)"),
+            (ScalarValue::Int64(Some(1)), "classify_labels(min_score=1)"),
+            (ScalarValue::Decimal128(Some(25), 3, 2), "classify_labels(min_score=0.25)"),
+            (ScalarValue::Float64(None), "classify_labels(min_score=0.5)"),
+        ] {
+            assert_eq!(min_score(value), Ok(expected.to_owned()));
+        }
+        for (value, problem) in [
+            (ScalarValue::from("0.5"), "min_score must be a number, got 0.5"),
+            (ScalarValue::from(true), "min_score must be a number, got true"),
+            (ScalarValue::Float64(Some(f64::NAN)), "min_score must be a number, got NaN"),
+        ] {
+            let error = min_score(value).unwrap_err();
+            assert!(error.ends_with(problem), "{error}");
+        }
+        let task = |score| Task::ClassifyLabels { min_score: MinScore(score) };
+        assert!(task(0.5) == task(0.5) && task(0.5) < task(0.75) && task(-0.0) != task(0.0));
     }
 
     #[test]

@@ -6,24 +6,36 @@ use datafusion::logical_expr::{DocSection, Documentation};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum InferFunction {
     Classify,
+    ClassifyLabels,
     ClassifyTopk,
     Embed,
     TryClassify,
+    TryClassifyLabels,
     TryClassifyTopk,
     TryEmbed,
 }
 
 impl InferFunction {
     /// All functions, sorted by name.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Classify, Self::ClassifyTopk, Self::Embed, Self::TryClassify, Self::TryClassifyTopk, Self::TryEmbed];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Classify,
+        Self::ClassifyLabels,
+        Self::ClassifyTopk,
+        Self::Embed,
+        Self::TryClassify,
+        Self::TryClassifyLabels,
+        Self::TryClassifyTopk,
+        Self::TryEmbed,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Classify => "classify",
+            Self::ClassifyLabels => "classify_labels",
             Self::ClassifyTopk => "classify_topk",
             Self::Embed => "embed",
             Self::TryClassify => "try_classify",
+            Self::TryClassifyLabels => "try_classify_labels",
             Self::TryClassifyTopk => "try_classify_topk",
             Self::TryEmbed => "try_embed",
         }
@@ -31,7 +43,7 @@ impl InferFunction {
 
     /// Whether an invalid image gives NULL regardless of `ocelli.on_error`.
     pub(crate) fn is_try(self) -> bool {
-        matches!(self, Self::TryClassify | Self::TryClassifyTopk | Self::TryEmbed)
+        matches!(self, Self::TryClassify | Self::TryClassifyLabels | Self::TryClassifyTopk | Self::TryEmbed)
     }
 
     /// The parameter names, in order.
@@ -39,6 +51,8 @@ impl InferFunction {
         match self {
             Self::Classify => &["image", "model", "on_error"],
             Self::TryClassify => &["image", "model"],
+            Self::ClassifyLabels => &["image", "min_score", "model", "on_error"],
+            Self::TryClassifyLabels => &["image", "min_score", "model"],
             Self::ClassifyTopk => &["image", "k", "model", "on_error"],
             Self::TryClassifyTopk => &["image", "k", "model"],
             Self::Embed => &["image", "model", "normalize", "on_error"],
@@ -51,6 +65,10 @@ impl InferFunction {
         match self {
             Self::Classify => "classify(image [, model => 'name'] [, on_error => 'null'])",
             Self::TryClassify => "try_classify(image [, model => 'name'])",
+            Self::ClassifyLabels => {
+                "classify_labels(image [, min_score => 0.5] [, model => 'name'] [, on_error => 'null'])"
+            }
+            Self::TryClassifyLabels => "try_classify_labels(image [, min_score => 0.5] [, model => 'name'])",
             Self::ClassifyTopk => "classify_topk(image [, k => 5] [, model => 'name'] [, on_error => 'null'])",
             Self::TryClassifyTopk => "try_classify_topk(image [, k => 5] [, model => 'name'])",
             Self::Embed => "embed(image [, model => 'name'] [, normalize => true] [, on_error => 'null'])",
@@ -66,8 +84,15 @@ impl InferFunction {
                  `on_error => 'struct'` returns `STRUCT<value, error>` with the reason in `error`.",
                 "SELECT uri, classify(image) AS label FROM 'examples/data/photos.parquet'",
             ),
+            Self::ClassifyLabels => (
+                "The labels with a score of at least `min_score`, in descending order: `LIST<STRUCT<label, score>>`, empty if there \
+                 are none; for models whose labels do not exclude each other. The scores are those of `classify_topk`; one that is NaN \
+                 is never included. Invalid images are handled as by `classify`.",
+                "SELECT uri, classify_labels(image, min_score => 0.1) AS labels FROM 'examples/data/photos.parquet'",
+            ),
             Self::ClassifyTopk => (
-                "The top-k labels with their probabilities (softmax) in descending order: `LIST<STRUCT<label, score>>`. The list is \
+                "The top-k labels with their scores in descending order: `LIST<STRUCT<label, score>>`. The scores are the outputs of the \
+                 model after softmax or sigmoid, or unchanged, as `DESCRIBE MODEL` says (`activation`); NaN is last. The list is \
                  shorter if the model has fewer than `k` classes. Invalid images are handled as by `classify`.",
                 "SELECT uri, classify_topk(image, k => 3) AS labels FROM 'examples/data/photos.parquet'",
             ),
@@ -79,6 +104,10 @@ impl InferFunction {
             Self::TryClassify => (
                 "Like `classify`, but returns NULL for an image that cannot be decoded.",
                 "SELECT uri, try_classify(image) AS label FROM 'examples/data/mixed.parquet'",
+            ),
+            Self::TryClassifyLabels => (
+                "Like `classify_labels`, but returns NULL for an image that cannot be decoded.",
+                "SELECT uri, try_classify_labels(image, min_score => 0.1) AS labels FROM 'examples/data/mixed.parquet'",
             ),
             Self::TryClassifyTopk => (
                 "Like `classify_topk`, but returns NULL for an image that cannot be decoded.",
@@ -104,6 +133,7 @@ fn parameter_doc(parameter: &str) -> &'static str {
              image file or its URI in an object store of the session"
         }
         "k" => "The maximum number of labels, a constant; default 5",
+        "min_score" => "The minimum score of a label, a constant; default 0.5",
         "model" => "The name of a model, a constant; default `ocelli.model`",
         "normalize" => "Whether the vector is scaled to unit L2 norm, a constant; default false",
         _ => {

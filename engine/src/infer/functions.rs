@@ -79,7 +79,12 @@ pub fn classify_or_error(image: Expr) -> Expr {
     call(InferFunction::Classify, vec![image, lit(ScalarValue::Utf8(None)), lit("struct")])
 }
 
-/// The top-k labels with their probabilities in descending order: `LIST<STRUCT<label, score>>`.
+/// The labels with a score of at least `min_score`, in descending order: `LIST<STRUCT<label, score>>`.
+pub fn classify_labels(image: Expr, min_score: f32) -> Expr {
+    call(InferFunction::ClassifyLabels, vec![image, lit(min_score)])
+}
+
+/// The top-k labels with their scores in descending order: `LIST<STRUCT<label, score>>`.
 pub fn classify_topk(image: Expr, k: usize) -> Expr {
     call(InferFunction::ClassifyTopk, vec![image, lit(i64::try_from(k).unwrap_or(i64::MAX))])
 }
@@ -97,6 +102,11 @@ pub fn try_classify(image: Expr) -> Expr {
 /// [`try_classify`] by the model with the name `model`.
 pub fn try_classify_with_model(image: Expr, model: &str) -> Expr {
     call(InferFunction::TryClassify, vec![image, lit(model)])
+}
+
+/// [`classify_labels`], but NULL for an image that cannot be decoded.
+pub fn try_classify_labels(image: Expr, min_score: f32) -> Expr {
+    call(InferFunction::TryClassifyLabels, vec![image, lit(min_score)])
 }
 
 /// [`classify_topk`], but NULL for an image that cannot be decoded.

@@ -1,4 +1,7 @@
-//! Kernels on the scores and embeddings of a model: argmax, top-k, softmax, L2 normalization. Slices in, slices out.
+//! Kernels on the scores and embeddings of a model: argmax, top-k, thresholds, softmax, sigmoid, L2 normalization. Slices in, slices
+//! out.
+
+use std::cmp::Ordering;
 
 /// `[n] -> ()`: the index of the largest score, the first one of equals. `None` if there are no scores or all are NaN.
 pub(crate) fn argmax(scores: &[f32]) -> Option<usize> {
@@ -14,18 +17,32 @@ pub(crate) fn argmax(scores: &[f32]) -> Option<usize> {
 }
 
 /// `[n] -> [min(k, n)]`: the indices of the `k` largest scores in descending order; equal scores are in the order of their
-/// indices. NaN ranks with negative infinity.
+/// indices. NaN is last.
 pub(crate) fn top_k_indices(scores: &[f32], k: usize) -> Vec<usize> {
     let mut indices: Vec<usize> = (0..scores.len()).collect();
-    let score = |index: usize| if scores[index].is_nan() { f32::NEG_INFINITY } else { scores[index] };
     let k = k.min(indices.len());
-    let order = |a: &usize, b: &usize| score(*b).total_cmp(&score(*a)).then(a.cmp(b));
+    let order = |a: &usize, b: &usize| compare_descending(scores, *a, *b);
     if 0 < k && k < indices.len() {
         indices.select_nth_unstable_by(k - 1, order);
     }
     indices.truncate(k);
     indices.sort_unstable_by(order);
     indices
+}
+
+/// `[n], [n] -> [m]`: the indices of the `probabilities` of at least `min`, in the order of [`top_k_indices`] of `scores`, of which
+/// they are an increasing function: large scores can round to equal probabilities. NaN is not included.
+pub(crate) fn indices_at_least(scores: &[f32], probabilities: &[f32], min: f32) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..scores.len()).filter(|&index| probabilities[index] >= min).collect();
+    indices.sort_unstable_by(|a, b| compare_descending(scores, *a, *b));
+    indices
+}
+
+/// The order of two indices: larger scores first, NaN last, equal scores by index.
+fn compare_descending(scores: &[f32], a: usize, b: usize) -> Ordering {
+    let (x, y) = (scores[a], scores[b]);
+    let by_score = x.is_nan().cmp(&y.is_nan()).then(y.partial_cmp(&x).unwrap_or(Ordering::Equal));
+    by_score.then(a.cmp(&b))
 }
 
 /// `[n] -> [n]`, in place: `exp(x) / sum(exp(x))`. The largest score is subtracted first, so that no exponential overflows.
@@ -38,6 +55,13 @@ pub(crate) fn softmax(scores: &mut [f32]) {
     }
     for score in scores {
         *score /= sum;
+    }
+}
+
+/// `[n] -> [n]`, in place: `1 / (1 + exp(-x))`. An exponential that overflows gives 0.
+pub(crate) fn sigmoid(scores: &mut [f32]) {
+    for score in scores {
+        *score = 1.0 / (1.0 + (-*score).exp());
     }
 }
 
@@ -92,7 +116,33 @@ mod tests {
 
     #[test]
     fn top_k_ranks_nan_last() {
-        assert_eq!(top_k_indices(&[f32::NAN, -1.0], 2), [1, 0]);
+        let scores = [f32::NAN, f32::NEG_INFINITY, f32::NAN, -1.0, f32::INFINITY];
+        assert_eq!(top_k_indices(&scores, 5), [4, 3, 1, 0, 2]);
+        assert_eq!(top_k_indices(&scores, 3), [4, 3, 1]);
+    }
+
+    #[test]
+    fn top_k_of_equal_scores_is_in_the_order_of_indices() {
+        assert_eq!(top_k_indices(&[-0.0, 0.0, 1.0], 3), [2, 0, 1]);
+    }
+
+    #[test]
+    fn a_threshold_is_included_and_nan_is_not() {
+        let probabilities = [0.5, 0.25, 0.75, f32::NAN];
+        assert_eq!(indices_at_least(&probabilities, &probabilities, 0.5), [2, 0]);
+        assert_eq!(indices_at_least(&probabilities, &probabilities, f32::NEG_INFINITY), [2, 0, 1]);
+        assert!(indices_at_least(&probabilities, &probabilities, 0.8).is_empty());
+        assert!(indices_at_least(&[], &[], 0.5).is_empty());
+        // Both round to 1.
+        assert_eq!(indices_at_least(&[20.0, 30.0], &[1.0, 1.0], 0.5), [1, 0]);
+    }
+
+    #[test]
+    fn sigmoid_agrees_with_the_reference() {
+        let mut scores = [0.0, 3.0, -3.0, 100.0, -100.0, f32::INFINITY, f32::NEG_INFINITY];
+        let expected = scores.map(|score| (1.0 / (1.0 + (-f64::from(score)).exp())) as f32);
+        sigmoid(&mut scores);
+        assert!(scores.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{scores:?}");
     }
 
     fn reference_softmax(scores: &[f32]) -> Vec<f32> {

@@ -10,12 +10,12 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 
-use super::call::{Task, result_struct_fields, topk_struct_fields};
+use super::call::{MinScore, Task, label_struct_fields, result_struct_fields};
 use super::compute::{ImagePipeline, Predictions};
-use super::kernels::{argmax, l2_normalize, softmax, top_k_indices};
+use super::kernels::{argmax, indices_at_least, l2_normalize, sigmoid, softmax, top_k_indices};
 use super::output::OutputSpec;
 use crate::error::Error;
-use crate::model::ImageTask;
+use crate::model::{Activation, ImageTask};
 
 /// The prediction for the image of a row.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +26,8 @@ pub(super) struct RowPrediction<'a> {
 }
 
 impl<'a> RowPrediction<'a> {
-    /// The scores, `[classes]`. `None` for an invalid image.
-    fn scores(self, image_task: &ImageTask) -> Option<&'a [f32]> {
+    /// The outputs of the model before the activation, `[classes]`. `None` for an invalid image.
+    fn outputs(self, image_task: &ImageTask) -> Option<&'a [f32]> {
         Some(slice_row(&self.predictions.outputs.scores, self.tensor_row()?, image_task.labels.len()))
     }
 
@@ -63,7 +63,10 @@ pub(super) fn output_array(
 ) -> Result<ArrayRef> {
     let values = match value.task {
         Task::Classify => labels(rows, pipeline)?,
-        Task::ClassifyTopk { k } => top_labels(rows, k, pipeline)?,
+        Task::ClassifyLabels { min_score: MinScore(min) } => {
+            scored_labels(rows, pipeline, |outputs, scores| indices_at_least(outputs, scores, min))?
+        }
+        Task::ClassifyTopk { k } => scored_labels(rows, pipeline, |outputs, _| top_k_indices(outputs, k))?,
         Task::Embed { normalize } => embeddings(rows, normalize, pipeline)?,
     };
     if !value.errors_as_struct {
@@ -76,16 +79,16 @@ pub(super) fn output_array(
 }
 
 fn labels(rows: &[Option<RowPrediction>], pipeline: &ImagePipeline) -> Result<ArrayRef> {
-    let label = |row: &Option<RowPrediction>| match row.and_then(|row| row.scores(&pipeline.image_task)) {
+    let label = |row: &Option<RowPrediction>| match row.and_then(|row| row.outputs(&pipeline.image_task)) {
         None => Ok(None),
-        Some(scores) => top1_label(scores, pipeline).map(Some),
+        Some(outputs) => top1_label(outputs, pipeline).map(Some),
     };
     let labels: StringArray = rows.iter().map(label).collect::<Result<Vec<_>>>()?.into();
     Ok(Arc::new(labels))
 }
 
-fn top1_label<'a>(scores: &[f32], pipeline: &'a ImagePipeline) -> Result<&'a str> {
-    let Some(best) = argmax(scores) else {
+fn top1_label<'a>(outputs: &[f32], pipeline: &'a ImagePipeline) -> Result<&'a str> {
+    let Some(best) = argmax(outputs) else {
         let reason = "all scores of an image are NaN".to_owned();
         let (backend, model) = (pipeline.backend.kind.name(), pipeline.model.name().to_owned());
         return Err(Error::Backend { backend, model, reason }.into());
@@ -93,27 +96,34 @@ fn top1_label<'a>(scores: &[f32], pipeline: &'a ImagePipeline) -> Result<&'a str
     Ok(&pipeline.image_task.labels[best])
 }
 
-fn top_labels(rows: &[Option<RowPrediction>], k: usize, pipeline: &ImagePipeline) -> Result<ArrayRef> {
+/// Lists of labels with their scores. `select` returns the classes of a list, from the outputs of the model and the scores.
+fn scored_labels(
+    rows: &[Option<RowPrediction>],
+    pipeline: &ImagePipeline,
+    select: impl Fn(&[f32], &[f32]) -> Vec<usize>,
+) -> Result<ArrayRef> {
     let (mut labels, mut scores, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(rows.len()));
     for row in rows {
-        let Some(logits) = row.and_then(|row| row.scores(&pipeline.image_task)) else {
+        let Some(outputs) = row.and_then(|row| row.outputs(&pipeline.image_task)) else {
             lengths.push(0);
             continue;
         };
         // Fails if all scores are NaN.
-        top1_label(logits, pipeline)?;
-        let mut probabilities = logits.to_vec();
-        if !pipeline.image_task.is_softmaxed {
-            softmax(&mut probabilities);
+        top1_label(outputs, pipeline)?;
+        let mut probabilities = outputs.to_vec();
+        match pipeline.image_task.activation {
+            Activation::None => {}
+            Activation::Sigmoid => sigmoid(&mut probabilities),
+            Activation::Softmax => softmax(&mut probabilities),
         }
-        let top = top_k_indices(&probabilities, k);
-        lengths.push(top.len());
-        labels.extend(top.iter().map(|&class| pipeline.image_task.labels[class].as_str()));
-        scores.extend(top.iter().map(|&class| probabilities[class]));
+        let classes = select(outputs, &probabilities);
+        lengths.push(classes.len());
+        labels.extend(classes.iter().map(|&class| pipeline.image_task.labels[class].as_str()));
+        scores.extend(classes.iter().map(|&class| probabilities[class]));
     }
     let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.tensor_row().is_some())));
     let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(labels)), Arc::new(Float32Array::from(scores))];
-    let classes = StructArray::try_new(topk_struct_fields(), columns, None)?;
+    let classes = StructArray::try_new(label_struct_fields(), columns, None)?;
     let field = Arc::new(Field::new_list_field(classes.data_type().clone(), false));
     let lists = ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), Arc::new(classes), Some(present))?;
     Ok(Arc::new(lists))

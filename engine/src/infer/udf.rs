@@ -126,7 +126,7 @@ impl ScalarUDFImpl for InferUdf {
         let model = match (self.context.models.get(model), call.task) {
             (Ok(model), _) => model,
             // The return type does not depend on the model, which the session can resolve later.
-            (Err(_), Task::Classify | Task::ClassifyTopk { .. }) if self.is_unbound => {
+            (Err(_), Task::Classify | Task::ClassifyLabels { .. } | Task::ClassifyTopk { .. }) if self.is_unbound => {
                 self.context.models.get(DEFAULT_MODEL)?
             }
             (Err(error), _) => return Err(error.into()),

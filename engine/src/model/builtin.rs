@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::folder::Config;
+use super::activation::ActivationHints;
+use super::config_json::Config;
 use super::{Embedding, ImageProcessor, ImageTask, Model};
 use crate::error::Error;
 use crate::options::DEFAULT_MODEL;
@@ -21,13 +22,17 @@ const PREPROCESSOR: &str = include_str!("../models/resnet20-cifar10/preprocessor
 pub(crate) fn model() -> Result<Model, Error> {
     let invalid = |reason: String| Error::Model { model: DEFAULT_MODEL.to_owned(), reason };
     let labels = Config::parse(CONFIG).and_then(|config| config.labels()).map_err(invalid)?.unwrap_or_default();
+    let activation_hints = ActivationHints::default();
+    let (activation, activation_source) = activation_hints.select(None, labels.len());
     let image_task = ImageTask {
         processor: ImageProcessor::parse(PREPROCESSOR).map_err(invalid)?,
         labels,
-        is_softmaxed: false,
+        activation,
+        activation_hints,
         embedding: Some(Embedding { tensor: EMBEDDING.0.to_owned(), length: EMBEDDING.1 }),
         preprocessing_source: "preprocessor_config.json".to_owned(),
         labels_source: "config.json".to_owned(),
+        activation_source,
     };
     Ok(Model {
         name: DEFAULT_MODEL.to_owned(),

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::folder::{CONFIG, ModelFolder};
+use super::activation::ActivationHints;
+use super::config_json::{CONFIG, SET_LABELS};
+use super::folder::ModelFolder;
 use super::image_task::{Embedding, ImageTask, image_input, image_processor};
 use super::{LoadedModel, Model, ModelOptions, digest, extra_outputs, weights_hash};
 use crate::backend::{BackendSelection, ModelBytes, OutputRef};
@@ -64,14 +66,37 @@ impl Model {
 
     /// The image task, from the files and options.
     fn read_image_task(input: &TensorInfo, folder: &ModelFolder, options: &ModelOptions) -> Result<ImageTask, String> {
-        let (processor, preprocessing_source) = image_processor(input, folder.preprocessing()?, options)?;
-        let (labels, labels_source) = match folder.labels()? {
-            Some((labels, source)) if labels.is_empty() => return Err(format!("{source} contains no labels")),
+        let config = folder.config()?;
+        let configured = folder.preprocessing(&config, &options.preprocess)?;
+        let is_assumed = configured.is_none() && !options.preprocess.is_complete();
+        let (processor, mut preprocessing_source) = image_processor(input, configured, &options.preprocess)?;
+        if let Some(reason) = config.unreadable.as_ref().filter(|_| is_assumed) {
+            preprocessing_source.push_str(&format!(" ({CONFIG} cannot be read: {reason})"));
+        }
+        let (labels, labels_source) = match folder.labels(&config)? {
+            Some((labels, source)) if labels.is_empty() => {
+                return Err(format!("{source} contains no labels; {SET_LABELS}"));
+            }
             Some((labels, source)) => (labels, source),
             None => (Vec::new(), String::new()),
         };
-        let is_softmaxed = folder.graph.ends_in_softmax;
-        Ok(ImageTask { processor, labels, is_softmaxed, embedding: None, preprocessing_source, labels_source })
+        let activation_hints = ActivationHints {
+            option: options.activation,
+            problem_type: config.problem_type(),
+            unreadable_config: config.unreadable.clone(),
+        };
+        // Selected again once the number of scores is known.
+        let (activation, activation_source) = activation_hints.select(folder.graph.output_activation, labels.len());
+        Ok(ImageTask {
+            processor,
+            labels,
+            activation,
+            activation_hints,
+            embedding: None,
+            preprocessing_source,
+            labels_source,
+            activation_source,
+        })
     }
 }
 
@@ -192,8 +217,11 @@ impl LoadedModel {
             "assumed: class indices".clone_into(&mut image_task.labels_source);
         } else if image_task.labels.len() != classes {
             let (count, source) = (image_task.labels.len(), &image_task.labels_source);
-            return Err(format!("{source} has {count} labels, but the output has {classes} scores"));
+            let remedy = if source == CONFIG { format!("; {SET_LABELS}") } else { String::new() };
+            return Err(format!("{source} has {count} labels, but the output has {classes} scores{remedy}"));
         }
+        (image_task.activation, image_task.activation_source) =
+            image_task.activation_hints.select(self.graph.output_activation, classes);
         image_task.embedding =
             tensor.zip(results.get(1)).map(|(tensor, result)| Embedding { tensor, length: result.len() });
         Ok(())
@@ -204,6 +232,8 @@ impl LoadedModel {
 mod tests {
     use super::*;
     use crate::backend::{Bytes, GpuTarget};
+    use crate::model::activation::Activation;
+    use crate::model::preprocess::PreprocessOverrides;
 
     const BUILTIN: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
 
@@ -215,15 +245,16 @@ mod tests {
         let file = ModelBytes { graph: Bytes::Static(BUILTIN), external: Vec::new() };
         let graph = GraphInfo::parse(BUILTIN).unwrap();
         let (processor, preprocessing_source) =
-            image_processor(&graph.inputs[0], None, &ModelOptions::default()).unwrap();
-        let labels_source = String::new();
+            image_processor(&graph.inputs[0], None, &PreprocessOverrides::default()).unwrap();
         let image_task = ImageTask {
             processor,
             labels: Vec::new(),
-            is_softmaxed: false,
+            activation: Activation::Softmax,
+            activation_hints: ActivationHints::default(),
             embedding: None,
             preprocessing_source,
-            labels_source,
+            labels_source: String::new(),
+            activation_source: String::new(),
         };
         let (options, session) = (ModelOptions::default(), BackendPreferences::default());
         BuiltModel::build_with_fallback(selection, file, graph, Ok(image_task), &options, session, &WorkerPool::new(1))

@@ -54,8 +54,8 @@ impl ImageTask {
             ("labels_source", self.labels_source.clone()),
         ];
         if !self.labels.is_empty() {
-            let scores = if self.is_softmaxed { "probabilities" } else { "logits; softmax is applied" };
-            rows.push(("scores", scores.to_owned()));
+            rows.push(("activation", self.activation.to_string()));
+            rows.push(("activation_source", self.activation_source.clone()));
         }
         rows.push(match &self.embedding {
             Some(embedding) => ("embedding", format!("{} [{}]", embedding.tensor, embedding.length)),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::ImageTask;
+use super::{Activation, ImageTask};
 use crate::backend::ModelBytes;
 
 /// The hash state after the graph and the external weights, which are the expensive part of the digest.
@@ -18,12 +18,16 @@ pub(super) fn weights_hash(file: &ModelBytes) -> Sha256 {
     hasher
 }
 
-/// The SHA-256 digest in hexadecimal, after adding preprocessing, labels and embedding to [`weights_hash`].
+/// The SHA-256 digest in hexadecimal, after adding preprocessing, labels, embedding and activation to [`weights_hash`].
 pub(super) fn digest(mut hasher: Sha256, image_task: Option<&ImageTask>) -> String {
     if let Some(image_task) = image_task {
         hasher.update(image_task.processor.config.to_string());
         image_task.labels.iter().for_each(|label| hasher.update(format!("{label}\n")));
         hasher.update(image_task.embedding.as_ref().map_or("", |embedding| &embedding.tensor));
+        // Softmax, the most frequent activation, adds nothing.
+        if image_task.activation != Activation::Softmax {
+            hasher.update(format!("\n{}", image_task.activation));
+        }
     }
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use serde::Deserialize;
 
-use super::preprocess::{PreprocessConfig, PretrainedCfg, hugging_face, timm};
+use super::config_json::{CONFIG, Config, SET_LABELS};
+use super::preprocess::{PreprocessConfig, PreprocessOverrides, hugging_face, timm};
 use crate::backend::{Bytes, ModelBytes};
 use crate::onnx::{GraphInfo, replace_zip_maps};
 use crate::storage::{ObjectStoreResolver, object_store_message};
@@ -21,38 +21,10 @@ pub(crate) struct ModelFolder {
     labels: Option<(String, String)>,
 }
 
-pub(super) const CONFIG: &str = "config.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 const LABELS: &str = "labels.txt";
 /// The maximum size of a configuration or labels file, in bytes.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
-
-/// The fields of `config.json` that are used.
-#[derive(Deserialize)]
-pub(super) struct Config {
-    id2label: Option<BTreeMap<usize, String>>,
-    /// The labels in timm's configurations.
-    label_names: Option<Vec<String>>,
-    pretrained_cfg: Option<PretrainedCfg>,
-}
-
-impl Config {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        serde_json::from_str(text).map_err(|error| error.to_string())
-    }
-
-    /// The labels in the order of the classes.
-    ///
-    /// # Errors
-    /// When a class has no label.
-    pub(super) fn labels(&self) -> Result<Option<Vec<String>>, String> {
-        let Some(names) = &self.id2label else { return Ok(self.label_names.clone()) };
-        if let Some(missing) = (0..names.len()).find(|class| !names.contains_key(class)) {
-            return Err(format!("id2label has {} labels, but none for class {missing}", names.len()));
-        }
-        Ok(Some(names.values().cloned().collect()))
-    }
-}
 
 impl ModelFolder {
     /// Reads a folder, or an ONNX file and the configuration files next to it.
@@ -107,44 +79,58 @@ impl ModelFolder {
         Ok(Self { file, graph, configs, labels })
     }
 
+    /// `config.json`; empty if there is none. The labels are what the file is needed for: if another file has them, an unreadable
+    /// `config.json` counts as empty, and the sources in DESCRIBE MODEL say so.
+    ///
+    /// # Errors
+    /// A message that names the file.
+    pub(super) fn config(&self) -> Result<Config, String> {
+        let Some(text) = self.configs.get(CONFIG) else { return Ok(Config::default()) };
+        let has_labels = self.labels.is_some() || self.configs.contains_key(LABELS);
+        match Config::parse(text) {
+            Ok(config) => Ok(config),
+            Err(reason) if has_labels => Ok(Config::from_error(reason)),
+            Err(reason) => Err(format!("{CONFIG}: {reason}; correct it, or {SET_LABELS}")),
+        }
+    }
+
     /// The labels and their source, if a file has them.
     ///
     /// # Errors
     /// A message that names the file.
-    pub(crate) fn labels(&self) -> Result<Option<(Vec<String>, String)>, String> {
-        let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+    pub(super) fn labels(&self, config: &Config) -> Result<Option<(Vec<String>, String)>, String> {
+        // Without empty lines at the end.
+        let lines = |text: &str| text.trim_end().lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
         if let Some((name, text)) = &self.labels {
             return Ok(Some((lines(text), name.clone())));
         }
         if let Some(text) = self.configs.get(LABELS) {
             return Ok(Some((lines(text), LABELS.to_owned())));
         }
-        let Some(config) = self.config_json()? else { return Ok(None) };
         let labels = config.labels().map_err(|reason| format!("{CONFIG}: {reason}"))?;
         Ok(labels.map(|labels| (labels, CONFIG.to_owned())))
     }
 
-    /// The preprocessing and its source, if a file configures it.
+    /// The preprocessing and its source, if a file configures it. Settings that options replace are not read.
     ///
     /// # Errors
     /// A message that names the file.
-    pub(crate) fn preprocessing(&self) -> Result<Option<(PreprocessConfig, String)>, String> {
-        if let Some(text) = self.configs.get(PREPROCESSOR) {
-            let config = hugging_face::parse(text).map_err(|reason| format!("{PREPROCESSOR}: {reason}"))?;
-            let source = match hugging_face::unknown_processor(text) {
-                Some(name) => format!("{PREPROCESSOR}, whose processor '{name}' is unknown and read as a generic one"),
-                None => PREPROCESSOR.to_owned(),
-            };
-            return Ok(Some((config, source)));
+    pub(super) fn preprocessing(
+        &self,
+        config: &Config,
+        overrides: &PreprocessOverrides,
+    ) -> Result<Option<(PreprocessConfig, String)>, String> {
+        if overrides.is_complete() {
+            return Ok(None);
         }
-        let Some(cfg) = self.config_json()?.and_then(|config| config.pretrained_cfg) else { return Ok(None) };
-        let config = timm::preprocess_config(&cfg).map_err(|reason| format!("{CONFIG}: pretrained_cfg: {reason}"))?;
+        if let Some(text) = self.configs.get(PREPROCESSOR) {
+            let (config, remarks) =
+                hugging_face::parse(text, overrides).map_err(|reason| format!("{PREPROCESSOR}: {reason}"))?;
+            return Ok(Some((config, format!("{PREPROCESSOR}{remarks}"))));
+        }
+        let Some(cfg) = config.pretrained_cfg() else { return Ok(None) };
+        let config = timm::parse(cfg, overrides).map_err(|reason| format!("{CONFIG}: pretrained_cfg: {reason}"))?;
         Ok(Some((config, format!("{CONFIG}, pretrained_cfg"))))
-    }
-
-    fn config_json(&self) -> Result<Option<Config>, String> {
-        let parse = |text: &String| Config::parse(text).map_err(|reason| format!("{CONFIG}: {reason}"));
-        self.configs.get(CONFIG).map(parse).transpose()
     }
 }
 
@@ -213,12 +199,13 @@ async fn read_labels_file(
     read_text(&*store, &path, metadata.size).await.map_err(invalid)
 }
 
-/// Reads a UTF-8 file of at most [`MAX_CONFIG_BYTES`].
+/// Reads a UTF-8 file of at most [`MAX_CONFIG_BYTES`], without its byte order mark.
 async fn read_text(store: &dyn ObjectStore, path: &Path, size: u64) -> Result<String, String> {
     if size > MAX_CONFIG_BYTES {
         return Err(format!("it has {size} bytes, more than the maximum of {MAX_CONFIG_BYTES}"));
     }
-    String::from_utf8(read(store, path).await?).map_err(|_| "it is not UTF-8 text".to_owned())
+    let text = String::from_utf8(read(store, path).await?).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 fn parent(path: &Path) -> Path {

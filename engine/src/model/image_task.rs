@@ -1,7 +1,7 @@
-//! [`ImageTask`]: the preprocessing, labels and embedding of an image model.
+//! [`ImageTask`]: the preprocessing, labels, activation and embedding of an image model.
 
-use super::options::ModelOptions;
-use super::preprocess::{ImageProcessor, Layout, PreprocessConfig};
+use super::activation::{Activation, ActivationHints};
+use super::preprocess::{ImageProcessor, Layout, PreprocessConfig, PreprocessOverrides};
 use crate::onnx::{Dim, ElementType, GraphInfo, MAX_TENSOR_ELEMENTS, TensorInfo};
 
 /// The configuration of an image model: preprocessing before, labels and embedding after.
@@ -10,13 +10,17 @@ pub(crate) struct ImageTask {
     pub(crate) processor: ImageProcessor,
     /// The label of each class, in the order of the scores.
     pub(crate) labels: Vec<String>,
-    /// Whether the scores are probabilities already.
-    pub(crate) is_softmaxed: bool,
+    /// The function that turns the outputs into scores.
+    pub(crate) activation: Activation,
+    /// What selects the activation, besides the graph.
+    pub(super) activation_hints: ActivationHints,
     pub(crate) embedding: Option<Embedding>,
     /// The source of the preprocessing: files, OPTIONS or defaults; a row of DESCRIBE MODEL.
     pub(crate) preprocessing_source: String,
     /// The source of the labels; a row of DESCRIBE MODEL.
     pub(crate) labels_source: String,
+    /// The reason for the activation; a row of DESCRIBE MODEL.
+    pub(crate) activation_source: String,
 }
 
 impl ImageTask {
@@ -62,9 +66,9 @@ pub(super) fn image_input(graph: &GraphInfo) -> Result<&TensorInfo, String> {
 pub(super) fn image_processor(
     input: &TensorInfo,
     configured: Option<(PreprocessConfig, String)>,
-    options: &ModelOptions,
+    overrides: &PreprocessOverrides,
 ) -> Result<(ImageProcessor, String), String> {
-    let layout = options.layout.unwrap_or(match (&input.dims[1], &input.dims[3]) {
+    let layout = overrides.layout.unwrap_or(match (&input.dims[1], &input.dims[3]) {
         (Dim::Fixed(3), _) => Layout::Nchw,
         (_, Dim::Fixed(3)) => Layout::Nhwc,
         _ => Layout::Nchw,
@@ -90,8 +94,10 @@ pub(super) fn image_processor(
             _ => (config, format!("{ASSUMED_PREFIX}ImageNet defaults")),
         }
     });
-    let config = options.override_config(PreprocessConfig { layout, ..config });
-    if options.overrides_preprocessing() {
+    let config = overrides.apply(PreprocessConfig { layout, ..config });
+    if overrides.is_complete() {
+        "OPTIONS".clone_into(&mut source);
+    } else if !overrides.is_empty() {
         source = format!("OPTIONS, then {source}");
     }
     let processor = ImageProcessor::new(config).map_err(|reason| format!("preprocessing ({source}): {reason}"))?;
@@ -122,7 +128,7 @@ mod tests {
 
     fn config_or_error(element_type: ElementType, dims: [Dim; 4]) -> String {
         let input = TensorInfo { name: "x".to_owned(), element_type, dims: dims.into() };
-        image_processor(&input, None, &ModelOptions::default())
+        image_processor(&input, None, &PreprocessOverrides::default())
             .map_or_else(|error| error, |(processor, _)| processor.config.to_string())
     }
 

@@ -2,7 +2,8 @@
 
 use ocelli_udf::image::Resampling;
 
-use super::preprocess::{Channels, Crop, CropRounding, Layout, PreprocessConfig, Resize};
+use super::activation::Activation;
+use super::preprocess::{Channels, Crop, CropRounding, Layout, PreprocessOverrides, Resize};
 use crate::backend::ModelBackendOptions;
 use crate::options::{BackendChoice, DeviceChoice, PrecisionChoice};
 
@@ -15,21 +16,14 @@ pub(crate) struct ModelOptions {
     pub(crate) labels: Option<String>,
     /// The tensor that `embed` returns.
     pub(crate) embedding: Option<String>,
-    pub(crate) layout: Option<Layout>,
-    /// The resize before the crop.
-    size: Option<Resize>,
-    /// `Some(None)` disables cropping.
-    crop: Option<Option<Crop>>,
-    resample: Option<Resampling>,
-    rescale_factor: Option<f64>,
-    mean: Option<[f32; 3]>,
-    std: Option<[f32; 3]>,
-    channels: Option<Channels>,
+    /// The function that turns outputs into scores.
+    pub(crate) activation: Option<Activation>,
+    pub(crate) preprocess: PreprocessOverrides,
 }
 
 /// The option names listed in messages.
-const NAMES: &str = "adapter, backend, channels, crop, device, embedding, labels, layout, mean, precision, rescale_factor, \
-                     resample, size, std";
+const NAMES: &str = "activation, adapter, backend, channels, crop, device, embedding, labels, layout, mean, precision, \
+                     rescale_factor, resample, size, std";
 
 impl ModelOptions {
     /// Parses pairs of key and value. Keys are case-insensitive.
@@ -38,6 +32,7 @@ impl ModelOptions {
     /// A message for an unknown or repeated option, or an invalid value.
     pub(crate) fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut options = Self::default();
+        let preprocess = &mut options.preprocess;
         let mut seen = Vec::new();
         for (key, value) in pairs {
             let value = value.trim();
@@ -46,6 +41,7 @@ impl ModelOptions {
             }
             seen.push(key.to_ascii_lowercase());
             match key.to_ascii_lowercase().as_str() {
+                "activation" => options.activation = Some(Activation::parse(value)?),
                 "adapter" if value.is_empty() => {
                     return Err("adapter must be a substring of a GPU's name, got ''".to_owned());
                 }
@@ -55,17 +51,17 @@ impl ModelOptions {
                 "precision" => options.backend.precision = Some(PrecisionChoice::parse(value)?),
                 "labels" => options.labels = Some(value.to_owned()),
                 "embedding" => options.embedding = Some(value.to_owned()),
-                "size" => options.size = Some(parse_size(value)?),
-                "crop" => options.crop = Some(parse_crop(value)?),
-                "resample" => options.resample = Some(parse_resample(value)?),
-                "rescale_factor" => options.rescale_factor = Some(parse_number(key, value)?),
-                "mean" => options.mean = Some(parse_per_channel(key, value)?),
-                "std" => options.std = Some(parse_per_channel(key, value)?),
+                "size" => preprocess.size = Some(parse_size(value)?),
+                "crop" => preprocess.crop = Some(parse_crop(value)?),
+                "resample" => preprocess.resample = Some(parse_resample(value)?),
+                "rescale_factor" => preprocess.rescale_factor = Some(parse_number(key, value)?),
+                "mean" => preprocess.mean = Some(parse_per_channel(key, value)?),
+                "std" => preprocess.std = Some(parse_per_channel(key, value)?),
                 "channels" => {
-                    options.channels = Some(parse_enum(key, value, ["rgb", "bgr"], [Channels::Rgb, Channels::Bgr])?)
+                    preprocess.channels = Some(parse_enum(key, value, ["rgb", "bgr"], [Channels::Rgb, Channels::Bgr])?)
                 }
                 "layout" => {
-                    options.layout = Some(parse_enum(key, value, ["nchw", "nhwc"], [Layout::Nchw, Layout::Nhwc])?)
+                    preprocess.layout = Some(parse_enum(key, value, ["nchw", "nhwc"], [Layout::Nchw, Layout::Nhwc])?)
                 }
                 _ => return Err(format!("option '{key}' does not exist; the options are {NAMES}")),
             }
@@ -73,34 +69,9 @@ impl ModelOptions {
         Ok(options)
     }
 
-    /// Whether an option changes the preprocessing.
-    pub(crate) fn overrides_preprocessing(&self) -> bool {
-        *self
-            != Self {
-                backend: self.backend.clone(),
-                labels: self.labels.clone(),
-                embedding: self.embedding.clone(),
-                ..Self::default()
-            }
-    }
-
     /// Whether an option applies to image models only.
     pub(crate) fn has_image_options(&self) -> bool {
         *self != Self { backend: self.backend.clone(), ..Self::default() }
-    }
-
-    /// The configuration with the options applied.
-    pub(crate) fn override_config(&self, config: PreprocessConfig) -> PreprocessConfig {
-        PreprocessConfig {
-            resize: self.size.unwrap_or(config.resize),
-            filter: self.resample.unwrap_or(config.filter),
-            crop: self.crop.unwrap_or(config.crop),
-            rescale: self.rescale_factor.unwrap_or(config.rescale),
-            mean: self.mean.unwrap_or(config.mean),
-            std: self.std.unwrap_or(config.std),
-            channels: self.channels.unwrap_or(config.channels),
-            layout: self.layout.unwrap_or(config.layout),
-        }
     }
 }
 
@@ -163,6 +134,7 @@ fn parse_enum<T: Copy>(key: &str, value: &str, names: [&str; 2], values: [T; 2])
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::preprocess::PreprocessConfig;
 
     #[test]
     fn options_override_the_configuration() {
@@ -177,16 +149,19 @@ mod tests {
             ("layout", "nhwc"),
         ]);
         assert_eq!(
-            options.unwrap().override_config(PreprocessConfig::imagenet(224, 224)).to_string(),
+            options.unwrap().preprocess.apply(PreprocessConfig::imagenet(224, 224)).to_string(),
             "resize shortest edge 232 (bicubic), crop 192 x 160, - (104, 117, 123), BGR, NHWC"
         );
-        assert!(!ModelOptions::parse([("backend", "rten"), ("device", "auto")]).unwrap().overrides_preprocessing());
+        let options =
+            ModelOptions::parse([("backend", "rten"), ("device", "auto"), ("Activation", "Sigmoid")]).unwrap();
+        assert!(options.preprocess.is_empty() && options.has_image_options());
+        assert_eq!(options.activation, Some(Activation::Sigmoid));
     }
 
     #[test]
     fn invalid_values_are_named() {
         for (key, value, problem) in [
-            ("bakend", "rten", "option 'bakend' does not exist; the options are adapter, backend"),
+            ("bakend", "rten", "option 'bakend' does not exist; the options are activation, adapter"),
             ("backend", "tract", "backend must be 'auto', 'gpu', 'ort' or 'rten', got 'tract'"),
             ("device", "tpu", "device must be 'auto', 'cpu' or 'gpu', got 'tpu'"),
             ("adapter", " ", "adapter must be a substring of a GPU's name, got ''"),
@@ -202,6 +177,7 @@ mod tests {
             ("std", "a", "std must be three numbers"),
             ("rescale_factor", "inf", "rescale_factor must be a number, got 'inf'"),
             ("rescale_factor", "half", "rescale_factor must be a number, got 'half'"),
+            ("activation", "tanh", "activation must be 'softmax', 'sigmoid' or 'none', got 'tanh'"),
             ("layout", "hwc", "layout must be 'nchw' or 'nhwc', got 'hwc'"),
         ] {
             let error = ModelOptions::parse([(key, value)]).unwrap_err();

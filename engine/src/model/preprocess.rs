@@ -1,8 +1,10 @@
 //! [`ImageProcessor`]: resizes, crops and normalizes images, as the image processors of transformers, torchvision and timm do.
 
+mod fields;
 mod geometry;
 pub(super) mod hugging_face;
 mod normalize;
+mod overrides;
 pub(super) mod timm;
 
 use std::fmt;
@@ -11,9 +13,8 @@ use ocelli_udf::image::{Resampling, RgbImage, resize_region};
 
 use normalize::lut_to_chw;
 
-pub(super) use timm::PretrainedCfg;
-
 pub(crate) use geometry::{Crop, CropRounding, Geometry, Resize};
+pub(crate) use overrides::PreprocessOverrides;
 
 /// The preprocessing configuration (`preprocessor_config.json` of transformers).
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +165,8 @@ impl ImageProcessor {
     /// # Errors
     /// A message if a key is missing or has an unsupported value.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        Self::new(hugging_face::parse(text)?)
+        let (config, _) = hugging_face::parse(text, &PreprocessOverrides::default())?;
+        Self::new(config)
     }
 
     /// Elements per preprocessed image.
@@ -250,6 +252,10 @@ mod tests {
     const FILE: &str = r#"{"do_resize": true, "size": {"height": 2, "width": 1}, "resample": 2,
         "rescale_factor": 0.00390625, "image_mean": [0.0, 0.5, 0.0], "image_std": [1.0, 0.5, 1.0]}"#;
 
+    fn parse(text: &str) -> PreprocessConfig {
+        hugging_face::parse(text, &PreprocessOverrides::default()).unwrap().0
+    }
+
     fn preprocess(config: PreprocessConfig, image: &RgbImage) -> Vec<f32> {
         let processor = ImageProcessor::new(config).unwrap();
         let mut out = vec![f32::NAN; processor.len()];
@@ -263,13 +269,13 @@ mod tests {
 
     #[test]
     fn pixels_become_channels() {
-        let config = hugging_face::parse(FILE).unwrap();
+        let config = parse(FILE);
         assert_eq!(preprocess(config, &two_pixels()), [0.0, 0.5, 0.0, -1.0, 0.25, 0.125]);
     }
 
     #[test]
     fn other_layouts_hold_the_same_values() {
-        let config = hugging_face::parse(FILE).unwrap();
+        let config = parse(FILE);
         let nhwc = PreprocessConfig { layout: Layout::Nhwc, ..config.clone() };
         assert_eq!(preprocess(nhwc.clone(), &two_pixels()), [0.0, 0.0, 0.25, 0.5, -1.0, 0.125]);
         // Mean and standard deviation are in the order of the model's channels; the middle one is the same.
@@ -320,9 +326,9 @@ mod tests {
             "torchvision-v2" => torchvision(29, 28),
             _ if case.starts_with("timm") => {
                 let config: serde_json::Value = serde_json::from_str(&text("config.json")).unwrap();
-                timm::preprocess_config(&serde_json::from_value(config["pretrained_cfg"].clone()).unwrap()).unwrap()
+                timm::parse(&config["pretrained_cfg"], &PreprocessOverrides::default()).unwrap()
             }
-            _ => hugging_face::parse(&text("preprocessor_config.json")).unwrap(),
+            _ => parse(&text("preprocessor_config.json")),
         }
     }
 
@@ -352,6 +358,6 @@ mod tests {
             }
             cases += 1;
         }
-        assert_eq!(cases, 16);
+        assert_eq!(cases, 20);
     }
 }

@@ -23,8 +23,8 @@ pub(crate) struct GraphInfo {
     pub(crate) opset: i64,
     /// The external data files with weights.
     pub(crate) external_files: BTreeSet<String>,
-    /// Whether the first output is the result of a softmax.
-    pub(crate) ends_in_softmax: bool,
+    /// The activation function that computes the first output.
+    pub(crate) output_activation: Option<OutputActivation>,
     /// Whether all floating-point weights are float16.
     pub(crate) is_float16: bool,
     /// The input of the last layer, a candidate for the embedding.
@@ -37,6 +37,14 @@ pub(crate) struct GraphInfo {
     pub(crate) operators: BTreeSet<String>,
     /// The outputs that a ZipMap computes; their declaration is that of its input.
     pub(crate) zip_maps: ZipMaps,
+}
+
+/// An activation function whose results are probabilities, or their logarithms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutputActivation {
+    LogSoftmax,
+    Sigmoid,
+    Softmax,
 }
 
 /// The name, element type and shape of an input or output.
@@ -112,8 +120,7 @@ impl GraphInfo {
         };
         let default = model.opset_import.iter().find(|set| is_default_domain(set.domain.as_deref()));
         let opset = default.and_then(|set| set.version).unwrap_or(0);
-        let ends_in_softmax =
-            producer_chain(graph, &first_output.name).any(|node| node.op_type.as_deref() == Some("Softmax"));
+        let output_activation = output_activation(graph, &first_output.name);
         let embedding_candidate = embedding_candidate(graph, &first_output.name, &initialized);
         let external_files = graph.initializer.iter().filter_map(external_file).collect();
         let tensors =
@@ -128,7 +135,7 @@ impl GraphInfo {
             outputs,
             opset,
             external_files,
-            ends_in_softmax,
+            output_activation,
             is_float16,
             embedding_candidate,
             tensors,
@@ -144,9 +151,12 @@ impl GraphInfo {
     }
 }
 
-/// The producers of `tensor`, backward through shape-only operators, up to and including the first other operator or a softmax.
+/// Operators that keep the values of their first input.
+const VALUE_PRESERVING_OPS: [&str; 7] = ["Identity", "Cast", "Flatten", "Squeeze", "Unsqueeze", "Reshape", "Dropout"];
+
+/// The producers of `tensor`, backward through shape-only operators, activations and biases, up to and including the first other
+/// operator.
 fn producer_chain<'a>(graph: &'a GraphProto, tensor: &str) -> impl Iterator<Item = &'a NodeProto> {
-    const PASSTHROUGH_OPS: [&str; 7] = ["Identity", "Cast", "Flatten", "Squeeze", "Reshape", "Softmax", "Dropout"];
     let producer = |tensor: &str| {
         let node = graph.node.iter().rfind(|node| node.output.iter().any(|output| output == tensor));
         node.filter(|node| node.op_type.as_deref() != Some("Constant"))
@@ -162,11 +172,17 @@ fn producer_chain<'a>(graph: &'a GraphProto, tensor: &str) -> impl Iterator<Item
             // An Add of a bias passes through; an Add of two computed operands does not.
             let mut computed = node.input.iter().filter_map(|input| producer(input));
             next = computed.next().filter(|_| computed.next().is_none());
-        } else if PASSTHROUGH_OPS.contains(&op) {
+        } else if VALUE_PRESERVING_OPS.contains(&op) || OutputActivation::from_op(op).is_some() {
             next = node.input.first().and_then(|input| producer(input));
         }
         Some(node)
     })
+}
+
+/// The activation function that computes `output`, if only its shape or type is changed afterwards.
+fn output_activation(graph: &GraphProto, output: &str) -> Option<OutputActivation> {
+    let mut ops = producer_chain(graph, output).map(|node| node.op_type.as_deref().unwrap_or_default());
+    OutputActivation::from_op(ops.find(|op| !VALUE_PRESERVING_OPS.contains(op))?)
 }
 
 /// The input of the last fully connected layer (penultimate features).
@@ -225,6 +241,22 @@ fn dim(dim: &onnx::Dimension) -> Dim {
         (Some(Ok(length)), _) if length > 0 => Dim::Fixed(length),
         (_, Some(name)) if !name.is_empty() => Dim::Named(name.clone()),
         _ => Dim::Unknown,
+    }
+}
+
+impl OutputActivation {
+    const OPS: [(&str, Self); 3] =
+        [("LogSoftmax", Self::LogSoftmax), ("Sigmoid", Self::Sigmoid), ("Softmax", Self::Softmax)];
+
+    fn from_op(op: &str) -> Option<Self> {
+        Self::OPS.iter().find(|(name, _)| *name == op).map(|(_, activation)| *activation)
+    }
+}
+
+/// The name of the operator.
+impl fmt::Display for OutputActivation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::OPS.iter().find(|(_, activation)| activation == self).map_or("", |(name, _)| name))
     }
 }
 
@@ -335,10 +367,52 @@ mod tests {
         assert_eq!(display(&graph.inputs), ["pixel_values float32 [batch, 3, 32, 32]"]);
         assert_eq!(display(&graph.outputs), ["logits float32 [batch, 10]"]);
         assert_eq!(
-            (graph.embedding_candidate.as_deref(), graph.ends_in_softmax),
-            (Some("/ReduceMean_output_0"), false)
+            (graph.embedding_candidate.as_deref(), graph.output_activation),
+            (Some("/ReduceMean_output_0"), None)
         );
         assert!(graph.external_files.is_empty(), "{graph:?}");
+    }
+
+    /// A graph of operators, each of which takes the result of the one before it and `b`, as in `op(op(x, b), b)`; the result is `y`.
+    fn chain(ops: &[&str]) -> GraphProto {
+        let name = |index: usize| if index == ops.len() { "y".to_owned() } else { format!("x{index}") };
+        let node = |(index, op): (usize, &&str)| NodeProto {
+            op_type: Some((*op).to_owned()),
+            input: vec![name(index), "b".to_owned()],
+            output: vec![name(index + 1)],
+            ..Default::default()
+        };
+        GraphProto { node: ops.iter().enumerate().map(node).collect(), ..Default::default() }
+    }
+
+    #[test]
+    fn the_last_operator_is_an_activation() {
+        let cases: [(&[&str], Option<OutputActivation>); 9] = [
+            (&["Gemm", "Sigmoid"], Some(OutputActivation::Sigmoid)),
+            (&["MatMul", "Add", "Softmax", "Identity"], Some(OutputActivation::Softmax)),
+            (&["Gemm", "LogSoftmax", "Reshape", "Cast"], Some(OutputActivation::LogSoftmax)),
+            (&["Sigmoid", "Flatten"], Some(OutputActivation::Sigmoid)),
+            // The values change afterwards.
+            (&["Gemm", "Sigmoid", "Mul"], None),
+            (&["Gemm", "Softmax", "Add"], None),
+            (&["Sigmoid", "Gemm"], None),
+            (&["Gemm", "Relu"], None),
+            (&[], None),
+        ];
+        for (ops, expected) in cases {
+            assert_eq!(output_activation(&chain(ops), "y"), expected, "{ops:?}");
+        }
+        assert_eq!(OutputActivation::LogSoftmax.to_string(), "LogSoftmax");
+    }
+
+    #[test]
+    fn the_embedding_is_the_input_of_the_last_layer() {
+        let weights = TensorProto { name: Some("b".to_owned()), ..Default::default() };
+        let initialized = HashMap::from([("b", &weights)]);
+        let candidate = |ops: &[&str]| embedding_candidate(&chain(ops), "y", &initialized);
+        assert_eq!(candidate(&["Relu", "Gemm", "Sigmoid"]).as_deref(), Some("x1"));
+        assert_eq!(candidate(&["Relu", "Gemm", "Add", "LogSoftmax"]).as_deref(), Some("x1"));
+        assert_eq!(candidate(&["Relu", "Conv", "Sigmoid"]), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
     --whole FOLDER    ResNet-18 and -50 with seeded weights instead, which are too large for the repository
 
-The committed files were written with onnx 1.23.2 and onnxruntime 1.31.1. NAME.onnx is a graph with seeded weights; element i of each
+The committed files were written with onnx 1.23.2 and onnxruntime 1.31.1, the last three with 1.32.0. NAME.onnx is a graph with seeded weights; element i of each
 input, for two rows, is ((i * 37) % 101) / 101 - 0.5, and of integer inputs (i * 37) % 101. NAME.expected has one line per output: its
 name and its elements.
 """
@@ -147,6 +147,16 @@ def small(g, x, dtype=numpy.float32):
     return g.add("Gemm", x, g.weight(3, 4, dtype=dtype), g.weight(3, scale=0.1, dtype=dtype), transB=1)
 
 
+def colors(classes, activation=None):
+    """A classifier of the mean color."""
+
+    def function(g, x):
+        x = g.head(x, 3, classes)
+        return g.add(activation, x) if activation else x
+
+    return function
+
+
 def nhwc_bytes(g, x):
     x = g.add("Transpose", g.add("Cast", x, to=F32), perm=[0, 3, 1, 2])
     return small(g, g.add("Mul", x, g.constant(numpy.float32(1 / 255))))
@@ -267,6 +277,10 @@ MODELS = {
     ),
     # A scalar has no rows.
     "mean": (lambda g, x: g.add("ReduceMean", x, keepdims=0), [["x", F32, ["rows", 2]]], [["y", F32, []]], 17),
+    # The scores of labels that do not exclude each other: in the graph, by `problem_type` in config.json, and of one label.
+    "sigmoid": (colors(3, "Sigmoid"), [IMAGE], [["scores", F32, ["batch", 3]]], 17),
+    "multi-label": (colors(3), [IMAGE], [LOGITS], 17),
+    "one-logit": (colors(1), [IMAGE], [["logits", F32, ["batch", 1]]], 17),
 }
 
 LARGE = ([["pixels", F32, ["batch", 3, 224, 224]]], [["logits", F32, ["batch", 1000]]], 17)
@@ -308,6 +322,9 @@ def write(models, out):
             path = folder / "model.onnx"
             (folder / "model.onnx.data").unlink(missing_ok=True)
             external_data_helper.convert_model_to_external_data(model, location="model.onnx.data", size_threshold=0)
+        if name == "multi-label":
+            path = out / name / "model.onnx"
+            path.parent.mkdir(exist_ok=True)
         save(model, path)
         if name != "unknown":
             checker.check_model(str(path))

@@ -1,11 +1,13 @@
 """Writes images preprocessed by other libraries, the expected results of the preprocessing tests: python3 tests/data/preprocess/make.py
 
-The committed files were written with transformers 5.23.0 (the processors based on Pillow), timm 1.0.31 and torchvision 0.29.2.
+The committed files were written with transformers 5.23.0 and 5.24.0, whose results are equal (the processors based on Pillow), timm 1.0.31
+and torchvision 0.29.2.
 CASE/IMAGE.f32 is examples/data/photos/IMAGE.png preprocessed as in CASE: float32, little endian, [3, height, width]. The sizes
 are small, and some leave an odd number of pixels to crop.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy
@@ -34,6 +36,11 @@ PROCESSORS = {
     "MobileNetV2": {"size": {"shortest_edge": 14}, "crop_size": {"height": 11, "width": 11}},
     "MobileViT": {"size": {"shortest_edge": 14}, "crop_size": {"height": 11, "width": 11}},
     "EfficientNet": {"size": {"height": 12, "width": 12}, "resample": 0, **BOTH},
+    "EfficientNetOffset": {"size": 12, "rescale_offset": True, "do_normalize": False},
+    "PoolFormer": {"size": 12, "crop_size": {"height": 12, "width": 12}, "crop_pct": 0.8},
+    "Beit": {"size": [12, 11], "image_mean": 0.25, "image_std": 0.5},
+    # Null is not the default: the flag is false.
+    "ViTNull": {"size": 12, "do_normalize": None, "image_mean": None, "image_std": None, "do_center_crop": None},
     "Siglip": {"size": {"height": 12, "width": 11}, "do_rescale": True, "rescale_factor": 0.00784313725490196},
 }
 TIMM = {
@@ -46,7 +53,7 @@ TORCHVISION = {"torchvision-v1": (16, 14), "torchvision-v2": (29, 28)}
 
 def main():
     for name, keys in PROCESSORS.items():
-        known = name.removesuffix("Warped").removesuffix("Padded")
+        known = re.sub("(Warped|Padded|Offset|Null)$", "", name)
         file = {"image_processor_type": f"{known}ImageProcessor", **keys}
         processor = getattr(transformers, f"{known}ImageProcessorPil")(**keys)
         # Only the first rows of a large output.

@@ -29,7 +29,8 @@ use crate::plan::join_with_inputs;
 use conditions::{has_call, is_deterministic, visit_calls};
 use placement::{Call, InferPlanBuilder};
 
-/// Lifts calls of `classify`, `classify_topk`, `embed` and their `try_` variants into `Infer` nodes below the node that calls them.
+/// Lifts calls of `classify`, `classify_labels`, `classify_topk`, `embed` and their `try_` variants into `Infer` nodes below the node
+/// that calls them.
 ///
 /// ```text
 /// before                                          after

@@ -1,255 +1,258 @@
 //! [`parse`]: reads a `preprocessor_config.json` as the image processors of Hugging Face's transformers do.
 //!
-//! The defaults differ between processors: a scalar `size` is the shortest edge or both edges, ConvNeXT crops by a `crop_pct`, LeViT
-//! enlarges first, EfficientNet divides by the standard deviation twice. The file names its processor.
+//! The file names its processor, whose class has defaults for absent fields: a scalar `size` is the shortest edge or both edges, ConvNeXT
+//! crops by a `crop_pct`, LeViT enlarges first, EfficientNet divides by the standard deviation twice. Null is not the default: a flag
+//! that is null is false. A setting that an option replaces is not read.
+
+mod processors;
 
 use ocelli_udf::image::Resampling;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Channels, Crop, CropRounding, IMAGENET_MEAN, IMAGENET_STD, Layout, PreprocessConfig, Resize};
+use super::fields::{Fields, invalid};
+use super::overrides::{PreprocessOverrides, SET_ALL};
+use super::{Channels, Crop, CropRounding, Layout, PreprocessConfig, Resize};
+use crate::model::json;
+use processors::{Kind, Processor};
 
-/// The keys that affect pixels. Others are ignored.
-#[derive(Deserialize)]
-struct File {
-    image_processor_type: Option<String>,
-    /// The name of this key in older files.
-    feature_extractor_type: Option<String>,
-    do_resize: Option<bool>,
-    size: Option<Value>,
-    resample: Option<u64>,
-    do_center_crop: Option<bool>,
-    crop_size: Option<Value>,
-    crop_pct: Option<f64>,
-    do_rescale: Option<bool>,
-    rescale_factor: Option<f64>,
-    rescale_offset: Option<bool>,
-    do_normalize: Option<bool>,
-    image_mean: Option<[f32; 3]>,
-    image_std: Option<[f32; 3]>,
-    include_top: Option<bool>,
-    do_flip_channel_order: Option<bool>,
-    do_pad: Option<bool>,
-}
+/// The remedies for values that cannot be understood.
+const SET_SIZE: &str = "set the option 'size'";
+const SET_CROP: &str = "set the option 'crop'";
+const SET_SIZE_AND_CROP: &str = "set the options 'size' and 'crop'";
+const SET_RESAMPLE: &str = "set the option 'resample'";
+const SET_RESCALE_FACTOR: &str = "set the option 'rescale_factor'";
+const SET_MEAN: &str = "set the option 'mean'";
+const SET_STD: &str = "set the option 'std'";
+const SET_CHANNELS: &str = "set the option 'channels'";
 
-/// The defaults of a processor.
-struct ProcessorDefaults {
-    /// The name without the suffix `ImageProcessor`.
-    name: &'static str,
-    /// Whether a scalar `size` is the shortest edge, rather than both edges.
-    is_shortest: bool,
-    crops: bool,
-    filter: Resampling,
-    normalizes: bool,
-    mean: [f32; 3],
-    std: [f32; 3],
-}
+/// The edge from which ConvNeXT resizes to a square instead of cropping.
+const CONVNEXT_SQUARE_EDGE: u32 = 384;
 
-const HALF: [f32; 3] = [0.5; 3];
-const CLIP_MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const CLIP_STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
-
-const fn processor(name: &'static str, is_shortest: bool, crops: bool, filter: Resampling) -> ProcessorDefaults {
-    ProcessorDefaults { name, is_shortest, crops, filter, normalizes: true, mean: IMAGENET_MEAN, std: IMAGENET_STD }
-}
-
-/// The defaults in transformers 5; the last entry is for files that name no processor.
-static PROCESSORS: [ProcessorDefaults; 11] = [
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("ConvNext", true, false, Resampling::Bicubic) },
-    ProcessorDefaults { mean: CLIP_MEAN, std: CLIP_STD, ..processor("CLIP", true, true, Resampling::Bicubic) },
-    ProcessorDefaults { mean: CLIP_MEAN, std: CLIP_STD, ..processor("Bit", true, true, Resampling::Bicubic) },
-    processor("Levit", true, true, Resampling::Bicubic),
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("DeiT", false, true, Resampling::Bicubic) },
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("MobileNet", true, true, Resampling::Bilinear) },
-    ProcessorDefaults { normalizes: false, ..processor("MobileViT", true, true, Resampling::Bicubic) },
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("EfficientNet", false, false, Resampling::Bicubic) },
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("Siglip", false, false, Resampling::Bicubic) },
-    ProcessorDefaults { mean: HALF, std: HALF, ..processor("ViT", false, false, Resampling::Bilinear) },
-    processor("", false, false, Resampling::Bilinear),
-];
-
-/// The defaults for a name, `ViTImageProcessor` or, in older files, `ViTFeatureExtractor`.
-fn find_defaults(processor: &str) -> Option<&'static ProcessorDefaults> {
-    let base = processor
-        .split_once("ImageProcessor")
-        .or(processor.split_once("FeatureExtractor"))
-        .map_or(processor, |(base, _)| base);
-    // MobileNet has two versions.
-    let base = base.trim_end_matches("V1").trim_end_matches("V2");
-    PROCESSORS.iter().find(|defaults| !defaults.name.is_empty() && defaults.name.eq_ignore_ascii_case(base))
-}
-
-/// The processor named by a file, if it is unknown. The file is then read with generic defaults.
-pub(crate) fn unknown_processor(text: &str) -> Option<String> {
-    let file: File = serde_json::from_str(text).ok()?;
-    let name = file.image_processor_type.or(file.feature_extractor_type)?;
-    find_defaults(&name).is_none().then_some(name)
-}
-
-/// Reads the configuration, with the defaults of its processor.
+/// Reads the configuration, with the options applied, and remarks on how it was read, to be appended to the name of the file.
 ///
 /// # Errors
-/// A message if a key is missing or has an unsupported value.
-pub(crate) fn parse(text: &str) -> Result<PreprocessConfig, String> {
-    let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let name = file.image_processor_type.as_deref().or(file.feature_extractor_type.as_deref()).unwrap_or_default();
-    let [.., generic] = &PROCESSORS;
-    let defaults = find_defaults(name).unwrap_or(generic);
-    if defaults.name.is_empty() && file.crop_pct.is_some() {
-        return Err(format!("crop_pct is set, which is not supported for '{name}'"));
+/// A message if a field is missing or has an unsupported value; it names the option that replaces it.
+pub(crate) fn parse(text: &str, overrides: &PreprocessOverrides) -> Result<(PreprocessConfig, String), String> {
+    let unreadable = |reason: String| format!("{reason}; correct it, or {SET_ALL}");
+    let value = json::parse(text).map_err(unreadable)?;
+    let fields = Fields::new(&value).map_err(unreadable)?;
+    let name = processor_name(fields);
+    let file = File { fields, processor: Processor::find(&name), name };
+    let mut remarks = Vec::new();
+    if file.processor.is_unknown() && !file.name.is_empty() {
+        remarks.push(format!("processor '{}' is unknown and read as a generic one", file.name));
     }
-    for (key, value) in [("do_pad", file.do_pad), ("rescale_offset", file.rescale_offset)] {
-        if value == Some(true) {
-            return Err(format!("{key} is true; only false is supported"));
-        }
-    }
-    let filter = match file.resample {
-        None => defaults.filter,
-        Some(code) => {
-            Resampling::from_pillow(code).ok_or_else(|| format!("resample is {code}; Pillow defines 0 to 5"))?
-        }
+    file.check_padding(overrides)?;
+    let resize = overrides.size.map_or_else(|| file.resize(), Ok)?;
+    let filter = match (overrides.resample, resize) {
+        (Some(filter), _) => filter,
+        // The filter of an image that is not resized is not read.
+        (None, Resize::None) => file.processor.filter,
+        (None, _) => file.filter(&mut remarks)?,
     };
-    let mut resize = match (file.do_resize, &file.size) {
-        (Some(false), _) => Resize::None,
-        (_, Some(size)) => parse_size(size, defaults.is_shortest)?,
-        (_, None) => return Err("size is missing".to_owned()),
+    let config = PreprocessConfig {
+        resize,
+        filter,
+        crop: overrides.crop.map_or_else(|| file.crop(), Ok)?,
+        rescale: overrides.rescale_factor.map_or_else(|| file.rescale_factor(), Ok)?,
+        mean: overrides.mean.map_or_else(|| file.mean(), Ok)?,
+        std: overrides.std.map_or_else(|| file.std(), Ok)?,
+        channels: overrides.channels.map_or_else(|| file.channels(), Ok)?,
+        layout: Layout::Nchw,
     };
-    let mut crop = None;
-    if file.do_center_crop.unwrap_or(defaults.crops && file.crop_size.is_some()) {
-        let size = file.crop_size.as_ref().or(file.size.as_ref()).ok_or("crop_size is missing")?;
-        let (width, height) = match parse_size(size, false)? {
-            Resize::Exact(width, height) => (width, height),
-            Resize::ShortestEdge(edge) => (edge, edge),
-            _ => return Err(format!("crop_size is {size}; expected a number, or height and width")),
-        };
-        crop = Some(Crop { width, height, rounding: CropRounding::Floor });
-    }
-    match (defaults.name, resize) {
-        // For 384 pixels and more, ConvNeXT resizes without keeping the aspect ratio. For fewer, it crops a larger image.
-        ("ConvNext", Resize::ShortestEdge(edge)) if edge >= 384 => resize = Resize::Exact(edge, edge),
-        ("ConvNext", Resize::ShortestEdge(edge)) => {
-            let crop_pct = file.crop_pct.unwrap_or(224.0 / 256.0);
-            resize = Resize::ShortestEdge((f64::from(edge) / crop_pct) as u32);
-            crop = Some(Crop { width: edge, height: edge, rounding: CropRounding::Floor });
-        }
-        ("Levit", Resize::ShortestEdge(edge)) => {
-            resize = Resize::ShortestEdge((256.0 / 224.0 * f64::from(edge)) as u32);
-        }
-        _ => {}
-    }
-    let rescale = if file.do_rescale == Some(false) { 1.0 } else { file.rescale_factor.unwrap_or(1.0 / 255.0) };
-    let (mut mean, mut std) = ([0.0; 3], [1.0; 3]);
-    if file.do_normalize.unwrap_or(defaults.normalizes) {
-        mean = file.image_mean.unwrap_or(defaults.mean);
-        std = file.image_std.unwrap_or(defaults.std);
-        if defaults.name == "EfficientNet" && file.include_top.unwrap_or(true) {
-            std = std.map(|std| std * std);
-        }
-    }
-    let flips = file.do_flip_channel_order.unwrap_or(defaults.name == "MobileViT");
-    let channels = if flips { Channels::Bgr } else { Channels::Rgb };
-    Ok(PreprocessConfig { resize, filter, crop, rescale, mean, std, channels, layout: Layout::Nchw })
+    let remarks = if remarks.is_empty() { String::new() } else { format!(", whose {}", remarks.join(" and whose ")) };
+    Ok((config, remarks))
 }
 
-/// Parses `224`, `{"shortest_edge": 224}` or `{"height": 224, "width": 224}`.
-fn parse_size(size: &Value, is_shortest: bool) -> Result<Resize, String> {
-    let edge = |key: &str| size.get(key).and_then(Value::as_u64).and_then(|edge| u32::try_from(edge).ok());
-    if let Some(edge) = size.as_u64().and_then(|edge| u32::try_from(edge).ok()) {
-        return Ok(if is_shortest { Resize::ShortestEdge(edge) } else { Resize::Exact(edge, edge) });
+/// The name of the processor, in either of two fields; empty if there is none.
+fn processor_name(fields: Fields) -> String {
+    let name = ["image_processor_type", "feature_extractor_type"].into_iter().find_map(|key| {
+        let value = fields.get(key).filter(|value| !value.is_null())?;
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    });
+    name.unwrap_or_default()
+}
+
+/// A configuration and its processor. Each method reads one setting.
+struct File<'a> {
+    fields: Fields<'a>,
+    processor: &'static Processor,
+    name: String,
+}
+
+impl File<'_> {
+    /// Padding to the largest image of a batch is ignored: each image is a batch.
+    fn check_padding(&self, overrides: &PreprocessOverrides) -> Result<(), String> {
+        let is_replaced = overrides.size.is_some() && overrides.crop.is_some();
+        let is_ignored = !self.processor.is_unknown() && self.fields.is_null("pad_size");
+        if !is_replaced && !is_ignored && self.fields.flag("do_pad", false, SET_SIZE_AND_CROP)? {
+            return Err(format!("do_pad is true, which is not supported; {SET_SIZE_AND_CROP}"));
+        }
+        Ok(())
     }
-    match (edge("shortest_edge"), edge("longest_edge"), edge("width"), edge("height")) {
-        (Some(short), None, None, None) => Ok(Resize::ShortestEdge(short)),
-        (Some(short), Some(long), None, None) => Ok(Resize::ShortestEdgeAtMost(short, long)),
-        (None, None, Some(width), Some(height)) => Ok(Resize::Exact(width, height)),
-        _ => Err(format!("size is {size}; expected a number, shortest_edge, or height and width")),
+
+    /// `size` as in the file. The remedy depends on what it is needed for.
+    fn size(&self, remedy: &str) -> Result<Resize, String> {
+        const EXPECTED: &str = "a number, shortest_edge, or height and width";
+        match (self.fields.get("size"), self.processor.size) {
+            (Some(value), _) => {
+                parse_size(value, self.processor.is_shortest).ok_or_else(|| invalid("size", value, EXPECTED, remedy))
+            }
+            (None, Some(default)) => Ok(default),
+            (None, None) => Err(format!("size is missing; {remedy}")),
+        }
+    }
+
+    fn resize(&self) -> Result<Resize, String> {
+        if !self.fields.flag("do_resize", true, SET_SIZE)? {
+            return Ok(Resize::None);
+        }
+        let enlarge = |edge: u32, crop_pct: f64| (f64::from(edge) / crop_pct) as u32;
+        let size = self.size(SET_SIZE)?;
+        Ok(match (self.processor.kind, size) {
+            (Kind::ConvNext, Resize::ShortestEdge(edge) | Resize::ShortestEdgeAtMost(edge, _)) => {
+                if edge >= CONVNEXT_SQUARE_EDGE {
+                    return Ok(Resize::Exact(edge, edge));
+                }
+                Resize::ShortestEdge(enlarge(edge, self.fields.number("crop_pct", 224.0 / 256.0, SET_SIZE)?))
+            }
+            (Kind::ConvNext, _) => {
+                return Err(format!("size has no shortest_edge, which '{}' needs; {SET_SIZE}", self.name));
+            }
+            (Kind::Levit, Resize::ShortestEdge(edge) | Resize::ShortestEdgeAtMost(edge, _)) => {
+                Resize::ShortestEdge((256.0 / 224.0 * f64::from(edge)) as u32)
+            }
+            (Kind::PoolFormer, _) if self.fields.get("crop_pct").is_none_or(|value| !value.is_null()) => {
+                let crop_pct = self.fields.number("crop_pct", 0.9, SET_SIZE)?;
+                match size {
+                    Resize::ShortestEdge(edge) | Resize::ShortestEdgeAtMost(edge, _) => {
+                        Resize::ShortestEdge(enlarge(edge, crop_pct))
+                    }
+                    Resize::Exact(width, height) if width == height => Resize::ShortestEdge(enlarge(width, crop_pct)),
+                    Resize::Exact(width, height) => Resize::Exact(enlarge(width, crop_pct), enlarge(height, crop_pct)),
+                    Resize::None => Resize::None,
+                }
+            }
+            (Kind::Unknown, _) if !self.fields.is_null("crop_pct") => {
+                return Err(format!("crop_pct is set, which is not supported for '{}'; {SET_SIZE}", self.name));
+            }
+            _ => size,
+        })
+    }
+
+    fn filter(&self, remarks: &mut Vec<String>) -> Result<Resampling, String> {
+        const EXPECTED: &str = "a number of Pillow's filters, 0 to 5";
+        let Some(value) = self.fields.get("resample") else { return Ok(self.processor.filter) };
+        if let Some(name) = value.as_str() {
+            // transformers takes numbers and members of enumerations; anything else is bilinear.
+            if name != Resampling::Bilinear.name() {
+                remarks.push(format!("resample '{name}' is read as bilinear, as by transformers"));
+            }
+            return Ok(Resampling::Bilinear);
+        }
+        let filter = value.as_u64().and_then(Resampling::from_pillow);
+        filter.ok_or_else(|| invalid("resample", value, EXPECTED, SET_RESAMPLE))
+    }
+
+    fn crop(&self) -> Result<Option<Crop>, String> {
+        let crop = |width, height| Ok(Some(Crop { width, height, rounding: CropRounding::Floor }));
+        let crops = self.fields.flag("do_center_crop", self.processor.crops, SET_CROP)?;
+        if self.processor.kind == Kind::ConvNext
+            && self.fields.flag("do_resize", true, SET_CROP)?
+            && let Resize::ShortestEdge(edge) | Resize::ShortestEdgeAtMost(edge, _) = self.size(SET_CROP)?
+            && edge < CONVNEXT_SQUARE_EDGE
+        {
+            if crops {
+                return Err(format!("do_center_crop is true, which is not supported for '{}'; {SET_CROP}", self.name));
+            }
+            return crop(edge, edge);
+        }
+        if !crops || self.processor.kind == Kind::Segformer {
+            return Ok(None);
+        }
+        let Some(value) = self.fields.get("crop_size") else {
+            return match (self.processor.crop_size, self.processor.kind) {
+                (Some((width, height)), _) => crop(width, height),
+                (None, Kind::Unknown) => match self.size(SET_CROP)? {
+                    Resize::Exact(width, height) => crop(width, height),
+                    Resize::ShortestEdge(edge) | Resize::ShortestEdgeAtMost(edge, _) => crop(edge, edge),
+                    Resize::None => Ok(None),
+                },
+                (None, _) => Err(format!("crop_size is missing; {SET_CROP}")),
+            };
+        };
+        match parse_size(value, false) {
+            Some(Resize::Exact(width, height)) => crop(width, height),
+            Some(Resize::ShortestEdge(edge)) => crop(edge, edge),
+            _ => Err(invalid("crop_size", value, "a number, or height and width", SET_CROP)),
+        }
+    }
+
+    fn rescale_factor(&self) -> Result<f64, String> {
+        match self.fields.flag("do_rescale", true, SET_RESCALE_FACTOR)? {
+            true => self.fields.number("rescale_factor", 1.0 / 255.0, SET_RESCALE_FACTOR),
+            false => Ok(1.0),
+        }
+    }
+
+    fn normalizes(&self, remedy: &str) -> Result<bool, String> {
+        Ok(self.processor.kind != Kind::MobileVit && self.fields.flag("do_normalize", true, remedy)?)
+    }
+
+    fn mean(&self) -> Result<[f32; 3], String> {
+        let mean = match self.normalizes(SET_MEAN)? {
+            true => self.fields.per_channel("image_mean", self.processor.mean, SET_MEAN)?,
+            false => [0.0; 3],
+        };
+        let is_offset = matches!(self.processor.kind, Kind::EfficientNet | Kind::Unknown)
+            && self.fields.flag("rescale_offset", false, SET_MEAN)?
+            && self.fields.flag("do_rescale", true, SET_MEAN)?;
+        match (is_offset, self.processor.kind) {
+            (false, _) => Ok(mean),
+            // 1 is subtracted after rescaling.
+            (true, Kind::EfficientNet) => Ok(mean.map(|mean| mean + 1.0)),
+            (true, _) => Err(format!("rescale_offset is true, which is not supported for '{}'; {SET_MEAN}", self.name)),
+        }
+    }
+
+    fn std(&self) -> Result<[f32; 3], String> {
+        let image_std = || self.fields.per_channel("image_std", self.processor.std, SET_STD);
+        let std = if self.normalizes(SET_STD)? { image_std()? } else { [1.0; 3] };
+        if self.processor.kind != Kind::EfficientNet || !self.fields.flag("include_top", true, SET_STD)? {
+            return Ok(std);
+        }
+        // Divides once more, with or without the normalization.
+        let again = image_std()?;
+        Ok([std[0] * again[0], std[1] * again[1], std[2] * again[2]])
+    }
+
+    fn channels(&self) -> Result<Channels, String> {
+        let flips = match self.processor.kind {
+            Kind::MobileVit => self.fields.flag("do_flip_channel_order", true, SET_CHANNELS)?,
+            Kind::Unknown => self.fields.flag("do_flip_channel_order", false, SET_CHANNELS)?,
+            _ => false,
+        };
+        Ok(if flips { Channels::Bgr } else { Channels::Rgb })
+    }
+}
+
+/// Parses `224`, `[height, width]`, `{"shortest_edge": 224}` or `{"height": 224, "width": 224}`.
+fn parse_size(size: &Value, is_shortest: bool) -> Option<Resize> {
+    let edge = |value: &Value| value.as_u64().and_then(|edge| u32::try_from(edge).ok());
+    if let Some(edge) = edge(size) {
+        return Some(if is_shortest { Resize::ShortestEdge(edge) } else { Resize::Exact(edge, edge) });
+    }
+    if let Some([height, width]) = size.as_array().map(Vec::as_slice) {
+        return Some(Resize::Exact(edge(width)?, edge(height)?));
+    }
+    let keys = ["shortest_edge", "longest_edge", "width", "height"];
+    match keys.map(|key| size.get(key).and_then(edge)) {
+        [Some(short), None, None, None] => Some(Resize::ShortestEdge(short)),
+        [Some(short), Some(long), None, None] => Some(Resize::ShortestEdgeAtMost(short, long)),
+        [None, None, Some(width), Some(height)] => Some(Resize::Exact(width, height)),
+        _ => None,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn display(text: &str) -> String {
-        parse(text).map_or_else(|error| error, |config| config.to_string())
-    }
-
-    #[test]
-    fn processors_have_different_defaults() {
-        let normalized = ", * 0.003921569, - (0.5, 0.5, 0.5), / (0.5, 0.5, 0.5), RGB, NCHW";
-        assert_eq!(
-            display(r#"{"feature_extractor_type": "ViTFeatureExtractor", "size": 224, "resample": 2}"#),
-            format!("resize 224 x 224 (bilinear){normalized}")
-        );
-        let half = r#""image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]"#;
-        assert_eq!(
-            display(&format!(
-                r#"{{"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224, "crop_pct": 0.875, "resample": 3, {half}}}"#
-            )),
-            format!("resize shortest edge 256 (bicubic), crop 224 x 224{normalized}")
-        );
-        assert_eq!(
-            display(&format!(
-                r#"{{"image_processor_type": "ConvNextImageProcessor", "size": {{"shortest_edge": 384}}, "resample": 3, {half}}}"#
-            )),
-            format!("resize 384 x 384 (bicubic){normalized}")
-        );
-        assert_eq!(
-            display(&format!(
-                r#"{{"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224, "do_center_crop": true, {half}}}"#
-            )),
-            format!("resize shortest edge 224 (bicubic), crop 224 x 224{normalized}")
-        );
-        assert_eq!(
-            display(
-                r#"{"image_processor_type": "MobileViTImageProcessor", "size": {"shortest_edge": 288}, "crop_size": {"height": 256, "width": 256}}"#
-            ),
-            "resize shortest edge 288 (bicubic), crop 256 x 256, * 0.003921569, BGR, NCHW"
-        );
-    }
-
-    #[test]
-    fn unknown_processors_are_named() {
-        let unknown = |name: &str| unknown_processor(&format!(r#"{{"image_processor_type": "{name}"}}"#));
-        for name in [
-            "ViTImageProcessor",
-            "ViTFeatureExtractor",
-            "MobileNetV1ImageProcessor",
-            "CLIPImageProcessorFast",
-            "siglipImageProcessor",
-        ] {
-            assert_eq!(unknown(name), None);
-        }
-        assert_eq!(unknown("ViTHybridImageProcessor").as_deref(), Some("ViTHybridImageProcessor"));
-        assert_eq!(unknown_processor("{}"), None);
-    }
-
-    #[test]
-    fn steps_can_be_disabled() {
-        assert_eq!(
-            display(
-                r#"{"size": 8, "do_resize": false, "crop_size": 4, "do_center_crop": true, "do_rescale": false, "do_normalize": false}"#
-            ),
-            "resize none (bilinear), crop 4 x 4, RGB, NCHW"
-        );
-    }
-
-    #[test]
-    fn unsupported_values_are_rejected() {
-        for (text, problem) in [
-            (r#"{"size": 8, "resample": 6}"#, "resample is 6; Pillow defines 0 to 5"),
-            (r#"{"size": 8, "do_pad": true}"#, "do_pad is true; only false is supported"),
-            (r#"{"do_resize": true}"#, "size is missing"),
-            (
-                r#"{"size": {"max_height": 8}}"#,
-                r#"size is {"max_height":8}; expected a number, shortest_edge, or height and width"#,
-            ),
-            (
-                r#"{"image_processor_type": "PoolFormerImageProcessor", "size": {"shortest_edge": 8}, "crop_pct": 0.9}"#,
-                "crop_pct is set, which is not supported for 'PoolFormerImageProcessor'",
-            ),
-            ("[1]", "invalid type: integer `1`, expected a string at line 1 column 2"),
-        ] {
-            assert_eq!(display(text), problem);
-        }
-    }
-}
+mod tests;

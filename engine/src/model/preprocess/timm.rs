@@ -1,91 +1,149 @@
-//! [`preprocess_config`]: reads the `pretrained_cfg` of a `config.json`, which timm writes, as timm's evaluation transforms do.
+//! [`parse`]: reads the `pretrained_cfg` of a `config.json`, which timm writes, as timm's evaluation transforms do.
 
 use ocelli_udf::image::Resampling;
-use serde::Deserialize;
+use serde_json::Value;
 
+use super::fields::{Fields, invalid};
+use super::overrides::PreprocessOverrides;
 use super::{Channels, Crop, CropRounding, IMAGENET_MEAN, IMAGENET_STD, Layout, PreprocessConfig, Resize};
-
-/// The keys that affect pixels.
-#[derive(Deserialize)]
-pub(crate) struct PretrainedCfg {
-    /// `[channels, height, width]`
-    input_size: [u32; 3],
-    interpolation: Option<String>,
-    crop_pct: Option<f64>,
-    crop_mode: Option<String>,
-    mean: Option<[f32; 3]>,
-    std: Option<[f32; 3]>,
-}
 
 /// The default `crop_pct` of timm (`DEFAULT_CROP_PCT` in `timm.data.constants`).
 const CROP_PCT: f64 = 0.875;
+/// The default `input_size` of timm (`timm.data.resolve_data_config`): height and width.
+const INPUT_EDGE: u32 = 224;
 
-/// Converts the configuration.
+const SET_SIZE: &str = "set the option 'size'";
+const SET_CROP: &str = "set the option 'crop'";
+
+/// Reads the configuration, with the options applied. Absent fields and null have timm's defaults; a setting that an option replaces
+/// is not read.
 ///
 /// # Errors
-/// A message if a value is not supported.
-pub(crate) fn preprocess_config(cfg: &PretrainedCfg) -> Result<PreprocessConfig, String> {
-    let [channels, height, width] = cfg.input_size;
-    if channels != 3 {
-        return Err(format!("input_size has {channels} channels; only 3 are supported"));
-    }
-    let name = cfg.interpolation.as_deref().unwrap_or("bicubic");
-    let filter = Resampling::from_name(name).ok_or_else(|| format!("interpolation '{name}' is unknown"))?;
-    let crop_pct = cfg.crop_pct.unwrap_or(CROP_PCT);
-    // Rounded down, as in timm.
-    let scaled = |edge: u32| (f64::from(edge) / crop_pct).floor() as u32;
-    let resize = match cfg.crop_mode.as_deref().unwrap_or("center") {
-        "squash" => Resize::Exact(scaled(width), scaled(height)),
-        "center" if width == height => Resize::ShortestEdge(scaled(width)),
-        "center" => return Err(format!("input_size is {width} x {height}, but crop_mode 'center' needs a square")),
-        other => return Err(format!("crop_mode is '{other}'; only 'center' and 'squash' are supported")),
-    };
+/// A message if a value is not supported; it names the option that replaces it.
+pub(crate) fn parse(cfg: &Value, overrides: &PreprocessOverrides) -> Result<PreprocessConfig, String> {
+    let fields = Fields::without_null(cfg)?;
     Ok(PreprocessConfig {
-        resize,
-        filter,
-        crop: Some(Crop { width, height, rounding: CropRounding::Even }),
-        rescale: 1.0 / 255.0,
-        mean: cfg.mean.unwrap_or(IMAGENET_MEAN),
-        std: cfg.std.unwrap_or(IMAGENET_STD),
-        channels: Channels::Rgb,
+        resize: overrides.size.map_or_else(|| resize(fields), Ok)?,
+        filter: overrides.resample.map_or_else(|| filter(fields), Ok)?,
+        crop: overrides.crop.map_or_else(|| crop(fields).map(Some), Ok)?,
+        rescale: overrides.rescale_factor.unwrap_or(1.0 / 255.0),
+        mean: overrides.mean.map_or_else(|| fields.per_channel("mean", IMAGENET_MEAN, "set the option 'mean'"), Ok)?,
+        std: overrides.std.map_or_else(|| fields.per_channel("std", IMAGENET_STD, "set the option 'std'"), Ok)?,
+        channels: overrides.channels.unwrap_or(Channels::Rgb),
         layout: Layout::Nchw,
     })
+}
+
+/// Width and height of the model input.
+fn input_size(fields: Fields, remedy: &str) -> Result<(u32, u32), String> {
+    let Some(value) = fields.get("input_size") else { return Ok((INPUT_EDGE, INPUT_EDGE)) };
+    let edge = |value: &Value| value.as_u64().and_then(|edge| u32::try_from(edge).ok());
+    let edges: Option<Vec<u32>> = value.as_array().and_then(|values| values.iter().map(edge).collect());
+    match edges.as_deref() {
+        Some([3, height, width]) => Ok((*width, *height)),
+        _ => Err(invalid("input_size", value, "3 channels, height and width", remedy)),
+    }
+}
+
+fn resize(fields: Fields) -> Result<Resize, String> {
+    let (width, height) = input_size(fields, SET_SIZE)?;
+    let crop_pct = fields.number("crop_pct", CROP_PCT, SET_SIZE)?;
+    // Rounded down, as in timm.
+    let scaled = |edge: u32| (f64::from(edge) / crop_pct).floor() as u32;
+    let center = Value::from("center");
+    let mode = fields.get("crop_mode").unwrap_or(&center);
+    match mode.as_str() {
+        Some("squash") => Ok(Resize::Exact(scaled(width), scaled(height))),
+        Some("center") if width == height => Ok(Resize::ShortestEdge(scaled(width))),
+        Some("center") => {
+            Err(format!("input_size is {width} x {height}, but crop_mode 'center' needs a square; {SET_SIZE}"))
+        }
+        _ => Err(invalid("crop_mode", mode, "\"center\" or \"squash\"", SET_SIZE)),
+    }
+}
+
+fn crop(fields: Fields) -> Result<Crop, String> {
+    let (width, height) = input_size(fields, SET_CROP)?;
+    Ok(Crop { width, height, rounding: CropRounding::Even })
+}
+
+fn filter(fields: Fields) -> Result<Resampling, String> {
+    let Some(value) = fields.get("interpolation") else { return Ok(Resampling::Bicubic) };
+    let filter = value.as_str().and_then(Resampling::from_name);
+    filter.ok_or_else(|| invalid("interpolation", value, "a filter of Pillow", "set the option 'resample'"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn display(text: &str) -> String {
-        preprocess_config(&serde_json::from_str(text).unwrap()).map_or_else(|error| error, |config| config.to_string())
+    fn display(text: &str, overrides: &PreprocessOverrides) -> String {
+        let config = parse(&serde_json::from_str(text).unwrap(), overrides);
+        config.map_or_else(|error| error, |config| config.to_string())
     }
+
+    const REST: &str = "* 0.003921569, - (0.485, 0.456, 0.406), / (0.229, 0.224, 0.225), RGB, NCHW";
 
     #[test]
     fn crop_pct_enlarges_the_resize() {
-        let rest = "* 0.003921569, - (0.485, 0.456, 0.406), / (0.229, 0.224, 0.225), RGB, NCHW";
+        let none = PreprocessOverrides::default();
         assert_eq!(
-            display(r#"{"input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.95}"#),
-            format!("resize shortest edge 235 (bicubic), crop 224 x 224, {rest}")
+            display(r#"{"input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.95}"#, &none),
+            format!("resize shortest edge 235 (bicubic), crop 224 x 224, {REST}")
         );
         assert_eq!(
             display(
-                r#"{"input_size": [3, 288, 288], "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "squash"}"#
+                r#"{"input_size": [3, 288, 288], "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "squash"}"#,
+                &none
             ),
-            format!("resize 288 x 288 (bicubic), crop 288 x 288, {rest}")
+            format!("resize 288 x 288 (bicubic), crop 288 x 288, {REST}")
         );
     }
 
     #[test]
-    fn unsupported_values_are_rejected() {
-        for (text, problem) in [
-            (r#"{"input_size": [1, 8, 8]}"#, "input_size has 1 channels; only 3 are supported"),
-            (r#"{"input_size": [3, 8, 8], "interpolation": "random"}"#, "interpolation 'random' is unknown"),
-            (
-                r#"{"input_size": [3, 8, 8], "crop_mode": "border"}"#,
-                "crop_mode is 'border'; only 'center' and 'squash' are supported",
-            ),
-        ] {
-            assert_eq!(display(text), problem);
+    fn absent_fields_and_null_have_defaults() {
+        let expected = format!("resize shortest edge 256 (bicubic), crop 224 x 224, {REST}");
+        let null = r#"{"input_size": null, "interpolation": null, "crop_pct": null, "crop_mode": null, "mean": null, "std": null}"#;
+        for text in ["{}", null] {
+            assert_eq!(display(text, &PreprocessOverrides::default()), expected);
         }
+    }
+
+    #[test]
+    fn unsupported_values_name_the_option() {
+        for (text, problem) in [
+            (
+                r#"{"input_size": [1, 8, 8]}"#,
+                "input_size is [1,8,8]; expected 3 channels, height and width, or set the option 'size'",
+            ),
+            (
+                r#"{"interpolation": "random"}"#,
+                r#"interpolation is "random"; expected a filter of Pillow, or set the option 'resample'"#,
+            ),
+            (
+                r#"{"crop_mode": "border"}"#,
+                r#"crop_mode is "border"; expected "center" or "squash", or set the option 'size'"#,
+            ),
+            (
+                r#"{"input_size": [3, 8, 9]}"#,
+                "input_size is 9 x 8, but crop_mode 'center' needs a square; set the option 'size'",
+            ),
+            (r#"{"mean": [0.5]}"#, "mean is [0.5]; expected a number or three, or set the option 'mean'"),
+            ("7", "it is 7; expected an object"),
+        ] {
+            assert_eq!(display(text, &PreprocessOverrides::default()), problem);
+        }
+    }
+
+    #[test]
+    fn an_option_wins_before_the_value_is_read() {
+        let overrides = PreprocessOverrides {
+            size: Some(Resize::Exact(8, 8)),
+            crop: Some(None),
+            resample: Some(Resampling::Box),
+            ..Default::default()
+        };
+        let text = r#"{"input_size": [1], "interpolation": 7, "crop_pct": "x", "crop_mode": "border"}"#;
+        assert_eq!(display(text, &overrides), format!("resize 8 x 8 (box), {REST}"));
     }
 }
