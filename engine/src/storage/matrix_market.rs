@@ -16,8 +16,8 @@
 //! the value 1. The mirrored entries of symmetric files are returned as well.
 //!
 //! The file is streamed and never held as a whole. The format is described by NIST: <https://math.nist.gov/MatrixMarket/formats.html>. As in
-//! other readers, keywords are case-insensitive, comments and blank lines may appear anywhere, `double` means `real`, `unsigned-integer`
-//! means `integer`, and a pattern may be skew-symmetric.
+//! other readers, keywords are case-insensitive, comments and blank lines may appear anywhere, `double` means `real`, values may
+//! be `unsigned-integer` up to 2^64 - 1, a pattern may be skew-symmetric, and a skew-symmetric file may store zeros on its diagonal.
 //!
 //! [`ByteStream`]: byte_stream::ByteStream
 //! [`Reader`]: reader::Reader

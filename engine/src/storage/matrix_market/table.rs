@@ -22,7 +22,7 @@ use super::scan::MatrixMarketSource;
 use crate::error::Error;
 use crate::storage::object_store_message;
 
-/// The entries of a Matrix Market file, one per row: zero-based `row` and `col`, and `value`, an Int64 or Float64.
+/// The entries of a Matrix Market file, one per row: zero-based `row` and `col`, and `value`, an Int64, UInt64 or Float64.
 #[derive(Debug)]
 pub(crate) struct MatrixMarketTable {
     /// As written in the query.
@@ -62,6 +62,7 @@ impl MatrixMarketTable {
         let value = match header.field {
             Field::Real => DataType::Float64,
             Field::Integer | Field::Pattern => DataType::Int64,
+            Field::UnsignedInteger => DataType::UInt64,
         };
         let columns = [("row", DataType::Int64), ("col", DataType::Int64), ("value", value)];
         let columns = columns.map(|(name, data_type)| Column::new(name, data_type, false));
@@ -211,7 +212,7 @@ mod tests {
                 expected.filter(|cells| cells[0] == name).map(|cells| parse_floats(cells[1..].iter().copied()));
             assert_eq!(found, expected.collect::<Vec<_>>(), "{name}");
         }
-        assert_eq!(files, 13);
+        assert_eq!(files, 14);
     }
 
     fn parse_floats<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<f64> {
