@@ -65,7 +65,7 @@ impl Statement {
         } else {
             let mut statement = parser.parse_statement()?;
             resolve_named_arguments(&mut statement, parameters());
-            sparse::expand(&mut statement)?;
+            sparse::check_table_functions(&mut statement)?;
             StatementKind::DataFusion(Box::new(statement))
         };
         Ok(Self(kind))
@@ -78,7 +78,8 @@ impl Statement {
             StatementKind::DropModel(statement) => statement.execute(&ocelli.models()),
             StatementKind::ShowModels(statement) => statement.execute(&ocelli.models()).await,
             StatementKind::DescribeModel(statement) => statement.execute(&ocelli.models()),
-            StatementKind::DataFusion(statement) => {
+            StatementKind::DataFusion(mut statement) => {
+                sparse::expand_table_functions(&mut statement, ocelli.context()).await?;
                 let plan = ocelli.context().state().statement_to_plan(*statement).await?;
                 ocelli.context().execute_logical_plan(plan).await
             }

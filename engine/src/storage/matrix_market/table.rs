@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field as Column, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
@@ -69,6 +69,11 @@ impl MatrixMarketTable {
         Ok(Self { uri: uri.to_owned(), store, object, header, schema: Arc::new(Schema::new(Vec::from(columns))) })
     }
 
+    /// The number of rows and columns of the matrix.
+    pub(crate) fn shape(&self) -> (i64, i64) {
+        (self.header.rows, self.header.columns)
+    }
+
     pub(super) fn header(&self) -> &Header {
         &self.header
     }
@@ -98,8 +103,18 @@ impl MatrixMarketTable {
             Err(_) => Precision::Absent,
         };
         let mut statistics = Statistics::new_unknown(columns).with_num_rows(rows);
-        for column in &mut statistics.column_statistics {
+        for (column, field) in statistics.column_statistics.iter_mut().zip(columns.fields()) {
             column.null_count = Precision::Exact(0);
+            let size = match field.name().as_str() {
+                "row" => self.header.rows,
+                "col" => self.header.columns,
+                _ => 0,
+            };
+            // Bounds: not every index has an entry.
+            if size > 0 {
+                column.min_value = Precision::Inexact(ScalarValue::Int64(Some(0)));
+                column.max_value = Precision::Inexact(ScalarValue::Int64(Some(size - 1)));
+            }
         }
         statistics.calculate_total_byte_size(columns);
         statistics
@@ -244,6 +259,24 @@ mod tests {
             let expected = (lines.iter().map(ToString::to_string).collect(), sizes.to_vec());
             assert_eq!(rows(&symmetric, sql).await, Ok(expected), "{sql}");
         }
+    }
+
+    #[tokio::test]
+    async fn statistics_have_the_shape() {
+        let store = Arc::new(InMemory::new());
+        put(&store, "m.mtx", GENERAL.replace("3 3 4", "3 9 4").as_bytes()).await;
+        put(&store, "empty.mtx", b"%%MatrixMarket matrix coordinate real general\n0 3 0\n").await;
+        let matrix = open(&store, "m.mtx").await.unwrap();
+        assert_eq!(matrix.shape(), (3, 9));
+        let maxima = |matrix: &MatrixMarketTable| {
+            let statistics = matrix.statistics().unwrap();
+            let maxima = statistics.column_statistics.iter().map(|column| column.max_value.clone());
+            maxima.collect::<Vec<_>>()
+        };
+        let inexact = |max| Precision::Inexact(ScalarValue::Int64(Some(max)));
+        assert_eq!(maxima(&matrix), [inexact(2), inexact(8), Precision::Absent]);
+        let empty = open(&store, "empty.mtx").await.unwrap();
+        assert_eq!(maxima(&empty), [Precision::Absent, inexact(2), Precision::Absent]);
     }
 
     #[tokio::test]
