@@ -23,6 +23,18 @@ pub(crate) enum Field {
     Pattern,
 }
 
+impl Field {
+    /// The name in the first line.
+    pub(super) fn keyword(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Integer => "integer",
+            Self::UnsignedInteger => "unsigned-integer",
+            Self::Pattern => "pattern",
+        }
+    }
+}
+
 /// The symmetry: which entries are implied and not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Symmetry {
