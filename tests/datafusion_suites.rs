@@ -88,6 +88,11 @@ const SUITES: &[(&str, usize)] = &[
     ("tpch/tpch.slt", 0),
 ];
 
+/// EXPLAIN records, by the start of their SQL, whose plans differ: DataFusion's TopK aggregation, which does not order NaN, is not used
+/// for MIN and MAX of floats.
+const FLOAT_MIN_MAX_PLANS: [(&str, &str); 1] =
+    [("aggregates_topk.slt", "EXPLAIN SELECT min_y FROM (SELECT s, MIN(y) AS min_y FROM t0 ")];
+
 /// The tables that DataFusion's runner creates before the first record of `joins.slt`, in addition to a function.
 const JOINS_TABLES: [&str; 4] = [
     "CREATE EXTERNAL TABLE test_partition_table (
@@ -166,6 +171,9 @@ async fn compare(test_files: &Path, file: &str) -> Result<SuiteResult, Failed> {
             error = ocelli.run_async(record.clone()).await.err();
             context.sql("SET ocelli.sparse_matmul = true").await?;
         }
+        if has_float_min_max_plan(file, &record) {
+            continue;
+        }
         // Statements that may change the session run in both sessions; other queries are skipped, because they take minutes.
         if error.is_none() && matches!(&*verb, "SELECT" | "WITH" | "EXPLAIN") {
             continue;
@@ -182,6 +190,13 @@ async fn compare(test_files: &Path, file: &str) -> Result<SuiteResult, Failed> {
     }
     result.products = products.load(Ordering::Relaxed);
     Ok(result)
+}
+
+fn has_float_min_max_plan(file: &str, record: &Record<DefaultColumnType>) -> bool {
+    let Record::Query { sql, .. } = record else {
+        return false;
+    };
+    FLOAT_MIN_MAX_PLANS.iter().any(|(suite, start)| *suite == file && sql.starts_with(start))
 }
 
 /// The first keyword of a query in upper case; empty for other records.

@@ -27,6 +27,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod aggregate;
 mod backend;
 mod error;
 mod infer;

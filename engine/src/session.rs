@@ -26,7 +26,7 @@ use crate::infer::{InferContext, functions};
 use crate::model::statements::ModelSession;
 use crate::model::{ModelOptions, SYSTEM_SCHEMA, SystemSchemaProvider};
 use crate::options::OcelliOptions;
-use crate::storage::{AtomicWrite, FileTableFactory};
+use crate::storage::{AtomicWrite, FileTableFactory, MatrixMarketFormatFactory};
 
 pub use progress::Progress;
 use progress::ProgressCallback;
@@ -229,6 +229,7 @@ fn register_into(
         &mut builder.optimizer().get_or_insert_default().rules,
         Arc::clone(&infer_context.models),
     );
+    builder.file_formats().get_or_insert_default().push(Arc::new(MatrixMarketFormatFactory));
     let builder = builder.with_physical_optimizer_rule(Arc::new(AtomicWrite));
     builder.with_query_planner(Arc::new(OcelliQueryPlanner { infer_context, progress_callback }))
 }

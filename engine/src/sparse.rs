@@ -1,6 +1,7 @@
 //! Products of sparse matrices: the optimizer rule that recognizes them, logical node, physical operators and kernels.
 
 mod build;
+mod call_expansion;
 mod cost;
 mod csr_operand;
 mod dataframe;
@@ -13,6 +14,7 @@ mod join_fallback_exec;
 mod kernels;
 mod key_dictionary;
 mod node;
+mod operands;
 mod planner;
 mod rule;
 mod semiring;
@@ -26,9 +28,9 @@ mod spmv_stream;
 mod spmv_values;
 mod table_functions;
 
+pub(crate) use call_expansion::{check as check_table_functions, expand as expand_table_functions};
 pub use dataframe::DataFrameSparseExt;
 pub(crate) use planner::SparseMatMulExtensionPlanner;
 pub(crate) use rule::{FuseSparseMatMul, annotate_explain};
 pub use semiring::Semiring;
-pub(crate) use table_functions::expand;
 pub use table_functions::{FUNCTIONS as TABLE_FUNCTIONS, TableFunction};

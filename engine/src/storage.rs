@@ -7,5 +7,5 @@ mod object_stores;
 
 pub(crate) use atomic_write::AtomicWrite;
 pub(crate) use dynamic_tables::FileTableFactory;
-pub(crate) use matrix_market::MatrixMarketTable;
+pub(crate) use matrix_market::{MatrixMarketFormatFactory, MatrixMarketTable};
 pub(crate) use object_stores::{ObjectStoreResolver, object_store_message};

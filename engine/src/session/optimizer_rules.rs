@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::optimizer::OptimizerRule;
 
+use crate::aggregate::FloatMinMax;
 use crate::infer::{DeferInfer, LiftInfer, PruneInfer, ShareInfer};
 use crate::model::ModelRegistry;
 use crate::sparse::FuseSparseMatMul;
@@ -29,6 +30,8 @@ pub(crate) fn insert_rules(rules: &mut OptimizerRules, models: Arc<ModelRegistry
     rules.push(Arc::new(ShareInfer));
     // After limits have become part of sorts.
     rules.push(Arc::new(DeferInfer));
+    // After the rules that know MIN and MAX by their names.
+    rules.push(Arc::new(FloatMinMax));
     // After filters are pushed down and projections merged; no other rule rewrites its node.
     rules.push(Arc::new(FuseSparseMatMul));
 }
@@ -48,9 +51,13 @@ mod tests {
         let theirs = Optimizer::new().rules;
         let mut rules = Optimizer::new().rules;
         insert_rules(&mut rules, Arc::new(ModelRegistry::with_builtin_model().unwrap()));
-        let (ours, others): (Vec<&str>, Vec<&str>) =
-            names(&rules).into_iter().partition(|name| name.ends_with("_infer") || *name == "sparse_matmul");
-        assert_eq!(ours, ["lift_infer", "lift_infer", "prune_infer", "share_infer", "defer_infer", "sparse_matmul"]);
+        let (ours, others): (Vec<&str>, Vec<&str>) = names(&rules)
+            .into_iter()
+            .partition(|name| name.ends_with("_infer") || ["float_min_max", "sparse_matmul"].contains(name));
+        assert_eq!(
+            ours,
+            ["lift_infer", "lift_infer", "prune_infer", "share_infer", "defer_infer", "float_min_max", "sparse_matmul"]
+        );
         assert_eq!(others, names(&theirs));
         let position = |name: &str| names(&rules).iter().rposition(|found| *found == name);
         assert_eq!(names(&rules)[0], "lift_infer");
@@ -59,5 +66,7 @@ mod tests {
         assert!(position("push_down_limit") < position("defer_infer"), "after limits are pushed");
         assert!(position("optimize_projections") < position("prune_infer"), "after projections are merged");
         assert!(position("optimize_projections") < position("sparse_matmul"), "after projections are merged");
+        assert!(position("single_distinct_aggregation_to_group_by") < position("float_min_max"), "after rules by name");
+        assert!(position("float_min_max") < position("sparse_matmul"), "the join that a product may fall back to");
     }
 }

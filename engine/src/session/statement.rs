@@ -63,7 +63,7 @@ impl Statement {
             resolve_sizes(statement)?;
             resolve_show_functions(statement)?;
             resolve_named_arguments(statement, parameters());
-            sparse::expand(statement)?;
+            sparse::check_table_functions(statement)?;
         }
         Ok(self)
     }
@@ -75,7 +75,8 @@ impl Statement {
             StatementKind::DropModel(statement) => statement.execute(&ocelli.models()),
             StatementKind::ShowModels(statement) => statement.execute(&ocelli.models()).await,
             StatementKind::DescribeModel(statement) => statement.execute(&ocelli.models()),
-            StatementKind::DataFusion(statement) => {
+            StatementKind::DataFusion(mut statement) => {
+                sparse::expand_table_functions(&mut statement, ocelli.context()).await?;
                 let plan = ocelli.context().state().statement_to_plan(*statement).await?;
                 ocelli.context().execute_logical_plan(plan).await
             }

@@ -139,7 +139,13 @@ fn match_sparse_product(aggregate: &Aggregate) -> Result<LogicalPlan, NoMatch> {
         if left_type.is_null() {
             return unsupported("the join key is always NULL");
         }
-        if left_type.is_floating() || left_type.is_nested() {
+        if left_type.is_floating() {
+            return unsupported(format!(
+                "the join key is {left_type}, whose equal values may have different bits; if they are integers, join on \
+                 TRY_CAST({left_key} AS BIGINT) = TRY_CAST({right_key} AS BIGINT)"
+            ));
+        }
+        if left_type.is_nested() {
             return unsupported(format!("the join key is {left_type}, whose equal values may have different bits"));
         }
         left.keys.push(left_key.clone());

@@ -127,6 +127,11 @@ impl Semiring {
     /// `SUM(a.value * b.value)`
     pub const PLUS_TIMES: Self = Self { add: Monoid::Plus, multiply: BinaryOp::Times };
 
+    /// The value of an entry of a pattern, as SQL.
+    pub(crate) fn one_sql(self) -> &'static str {
+        if self.add.is_boolean() { "true" } else { "1" }
+    }
+
     /// The semiring as an SQL aggregate over two operands, themselves SQL.
     pub(crate) fn aggregate_sql(self, left: &str, right: &str) -> String {
         let product = match self.multiply {

@@ -206,14 +206,11 @@ impl SpGemmWorker {
         self.row_ids.resize(self.col_ids.len(), row as u32);
     }
 
-    /// Bytes of the SPA, the accumulators and the current batch.
+    /// Bytes of the SPA, the hash table, the accumulators and the current batch.
     pub(super) fn memory_size(&self) -> usize {
-        let spa = match &self.spa {
-            Some(_) => self.operands.col_groups.num_ids() * size_of::<u32>(),
-            None => 0,
-        };
+        let indices = self.spa.as_ref().map_or(0, RowIndex::memory_size) + self.hash.memory_size();
         let blocks: usize = self.blocks.iter().map(|block| block.memory_size()).sum();
         // The row id, the column id and the accumulators of each entry, and the batch that was emitted last.
-        spa + blocks + self.col_ids.capacity() * (4 + self.blocks.len()) * size_of::<u64>()
+        indices + blocks + self.col_ids.capacity() * (4 + self.blocks.len()) * size_of::<u64>()
     }
 }

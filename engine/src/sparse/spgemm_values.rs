@@ -109,6 +109,14 @@ impl RowIndex {
             Self::Hash(index) => index.start_row(max_columns),
         }
     }
+
+    /// Bytes of the index.
+    pub(super) fn memory_size(&self) -> usize {
+        match self {
+            Self::Spa(index) => index.memory_size(),
+            Self::Hash(index) => index.memory_size(),
+        }
+    }
 }
 
 struct TypedValues<S: SemiringOps> {
@@ -233,6 +241,6 @@ where
     }
 
     fn memory_size(&self) -> usize {
-        self.dense_row.memory_size() + self.accumulators.values.capacity() * size_of::<S::Accumulator>()
+        self.dense_row.memory_size() + self.accumulators.memory_size()
     }
 }

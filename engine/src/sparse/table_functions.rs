@@ -1,4 +1,4 @@
-//! [`expand`]: table functions with GraphBLAS names, expanded to SQL.
+//! [`TableFunction`]: functions with GraphBLAS names, defined by the SQL that they expand to.
 //!
 //! | call | expands to |
 //! | --- | --- |
@@ -8,67 +8,20 @@
 //! | `transpose('a')` | `SELECT col AS row, row AS col, value FROM a` |
 //! | `read_mtx('a.mtx')` | `SELECT * FROM 'a.mtx'` |
 //!
+//! A table without other columns than its indices is a pattern, whose values are 1. Inner dimensions must be equal where
+//! both are known: Matrix Market files have a shape, which the functions pass on.
+//!
 //! The names are those of the GraphBLAS C API specification 2.1. The functions have no operator of their own: the rule
 //! `sparse_matmul` optimizes the expanded query.
 
-use std::ops::ControlFlow;
-
-use datafusion::error::{DataFusionError, Result};
-use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectNamePart, TableAlias, TableFactor, TableSampleKind, Value,
-    VisitMut, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, TableFactor, Value,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
+use super::operands::{Dimension, Operand, Operands, check_inner_dimensions};
 use super::semiring::Semiring;
 use crate::error::Error;
-use crate::sql::StatementAst;
 use crate::storage::MatrixMarketTable;
-
-/// Replaces each call of a table function by the subquery that it expands to.
-///
-/// # Errors
-/// When a call has invalid arguments.
-pub(crate) fn expand(statement: &mut Statement) -> Result<()> {
-    let Some(mut sql) = StatementAst::from_statement(statement) else {
-        return Ok(());
-    };
-    match sql.visit(&mut Expand) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
-struct Expand;
-
-impl VisitorMut for Expand {
-    type Break = DataFusionError;
-
-    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
-        let TableFactor::Table { name, alias, args: Some(args), sample, .. } = factor else {
-            return ControlFlow::Continue(());
-        };
-        let [ObjectNamePart::Identifier(name)] = name.0.as_slice() else {
-            return ControlFlow::Continue(());
-        };
-        let Some(function) = FUNCTIONS.iter().find(|function| function.name.eq_ignore_ascii_case(&name.value)) else {
-            return ControlFlow::Continue(());
-        };
-        let alias = alias.clone().unwrap_or_else(|| TableAlias {
-            explicit: true,
-            name: Ident::new(function.name),
-            columns: Vec::new(),
-            at: None,
-        });
-        match function.expand(&args.args, alias, sample.clone()) {
-            Ok(expanded) => *factor = expanded,
-            Err(error) => return ControlFlow::Break(error),
-        }
-        ControlFlow::Continue(())
-    }
-}
 
 /// A table function, defined by the query that it expands to.
 pub struct TableFunction {
@@ -84,26 +37,28 @@ pub struct TableFunction {
     num_tables: usize,
     /// The names of the named arguments.
     options: &'static [&'static str],
-    sql: fn(&CallArguments) -> Result<String, String>,
+    sql: fn(&CallArguments) -> Result<Operand, String>,
 }
 
 /// Every table function.
 pub const FUNCTIONS: [TableFunction; 5] = [
     TableFunction {
         name: "mxm",
-        description: "The product of two matrices, tables of `row, col, value`: `SUM(a.value * b.value)` for each row of one and column of the other with a common key, or the aggregate of another semiring.",
+        description: "The product of two matrices, tables of `row, col, value`, or of `row, col` whose values are 1: `SUM(a.value * b.value)` for each row of one and column of the other with a common key, or the aggregate of another semiring.",
         example: "SELECT * FROM mxm('examples/data/karate.mtx', 'examples/data/karate.mtx', semiring => 'plus_pair')",
         syntax: "mxm(a, b, [semiring => 'plus_times'], [row => 'row'], [col => 'col'], [value => 'value'])",
         num_tables: 2,
         options: &["semiring", "row", "col", "value"],
         sql: |call| {
             let (row, col) = (call.column("row"), call.column("col"));
-            Ok(format!(
+            let sql = format!(
                 "SELECT a.{row} AS row, b.{col} AS col, {} AS value FROM {} AS a JOIN {} AS b ON a.{col} = b.{row} GROUP BY a.{row}, b.{col}",
-                call.aggregate("a", "b")?,
-                call.tables[0],
-                call.tables[1]
-            ))
+                call.aggregate(("a", MATRIX), ("b", MATRIX))?,
+                call.tables[0].sql,
+                call.tables[1].sql
+            );
+            check_inner_dimensions(call.dimension(0, "col"), call.dimension(1, "row"))?;
+            Ok(result(sql, &[("row", call.dimension(0, "row")), ("col", call.dimension(1, "col"))]))
         },
     },
     TableFunction {
@@ -115,12 +70,14 @@ pub const FUNCTIONS: [TableFunction; 5] = [
         options: &["semiring", "row", "col", "idx", "value"],
         sql: |call| {
             let (row, col, idx) = (call.column("row"), call.column("col"), call.column("idx"));
-            Ok(format!(
+            let sql = format!(
                 "SELECT a.{row} AS idx, {} AS value FROM {} AS a JOIN {} AS x ON a.{col} = x.{idx} GROUP BY a.{row}",
-                call.aggregate("a", "x")?,
-                call.tables[0],
-                call.tables[1]
-            ))
+                call.aggregate(("a", MATRIX), ("x", VECTOR))?,
+                call.tables[0].sql,
+                call.tables[1].sql
+            );
+            check_inner_dimensions(call.dimension(0, "col"), call.dimension(1, "idx"))?;
+            Ok(result(sql, &[("idx", call.dimension(0, "row"))]))
         },
     },
     TableFunction {
@@ -132,12 +89,14 @@ pub const FUNCTIONS: [TableFunction; 5] = [
         options: &["semiring", "row", "col", "idx", "value"],
         sql: |call| {
             let (row, col, idx) = (call.column("row"), call.column("col"), call.column("idx"));
-            Ok(format!(
+            let sql = format!(
                 "SELECT a.{col} AS idx, {} AS value FROM {} AS x JOIN {} AS a ON x.{idx} = a.{row} GROUP BY a.{col}",
-                call.aggregate("x", "a")?,
-                call.tables[0],
-                call.tables[1]
-            ))
+                call.aggregate(("x", VECTOR), ("a", MATRIX))?,
+                call.tables[0].sql,
+                call.tables[1].sql
+            );
+            check_inner_dimensions(call.dimension(0, "idx"), call.dimension(1, "row"))?;
+            Ok(result(sql, &[("idx", call.dimension(1, "col"))]))
         },
     },
     TableFunction {
@@ -148,8 +107,11 @@ pub const FUNCTIONS: [TableFunction; 5] = [
         num_tables: 1,
         options: &["row", "col", "value"],
         sql: |call| {
-            let (row, col, value) = (call.column("row"), call.column("col"), call.column("value"));
-            Ok(format!("SELECT {col} AS row, {row} AS col, {value} AS value FROM {} AS a", call.tables[0]))
+            let (row, col) = (call.column("row"), call.column("col"));
+            let value = call.value(0, ("a", MATRIX), "1");
+            let sql =
+                format!("SELECT a.{col} AS row, a.{row} AS col, {value} AS value FROM {} AS a", call.tables[0].sql);
+            Ok(result(sql, &[("row", call.dimension(0, "col")), ("col", call.dimension(0, "row"))]))
         },
     },
     TableFunction {
@@ -159,35 +121,79 @@ pub const FUNCTIONS: [TableFunction; 5] = [
         syntax: "read_mtx('file.mtx')",
         num_tables: 1,
         options: &[],
-        sql: |call| match call.tables[0].strip_prefix('\'').and_then(|name| name.strip_suffix('\'')) {
-            Some(name) if MatrixMarketTable::has_extension(name) => Ok(format!("SELECT * FROM {}", call.tables[0])),
-            _ => Err(format!("{} is not a Matrix Market file; pass '….mtx' or '….mtx.gz' in quotes", call.tables[0])),
+        sql: |call| {
+            let file = &call.tables[0];
+            match file.sql.strip_prefix('\'').and_then(|name| name.strip_suffix('\'')) {
+                Some(name) if MatrixMarketTable::has_extension(name) => {
+                    Ok(Operand { sql: format!("SELECT * FROM {}", file.sql), ..file.clone() })
+                }
+                _ => Err(format!("{} is not a Matrix Market file; pass '….mtx' or '….mtx.gz' in quotes", file.sql)),
+            }
         },
     },
 ];
 
+/// The table function that a table factor calls, and its arguments.
+pub(super) fn call(factor: &TableFactor) -> Option<(&'static TableFunction, &[FunctionArg])> {
+    match factor {
+        TableFactor::Table { name, args: Some(args), .. } => Some((function(name)?, &args.args)),
+        _ => None,
+    }
+}
+
+/// The table function that an argument of another one calls, and its arguments.
+pub(super) fn nested_call(arg: &Expr) -> Option<(&'static TableFunction, &[FunctionArg])> {
+    match arg {
+        Expr::Function(call) => match &call.args {
+            FunctionArguments::List(list) => Some((function(&call.name)?, &list.args)),
+            FunctionArguments::None | FunctionArguments::Subquery(_) => None,
+        },
+        _ => None,
+    }
+}
+
+fn function(name: &ObjectName) -> Option<&'static TableFunction> {
+    static ALL: [TableFunction; 5] = FUNCTIONS;
+    let [ObjectNamePart::Identifier(name)] = name.0.as_slice() else { return None };
+    ALL.iter().find(|function| function.name.eq_ignore_ascii_case(&name.value))
+}
+
+/// The options that name the columns of indices of a matrix, and of a vector.
+const MATRIX: &[&str] = &["row", "col"];
+const VECTOR: &[&str] = &["idx"];
+
+/// The query of a function: its columns of indices, with their dimensions, and `value`.
+fn result(sql: String, indices: &[(&str, Option<&Dimension>)]) -> Operand {
+    let columns = indices.iter().map(|(name, _)| (*name).to_owned()).chain(["value".to_owned()]).collect();
+    let dimensions = indices.iter().filter_map(|(name, dimension)| Some(((*name).to_owned(), (*dimension)?.clone())));
+    Operand { sql, columns: Some(columns), dimensions: dimensions.collect() }
+}
+
 /// The arguments of a call.
 struct CallArguments {
-    /// As SQL table factors.
-    tables: Vec<String>,
+    tables: Vec<Operand>,
     options: Vec<(String, String)>,
 }
 
 impl TableFunction {
-    fn expand(&self, args: &[FunctionArg], alias: TableAlias, sample: Option<TableSampleKind>) -> Result<TableFactor> {
-        let invalid = |problem| Error::InvalidArguments { syntax: self.syntax, problem };
-        let call = self.parse_arguments(args).map_err(invalid)?;
-        let sql = (self.sql)(&call).map_err(invalid)?;
-        let query = Parser::new(&GenericDialect {}).try_with_sql(&sql)?.parse_query()?;
-        Ok(TableFactor::Derived { lateral: false, subquery: query, alias: Some(alias), sample })
+    /// The query that a call expands to.
+    ///
+    /// # Errors
+    /// When an argument is invalid.
+    pub(super) fn expand(&self, args: &[FunctionArg], operands: &Operands) -> Result<Operand, Error> {
+        self.query(args, operands).map_err(|problem| Error::InvalidArguments { syntax: self.syntax, problem })
     }
 
-    fn parse_arguments(&self, args: &[FunctionArg]) -> Result<CallArguments, String> {
+    fn query(&self, args: &[FunctionArg], operands: &Operands) -> Result<Operand, String> {
+        (self.sql)(&self.parse_arguments(args, operands)?)
+    }
+
+    fn parse_arguments(&self, args: &[FunctionArg], operands: &Operands) -> Result<CallArguments, String> {
         let mut call = CallArguments { tables: Vec::new(), options: Vec::new() };
         for arg in args {
             match arg {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) if call.options.is_empty() => {
-                    call.tables.push(table_factor(arg)?);
+                    call.tables.push(table_factor(arg, operands)?);
                 }
                 FunctionArg::Named { name, arg: FunctionArgExpr::Expr(arg), .. } => {
                     let name = name.value.to_lowercase();
@@ -223,11 +229,15 @@ impl TableFunction {
     }
 }
 
-/// An argument as an SQL table factor: a name, a quoted name (of a file too), or a subquery in parentheses.
-fn table_factor(arg: &Expr) -> Result<String, String> {
+/// An argument as an SQL table factor: a name, a quoted name (of a file too), another call, or a subquery in parentheses.
+fn table_factor(arg: &Expr, operands: &Operands) -> Result<Operand, String> {
+    if let Some((function, args)) = nested_call(arg) {
+        let query = function.query(args, operands).map_err(|problem| format!("in {}, {problem}", function.syntax))?;
+        return Ok(Operand { sql: format!("({})", query.sql), ..query });
+    }
     match arg {
-        Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => Ok(arg.to_string()),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => Ok(arg.to_string()),
+        Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)) => Ok(operands.get(arg.to_string())),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => Ok(operands.get(arg.to_string())),
         _ => Err(format!("{arg} is not a table; pass a name, a quoted name, or a subquery in parentheses")),
     }
 }
@@ -237,16 +247,39 @@ impl CallArguments {
         self.options.iter().find(|(option, _)| option == name).map(|(_, value)| value.as_str())
     }
 
-    /// The column name given by an option, as a quoted identifier. By default, columns are named like their option.
-    fn column(&self, name: &str) -> String {
-        Ident::with_quote('"', self.option(name).unwrap_or(name)).to_string()
+    /// The name of a column. By default, columns are named like their option.
+    fn column_name<'a>(&'a self, option: &'a str) -> &'a str {
+        self.option(option).unwrap_or(option)
     }
 
-    /// The aggregate over the values of two table aliases.
-    fn aggregate(&self, left: &str, right: &str) -> Result<String, String> {
+    /// The name of a column as a quoted identifier.
+    fn column(&self, option: &str) -> String {
+        Ident::with_quote('"', self.column_name(option)).to_string()
+    }
+
+    /// The dimension of a column of indices.
+    fn dimension(&self, table: usize, option: &str) -> Option<&Dimension> {
+        let column = self.column_name(option);
+        self.tables[table].dimensions.iter().find(|(name, _)| name == column).map(|(_, dimension)| dimension)
+    }
+
+    /// The values of a table under its alias: `one` for a pattern, a table of indices only.
+    fn value(&self, table: usize, (alias, indices): (&str, &[&str]), one: &str) -> String {
+        let is_pattern = |columns: &Vec<String>| {
+            columns.len() == indices.len()
+                && indices.iter().all(|index| columns.iter().any(|column| column == self.column_name(index)))
+        };
+        match &self.tables[table].columns {
+            Some(columns) if self.option("value").is_none() && is_pattern(columns) => one.to_owned(),
+            _ => format!("{alias}.{}", self.column("value")),
+        }
+    }
+
+    /// The aggregate over the values of both tables, each given by its alias and the options of its indices.
+    fn aggregate(&self, left: (&str, &[&str]), right: (&str, &[&str])) -> Result<String, String> {
         let semiring = self.option("semiring").unwrap_or("plus_times").parse::<Semiring>();
         let semiring = semiring.map_err(|error| error.to_string())?;
-        let value = self.column("value");
-        Ok(semiring.aggregate_sql(&format!("{left}.{value}"), &format!("{right}.{value}")))
+        let one = semiring.one_sql();
+        Ok(semiring.aggregate_sql(&self.value(0, left, one), &self.value(1, right, one)))
     }
 }

@@ -34,7 +34,7 @@ MATRICES = {
     "pattern.mtx": (sparse([1, 1, 1], [0, 1, 2], [4, 0, 2], (3, 5)), {"field": "pattern"}),
     "pattern_symmetric.mtx": (coo_array(GRID), {"field": "pattern"}),
     "pattern_skew.mtx": (coo_array(ROTATION), {"field": "pattern", "symmetry": "skew-symmetric"}),
-    "unsigned.mtx": (sparse([7, 2**40], [0, 1], [0, 2], (2, 3), np.uint64), {}),
+    "unsigned.mtx": (sparse([7, 2**64 - 1], [0, 1], [0, 2], (2, 3), np.uint64), {}),
     "empty.mtx": (sparse([], [], [], (3, 3)), {"symmetry": "general"}),
     "array.mtx": (np.array([[1.5, 0], [-2, 1 / 3], [0, 5]]), {}),
     "array_symmetric.mtx": (GRID, {}),
@@ -43,6 +43,11 @@ MATRICES = {
 }
 
 COORDINATE = "%%MatrixMarket matrix coordinate real general\n"
+
+# Matrices that mmwrite does not write like this.
+TEXTS = {
+    "skew_zero.mtx": COORDINATE.replace("general", "skew-symmetric") + "2 2 2\n2 1 5\n2 2 0\n",
+}
 
 BAD = {
     "row.mtx": COORDINATE + "4 4 3\n1 1 0.5\n2 2 0.5\n% not the last\n9 3 0.5\n",
@@ -76,6 +81,9 @@ def main():
         mmwrite(text, matrix, **options)
         data = gzip.compress(text.getvalue(), mtime=0) if name.endswith(".gz") else text.getvalue()
         (HERE / name).write_bytes(data)
+        expected += [(name, int(i), int(j), float(v)) for i, j, v in entries(HERE / name)]
+    for name, text in TEXTS.items():
+        (HERE / name).write_text(text)
         expected += [(name, int(i), int(j), float(v)) for i, j, v in entries(HERE / name)]
     with open(HERE / "expected.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

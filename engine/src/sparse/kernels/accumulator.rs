@@ -29,6 +29,10 @@ impl SpaIndex {
     pub(crate) fn new(columns: usize) -> Self {
         Self { stamped_slots: vec![0; columns], generation: 1, used: 0 }
     }
+
+    pub(crate) fn memory_size(&self) -> usize {
+        self.stamped_slots.capacity() * size_of::<u32>()
+    }
 }
 
 impl ColumnIndex for SpaIndex {
@@ -71,6 +75,11 @@ pub(crate) struct HashIndex {
 }
 
 impl HashIndex {
+    /// Bytes of the table, which keeps the size of the longest row.
+    pub(crate) fn memory_size(&self) -> usize {
+        self.buckets.capacity() * size_of::<(u32, u32)>()
+    }
+
     /// The number of buckets for a row of `columns` columns.
     fn num_buckets(columns: usize) -> usize {
         (2 * columns).next_power_of_two().max(16)
@@ -176,6 +185,18 @@ mod tests {
         let expected = slots(&mut Reference::default(), &rows());
         assert_eq!(slots(&mut SpaIndex::new(1000), &rows()), expected);
         assert_eq!(slots(&mut HashIndex::default(), &rows()), expected);
+    }
+
+    #[test]
+    fn memory_grows_with_the_longest_row() {
+        assert_eq!(SpaIndex::new(1000).memory_size(), 4000);
+        let mut hash = HashIndex::default();
+        assert_eq!(hash.memory_size(), 0);
+        hash.start_row(1000);
+        let bytes = hash.memory_size();
+        assert!(bytes >= 2 * 1000 * size_of::<(u32, u32)>(), "{bytes}");
+        hash.start_row(1);
+        assert_eq!(hash.memory_size(), bytes);
     }
 
     #[test]

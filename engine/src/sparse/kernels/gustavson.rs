@@ -61,6 +61,10 @@ impl<T: Copy> Accumulators<T> {
         Self { values: Vec::with_capacity(slots), validity: Vec::new() }
     }
 
+    pub(crate) fn memory_size(&self) -> usize {
+        self.values.capacity() * size_of::<T>() + self.validity.capacity()
+    }
+
     /// Starts to maintain `validity`. Before the first NULL, exactly the touched slots are valid.
     pub(crate) fn materialize_validity(&mut self, touched: &[bool]) {
         self.validity = touched.to_vec();

@@ -3,8 +3,6 @@
 //! `TimesOp`, `PlusMonoid` and the other structs are the typed counterparts of the variants of `BinaryOp` and `Monoid`
 //! (`sparse/semiring.rs`), for which the kernels are monomorphised.
 
-use std::cmp::Ordering;
-
 use super::scalar::{Float, Scalar};
 
 /// A multiplicative operator (GraphBLAS `BinaryOp`).
@@ -163,36 +161,34 @@ plus_monoid!(i64, 0, |accumulator, product| *accumulator = accumulator.wrapping_
 plus_monoid!(u64, 0, |accumulator, product| *accumulator = accumulator.wrapping_add(product));
 plus_monoid!(i128, 0, |accumulator, product| *accumulator = accumulator.wrapping_add(product));
 
-/// `MIN`. With NaN among the products the result depends on their order, as DataFusion's does.
+/// `MIN`. NaN is above all numbers, and -0 below +0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MinMonoid;
 
 impl<T: Scalar> MonoidKernel<T> for MinMonoid {
-    /// The largest finite value, as in DataFusion: the MIN of infinities is this.
-    const IDENTITY: T = T::LARGEST_FINITE;
+    const IDENTITY: T = T::LARGEST;
 
     #[inline(always)]
     fn add(accumulator: &mut T, product: T) {
-        match product.partial_cmp(accumulator) {
-            Some(Ordering::Less) | None => *accumulator = product,
-            _ => {}
+        // A NaN with the sign bit is below all numbers by totalOrder.
+        if accumulator.total_gt(product) && !product.is_nan() {
+            *accumulator = product;
         }
     }
 }
 
-/// `MAX`. With NaN among the products the result depends on their order, as DataFusion's does.
+/// `MAX`. NaN is above all numbers, and -0 below +0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MaxMonoid;
 
 impl<T: Scalar> MonoidKernel<T> for MaxMonoid {
-    /// The smallest finite value, as in DataFusion: the MAX of negative infinities is this.
-    const IDENTITY: T = T::SMALLEST_FINITE;
+    const IDENTITY: T = T::SMALLEST;
 
     #[inline(always)]
     fn add(accumulator: &mut T, product: T) {
-        match product.partial_cmp(accumulator) {
-            Some(Ordering::Greater) | None => *accumulator = product,
-            _ => {}
+        let product = if product.is_nan() { T::LARGEST } else { product };
+        if product.total_gt(*accumulator) {
+            *accumulator = product;
         }
     }
 }

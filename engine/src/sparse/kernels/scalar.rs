@@ -7,15 +7,18 @@ pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
 }
 
 /// A numeric element.
-pub(crate) trait Scalar: Element + PartialOrd {
-    const LARGEST_FINITE: Self;
-    const SMALLEST_FINITE: Self;
+pub(crate) trait Scalar: Element {
+    /// The largest value in SQL's order: NaN without the sign bit, for floats.
+    const LARGEST: Self;
+    /// The smallest value: negative infinity, for floats.
+    const SMALLEST: Self;
     /// The product; integers wrap around at `wrap_bits` bits.
     fn wrapping_mul_bits(self, other: Self, wrap_bits: u32) -> Self;
     /// The sum; integers wrap around at `wrap_bits` bits.
     fn wrapping_add_bits(self, other: Self, wrap_bits: u32) -> Self;
-    /// Greater than by IEEE 754 totalOrder: NaN is above everything and -0 below 0.
+    /// Greater than by IEEE 754 totalOrder: -0 is below +0, and NaN above all numbers, or below them if it has the sign bit.
     fn total_gt(self, other: Self) -> bool;
+    fn is_nan(self) -> bool;
 }
 
 /// A floating-point element, whose division is infallible.
@@ -42,8 +45,8 @@ macro_rules! float {
         }
 
         impl Scalar for $type {
-            const LARGEST_FINITE: Self = <$type>::MAX;
-            const SMALLEST_FINITE: Self = <$type>::MIN;
+            const LARGEST: Self = <$type>::NAN;
+            const SMALLEST: Self = <$type>::NEG_INFINITY;
 
             #[inline(always)]
             fn wrapping_mul_bits(self, other: Self, _: u32) -> Self {
@@ -59,6 +62,11 @@ macro_rules! float {
             fn total_gt(self, other: Self) -> bool {
                 self.total_cmp(&other).is_gt()
             }
+
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                <$type>::is_nan(self)
+            }
         }
     };
 }
@@ -73,8 +81,8 @@ macro_rules! integer {
         }
 
         impl Scalar for $type {
-            const LARGEST_FINITE: Self = <$type>::MAX;
-            const SMALLEST_FINITE: Self = <$type>::MIN;
+            const LARGEST: Self = <$type>::MAX;
+            const SMALLEST: Self = <$type>::MIN;
 
             #[inline(always)]
             fn wrapping_mul_bits(self, other: Self, wrap_bits: u32) -> Self {
@@ -91,6 +99,11 @@ macro_rules! integer {
             #[inline(always)]
             fn total_gt(self, other: Self) -> bool {
                 self > other
+            }
+
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                false
             }
         }
     };

@@ -84,7 +84,7 @@ fn rows_agree_with_the_reference() {
                 collect_row(row as u32, &columns, &output, &mut found[0]);
                 // Another semiring over the same columns.
                 let mut output = Accumulators::default();
-                output.extend(columns.len(), f64::MAX, has_nulls);
+                output.extend(columns.len(), f64::NAN, has_nulls);
                 gustavson_row_numeric(min_plus, left, right, row, &spa, 0, &mut output);
                 collect_row(row as u32, &columns, &output, &mut found[1]);
 
@@ -93,7 +93,7 @@ fn rows_agree_with_the_reference() {
                 gustavson_row(plus_times, left, right, row, &mut hash, &mut columns, &mut output);
                 collect_row(row as u32, &columns, &output, &mut found[2]);
                 let mut output = Accumulators::default();
-                output.extend(columns.len(), f64::MAX, has_nulls);
+                output.extend(columns.len(), f64::NAN, has_nulls);
                 gustavson_row_numeric(min_plus, left, right, row, &hash, 0, &mut output);
                 collect_row(row as u32, &columns, &output, &mut found[3]);
             }
@@ -198,5 +198,40 @@ fn nulls_follow_the_rules_of_sql() {
     ] {
         assert_eq!((and.multiply_nullable(left, right), or.multiply_nullable(right, left)), (both, either));
         assert_eq!((and.multiply_nullable(right, left), or.multiply_nullable(left, right)), (both, either));
+    }
+}
+
+/// Every sequence of three of these values, accumulated from left to right and as two partial results.
+#[test]
+fn min_and_max_have_the_order_of_sql() {
+    // Ascending. The sign of NaN does not matter.
+    let values = [f64::NEG_INFINITY, -1.0, -0.0, 0.0, 2.0, f64::INFINITY, f64::NAN, -f64::NAN];
+    let rank = |value: f64| values.iter().position(|other| other.to_bits() == value.to_bits()).unwrap().min(6);
+    let min = TypedSemiring::<f64, f64, PlusOp, MinMonoid>::new(0);
+    let max = TypedSemiring::<f64, f64, PlusOp, MaxMonoid>::new(0);
+    fn accumulate<S: SemiringOps<Accumulator = f64>>(semiring: S, values: &[f64]) -> f64 {
+        let mut accumulator = S::IDENTITY;
+        values.iter().for_each(|value| semiring.add(&mut accumulator, *value));
+        accumulator
+    }
+    for a in values {
+        for b in values {
+            for c in values {
+                let (smallest, largest) = {
+                    let ranks = [rank(a), rank(b), rank(c)];
+                    (ranks.into_iter().min().unwrap(), ranks.into_iter().max().unwrap())
+                };
+                for (found, expected) in [
+                    (accumulate(min, &[a, b, c]), smallest),
+                    (accumulate(min, &[accumulate(min, &[a, b]), c]), smallest),
+                    (accumulate(min, &[a, accumulate(min, &[b, c])]), smallest),
+                    (accumulate(max, &[a, b, c]), largest),
+                    (accumulate(max, &[accumulate(max, &[a, b]), c]), largest),
+                    (accumulate(max, &[a, accumulate(max, &[b, c])]), largest),
+                ] {
+                    assert_eq!(found.to_bits(), values[expected].to_bits(), "of {a}, {b}, {c}");
+                }
+            }
+        }
     }
 }

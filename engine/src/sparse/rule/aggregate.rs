@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast
 use super::factor::BinaryProduct;
 use super::no_match::{NoMatch, unsupported};
 use super::side::{JoinSchemas, OperandProjection};
+use crate::aggregate::{float_max_udaf, float_min_udaf};
 use crate::sparse::semiring::{BinaryOp, Monoid};
 use crate::sparse::spec::{JoinFallback, SemiringAggregate};
 
@@ -81,8 +82,8 @@ impl SemiringAggregates {
                 OperandExtractor { schemas, join_schema: &join_schema, left: &mut *left, right: &mut *right };
             let add = match &function.func {
                 udaf if *udaf == sum_udaf() => Monoid::Plus,
-                udaf if *udaf == min_udaf() => Monoid::Min,
-                udaf if *udaf == max_udaf() => Monoid::Max,
+                udaf if *udaf == min_udaf() || *udaf == float_min_udaf() => Monoid::Min,
+                udaf if *udaf == max_udaf() || *udaf == float_max_udaf() => Monoid::Max,
                 udaf if *udaf == bool_or_udaf() => Monoid::LOr,
                 udaf if *udaf == bool_and_udaf() => Monoid::LAnd,
                 udaf if *udaf == count_udaf() => {

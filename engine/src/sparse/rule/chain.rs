@@ -77,8 +77,8 @@ pub(super) fn pre_aggregate_chain(
 
 /// Whether summing one operand first gives the same result, as for products of integers, which wrap around.
 ///
-/// Floats are not distributive: `(3 - 1) * inf` is not `3 * inf - 1 * inf`. Neither are minima and maxima, whose
-/// identity in DataFusion is a finite number: the minimum of infinities is the largest finite number.
+/// Floats are not distributive: `(3 - 1) * inf` is not `3 * inf - 1 * inf`. Neither are minima and maxima of integers:
+/// `a + b` wraps around, so that a smaller `a` may give a larger sum.
 fn is_distributive(aggregate: &SemiringAggregate) -> bool {
     matches!(aggregate.value_type, DataType::Int64 | DataType::UInt64)
         && aggregate.output_type == aggregate.value_type

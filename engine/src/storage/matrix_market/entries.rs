@@ -1,13 +1,14 @@
 //! [`Entries`]: parses the lines after the header into batches of entries in coordinate (COO) format.
 
 use super::header::{Field, Format, Header, Symmetry};
-use super::lines::{Line, Lines, ParseError, integer, integer_token, real, token};
+use super::lines::{Line, Lines, ParseError, integer, integer_token, real, token, unsigned_integer};
 
 /// Parses the entries from chunks of any size.
 ///
 /// - Rows and columns count from 0, as in SciPy and GraphBLAS; in the file they count from 1.
 /// - In symmetric formats the mirrored entry follows its entry.
 /// - An array yields all its values, including zeros. The diagonal of a skew-symmetric array is not in the file and not returned.
+/// - Explicit zeros are entries, also on the diagonal of a skew-symmetric matrix.
 /// - Duplicate entries are returned as they are.
 #[derive(Debug)]
 pub(crate) struct Entries {
@@ -91,7 +92,7 @@ impl EntryCursor {
         if column.0.is_empty() || value.is_empty() || !token(&mut rest).is_empty() {
             let fields = match self.header.field {
                 Field::Pattern => "a row and a column",
-                Field::Integer | Field::Real => "a row, a column and a value",
+                Field::Integer | Field::UnsignedInteger | Field::Real => "a row, a column and a value",
             };
             return Err(line.malformed(fields, line.text));
         }
@@ -134,8 +135,13 @@ impl EntryCursor {
                 (Value::Real(value), Some(Value::Real(-value)))
             }
             Field::Integer | Field::Pattern => {
-                let value = integer(token).ok_or_else(|| line.malformed("a 64-bit integer", token))?;
+                let value = integer(token).ok_or_else(|| self.not_an_integer(line, token))?;
                 (Value::Integer(value), value.checked_neg().map(Value::Integer))
+            }
+            Field::UnsignedInteger => {
+                let value = unsigned_integer(token);
+                let value = value.ok_or_else(|| line.malformed("an unsigned 64-bit integer", token))?;
+                (Value::Unsigned(value), None)
             }
         };
         out.push(row, column, value);
@@ -149,11 +155,20 @@ impl EntryCursor {
                     negative.ok_or_else(|| line.malformed("an integer whose negative fits 64 bits", token))?,
                 );
             }
+            (Symmetry::SkewSymmetric, true) if value.is_zero() => {}
             (Symmetry::SkewSymmetric, true) => {
-                return Err(line.malformed("nothing on the diagonal of a skew-symmetric matrix", line.text));
+                return Err(line.malformed("zero on the diagonal of a skew-symmetric matrix", line.text));
             }
         }
         Ok(())
+    }
+
+    #[cold]
+    fn not_an_integer(&self, line: &Line<'_>, token: &[u8]) -> ParseError {
+        if unsigned_integer(token).is_some() && self.header.symmetry != Symmetry::SkewSymmetric {
+            return line.malformed("a 64-bit integer, or unsigned-integer instead of integer in the first line", token);
+        }
+        line.malformed("a 64-bit integer", token)
     }
 }
 
@@ -169,6 +184,17 @@ fn index(line: &Line<'_>, of: &str, (token, index): (&[u8], Option<i64>), size: 
 enum Value {
     Real(f64),
     Integer(i64),
+    Unsigned(u64),
+}
+
+impl Value {
+    fn is_zero(self) -> bool {
+        match self {
+            Self::Real(value) => value == 0.0,
+            Self::Integer(value) => value == 0,
+            Self::Unsigned(value) => value == 0,
+        }
+    }
 }
 
 /// A batch of entries as columns (COO). Columns outside the projection stay empty.
@@ -180,6 +206,8 @@ pub(crate) struct CooBatch {
     pub(crate) reals: Vec<f64>,
     /// The values of an integer or pattern matrix.
     pub(crate) integers: Vec<i64>,
+    /// The values of an unsigned integer matrix.
+    pub(crate) unsigned: Vec<u64>,
     /// Whether rows, columns and values are read.
     projection: [bool; 3],
     len: usize,
@@ -192,12 +220,13 @@ impl CooBatch {
     /// For at most `capacity` entries, except that the entries of one line stay together.
     pub(crate) fn new(header: &Header, capacity: usize, projection: [bool; 3]) -> Self {
         let entries_per_line = if header.symmetry == Symmetry::General { 1 } else { 2 };
-        let is_real = header.field == Field::Real;
+        let with_values = |fields: &[Field]| projection[2] && fields.contains(&header.field);
         Self {
             rows: with_bounded_capacity(projection[0], capacity),
             columns: with_bounded_capacity(projection[1], capacity),
-            reals: with_bounded_capacity(projection[2] && is_real, capacity),
-            integers: with_bounded_capacity(projection[2] && !is_real, capacity),
+            reals: with_bounded_capacity(with_values(&[Field::Real]), capacity),
+            integers: with_bounded_capacity(with_values(&[Field::Integer, Field::Pattern]), capacity),
+            unsigned: with_bounded_capacity(with_values(&[Field::UnsignedInteger]), capacity),
             projection,
             len: 0,
             entries_per_line,
@@ -226,6 +255,7 @@ impl CooBatch {
             match value {
                 Value::Real(value) => self.reals.push(value),
                 Value::Integer(value) => self.integers.push(value),
+                Value::Unsigned(value) => self.unsigned.push(value),
             }
         }
         self.len += 1;

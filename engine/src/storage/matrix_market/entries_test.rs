@@ -12,6 +12,7 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>, capacity: usize) -> Result<V
         assert!(block.len() <= capacity.max(2) + 2);
         let reals = block.reals.iter().map(ToString::to_string);
         let values = reals.chain(block.integers.iter().map(ToString::to_string));
+        let values = values.chain(block.unsigned.iter().map(ToString::to_string));
         found
             .extend(block.rows.into_iter().zip(block.columns).zip(values).map(|((row, col), value)| (row, col, value)));
     };
@@ -87,7 +88,8 @@ fn reference_read(text: &str) -> Option<Vec<Entry>> {
                 let value: f64 = value.parse().ok()?;
                 (value.to_string(), Some((-value).to_string()))
             }
-            "integer" | "pattern" => {
+            "unsigned-integer" if symmetry != "skew-symmetric" => (value.parse::<u64>().ok()?.to_string(), None),
+            "integer" | "pattern" | "unsigned-integer" => {
                 let value: i64 = value.parse().ok()?;
                 (value.to_string(), value.checked_neg().map(|value| value.to_string()))
             }
@@ -103,6 +105,7 @@ fn reference_read(text: &str) -> Option<Vec<Entry>> {
             "symmetric" if row == column => {}
             "symmetric" => found.push((column, row, value)),
             "skew-symmetric" if row != column => found.push((column, row, negative?)),
+            "skew-symmetric" if value.parse::<f64>() == Ok(0.0) => {}
             _ => return None,
         }
         if number >= promised {
@@ -154,11 +157,23 @@ fn matrices() -> Vec<(&'static str, Vec<Entry>)> {
             entries(&[(1, 0, "1"), (0, 1, "-1"), (2, 0, "2"), (0, 2, "-2"), (2, 1, "3"), (1, 2, "-3")]),
         ),
         ("array real general\n0 5\n", vec![]),
+        (
+            "coordinate unsigned-integer symmetric\n2 2 2\n1 1 18446744073709551615\n2 1 0\n",
+            entries(&[(0, 0, "18446744073709551615"), (1, 0, "0"), (0, 1, "0")]),
+        ),
+        (
+            "coordinate real skew-symmetric\n2 2 3\n1 1 0\n2 1 2.5\n2 2 -0.0\n",
+            entries(&[(0, 0, "0"), (1, 0, "2.5"), (0, 1, "-2.5"), (1, 1, "-0")]),
+        ),
+        (
+            "coordinate unsigned-integer skew-symmetric\n2 2 2\n2 1 3\n2 2 0\n",
+            entries(&[(1, 0, "3"), (0, 1, "-3"), (1, 1, "0")]),
+        ),
     ]
 }
 
 /// Errors after the header, with their messages.
-const MALFORMED: [(&str, &str); 17] = [
+const MALFORMED: [(&str, &str); 20] = [
     ("coordinate real general\n4 4 1\n9 1 1\n", "line 3: expected a row from 1 to 4, found 9"),
     ("coordinate real general\n4 4 1\n1 0 1\n", "line 3: expected a column from 1 to 4, found 0"),
     ("coordinate real general\n4 4 1\n%\n-1 1 1\n", "line 4: expected a row from 1 to 4, found -1"),
@@ -170,6 +185,16 @@ const MALFORMED: [(&str, &str); 17] = [
     ("coordinate real general\n4 4 1\n1 1 1.5D3\n", "line 3: expected a number such as -1.5e3, found '1.5D3'"),
     (
         "coordinate integer general\n4 4 1\n1 1 9223372036854775808\n",
+        "line 3: expected a 64-bit integer, or unsigned-integer instead of integer in the first line, \
+         found 9223372036854775808",
+    ),
+    (
+        "coordinate integer general\n4 4 1\n1 1 18446744073709551616\n",
+        "line 3: expected a 64-bit integer, found 18446744073709551616",
+    ),
+    ("coordinate unsigned-integer general\n4 4 1\n1 1 -1\n", "line 3: expected an unsigned 64-bit integer, found -1"),
+    (
+        "coordinate unsigned-integer skew-symmetric\n4 4 1\n2 1 9223372036854775808\n",
         "line 3: expected a 64-bit integer, found 9223372036854775808",
     ),
     (
@@ -178,7 +203,7 @@ const MALFORMED: [(&str, &str); 17] = [
     ),
     (
         "coordinate real skew-symmetric\n4 4 1\n2 2 1\n",
-        "line 3: expected nothing on the diagonal of a skew-symmetric matrix, found '2 2 1'",
+        "line 3: expected zero on the diagonal of a skew-symmetric matrix, found '2 2 1'",
     ),
     ("coordinate real general\n4 4 3\n1 1 1\n", "the header announces 3 entries, the file has 1"),
     ("array real symmetric\n2 2\n1\n1", "the header announces 3 entries, the file has 2"),
@@ -241,7 +266,8 @@ fn random(state: &mut u64, below: usize) -> usize {
 
 #[test]
 fn random_texts_are_read_as_the_reference_does() {
-    const KINDS: [&str; 8] = [
+    const KINDS: [&str; 9] = [
+        "coordinate unsigned-integer general",
         "coordinate real general",
         "coordinate integer symmetric",
         "coordinate integer skew-symmetric",
@@ -285,8 +311,9 @@ fn arbitrary_bytes_do_not_panic() {
     const ALPHABET: &[u8] = b"0123456789 \n\r\t%+-.eEdinf\0\xff\xc3\xa9";
     let mut state = 11;
     for number in 0..20_000 {
-        let kind = matrices()[number % 10].0.to_owned();
-        let mut text = with_banner(&kind).into_bytes();
+        let matrices = matrices();
+        let kind = matrices[number % matrices.len()].0;
+        let mut text = with_banner(kind).into_bytes();
         for _ in 0..1 + random(&mut state, 6) {
             let (at, byte) = (random(&mut state, text.len()), ALPHABET[random(&mut state, ALPHABET.len())]);
             match random(&mut state, 3) {

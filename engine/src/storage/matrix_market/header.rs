@@ -17,8 +17,22 @@ pub(crate) enum Format {
 pub(crate) enum Field {
     Real,
     Integer,
+    /// Integers from 0 to 2^64 - 1. Of a skew-symmetric matrix they are [`Integer`](Self::Integer), as one of each pair is negative.
+    UnsignedInteger,
     /// No values: every entry is 1.
     Pattern,
+}
+
+impl Field {
+    /// The name in the first line.
+    pub(super) fn keyword(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Integer => "integer",
+            Self::UnsignedInteger => "unsigned-integer",
+            Self::Pattern => "pattern",
+        }
+    }
 }
 
 /// The symmetry: which entries are implied and not stored.
@@ -27,7 +41,7 @@ pub(crate) enum Symmetry {
     General,
     /// The mirrored entry is equal.
     Symmetric,
-    /// The mirrored entry is the negative; the diagonal is zero.
+    /// The mirrored entry is the negative; the diagonal is zero, and usually not stored.
     SkewSymmetric,
 }
 
@@ -44,15 +58,14 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The number of entries, including mirrored ones, and whether it is exact: diagonal entries of a symmetric matrix are not
-    /// mirrored.
+    /// The number of entries, including mirrored ones, and whether it is exact: diagonal entries are not mirrored.
     pub(crate) fn entries(&self) -> (i64, bool) {
         let both = self.lines.saturating_mul(2);
         match (self.symmetry, self.format) {
             (Symmetry::General, _) => (self.lines, true),
-            (Symmetry::SkewSymmetric, _) => (both, true),
+            (Symmetry::SkewSymmetric, Format::Array) => (both, true),
             (Symmetry::Symmetric, Format::Array) => (both.saturating_sub(self.rows), true),
-            (Symmetry::Symmetric, Format::Coordinate) => (both, false),
+            (Symmetry::Symmetric | Symmetry::SkewSymmetric, Format::Coordinate) => (both, false),
         }
     }
 }
@@ -121,8 +134,9 @@ impl Banner {
         };
         let field = match *field {
             b"real" | b"double" => Field::Real,
-            // Written by SciPy; values that do not fit are rejected.
-            b"integer" | b"unsigned-integer" => Field::Integer,
+            b"integer" => Field::Integer,
+            // Written by SciPy.
+            b"unsigned-integer" => Field::UnsignedInteger,
             b"pattern" if format == Format::Array => {
                 return Err(line.malformed("real or integer values in an array", b"pattern"));
             }
@@ -141,6 +155,10 @@ impl Banner {
                 return Err(line.wrong("hermitian matrices are not supported; a real one is symmetric"));
             }
             _ => return Err(other()),
+        };
+        let field = match (field, symmetry) {
+            (Field::UnsignedInteger, Symmetry::SkewSymmetric) => Field::Integer,
+            (field, _) => field,
         };
         Ok(Self { format, field, symmetry })
     }
@@ -207,9 +225,16 @@ mod tests {
             (
                 "%%MatrixMarket matrix coordinate unsigned-integer general\n0 0 0",
                 Coordinate,
-                Integer,
+                UnsignedInteger,
                 General,
                 (0, 0, 0),
+            ),
+            (
+                "%%MatrixMarket matrix coordinate unsigned-integer skew-symmetric\n2 2 0",
+                Coordinate,
+                Integer,
+                SkewSymmetric,
+                (2, 2, 0),
             ),
             ("%%MatrixMarket matrix array integer general\n3 4\n", Array, Integer, General, (3, 4, 12)),
             ("%%MatrixMarket matrix array real symmetric\n4 4\n", Array, Real, Symmetric, (4, 4, 10)),
@@ -293,7 +318,7 @@ mod tests {
         for (text, entries) in [
             ("%%MatrixMarket matrix coordinate real general\n9 9 5\n", (5, true)),
             ("%%MatrixMarket matrix coordinate real symmetric\n9 9 5\n", (10, false)),
-            ("%%MatrixMarket matrix coordinate real skew-symmetric\n9 9 5\n", (10, true)),
+            ("%%MatrixMarket matrix coordinate real skew-symmetric\n9 9 5\n", (10, false)),
             ("%%MatrixMarket matrix array real symmetric\n9 9\n", (81, true)),
             ("%%MatrixMarket matrix array real skew-symmetric\n9 9\n", (72, true)),
         ] {

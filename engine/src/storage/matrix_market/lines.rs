@@ -136,6 +136,11 @@ pub(super) fn integer(token: &[u8]) -> Option<i64> {
     std::str::from_utf8(token).ok()?.parse().ok()
 }
 
+/// Parses an unsigned 64-bit integer.
+pub(super) fn unsigned_integer(token: &[u8]) -> Option<u64> {
+    std::str::from_utf8(token).ok()?.parse().ok()
+}
+
 /// Parses a floating-point number; `inf` and `nan` are allowed.
 pub(super) fn real(token: &[u8]) -> Option<f64> {
     std::str::from_utf8(token).ok()?.parse().ok()

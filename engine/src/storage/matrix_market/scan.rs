@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array};
+use datafusion::arrow::array::{ArrayRef, Float64Array, Int64Array, UInt64Array};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::Statistics;
@@ -51,6 +51,7 @@ impl MatrixMarketSource {
         let values: ArrayRef = match self.matrix.header().field {
             Field::Real => Arc::new(Float64Array::from(batch.reals)),
             Field::Integer | Field::Pattern => Arc::new(Int64Array::from(batch.integers)),
+            Field::UnsignedInteger => Arc::new(UInt64Array::from(batch.unsigned)),
         };
         let all: [ArrayRef; 3] =
             [Arc::new(Int64Array::from(batch.rows)), Arc::new(Int64Array::from(batch.columns)), values];

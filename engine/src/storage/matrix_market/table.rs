@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field as Column, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
+use datafusion::common::{ScalarValue, Statistics};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
@@ -22,7 +22,7 @@ use super::scan::MatrixMarketSource;
 use crate::error::Error;
 use crate::storage::object_store_message;
 
-/// The entries of a Matrix Market file, one per row: zero-based `row` and `col`, and `value`, an Int64 or Float64.
+/// The entries of a Matrix Market file, one per row: zero-based `row` and `col`, and `value`, an Int64, UInt64 or Float64.
 #[derive(Debug)]
 pub(crate) struct MatrixMarketTable {
     /// As written in the query.
@@ -62,10 +62,16 @@ impl MatrixMarketTable {
         let value = match header.field {
             Field::Real => DataType::Float64,
             Field::Integer | Field::Pattern => DataType::Int64,
+            Field::UnsignedInteger => DataType::UInt64,
         };
         let columns = [("row", DataType::Int64), ("col", DataType::Int64), ("value", value)];
         let columns = columns.map(|(name, data_type)| Column::new(name, data_type, false));
         Ok(Self { uri: uri.to_owned(), store, object, header, schema: Arc::new(Schema::new(Vec::from(columns))) })
+    }
+
+    /// The number of rows and columns of the matrix.
+    pub(crate) fn shape(&self) -> (i64, i64) {
+        (self.header.rows, self.header.columns)
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -97,8 +103,18 @@ impl MatrixMarketTable {
             Err(_) => Precision::Absent,
         };
         let mut statistics = Statistics::new_unknown(columns).with_num_rows(rows);
-        for column in &mut statistics.column_statistics {
+        for (column, field) in statistics.column_statistics.iter_mut().zip(columns.fields()) {
             column.null_count = Precision::Exact(0);
+            let size = match field.name().as_str() {
+                "row" => self.header.rows,
+                "col" => self.header.columns,
+                _ => 0,
+            };
+            // Bounds: not every index has an entry.
+            if size > 0 {
+                column.min_value = Precision::Inexact(ScalarValue::Int64(Some(0)));
+                column.max_value = Precision::Inexact(ScalarValue::Int64(Some(size - 1)));
+            }
         }
         statistics.calculate_total_byte_size(columns);
         statistics
@@ -211,7 +227,7 @@ mod tests {
                 expected.filter(|cells| cells[0] == name).map(|cells| parse_floats(cells[1..].iter().copied()));
             assert_eq!(found, expected.collect::<Vec<_>>(), "{name}");
         }
-        assert_eq!(files, 13);
+        assert_eq!(files, 14);
     }
 
     fn parse_floats<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<f64> {
@@ -243,6 +259,24 @@ mod tests {
             let expected = (lines.iter().map(ToString::to_string).collect(), sizes.to_vec());
             assert_eq!(rows(&symmetric, sql).await, Ok(expected), "{sql}");
         }
+    }
+
+    #[tokio::test]
+    async fn statistics_have_the_shape() {
+        let store = Arc::new(InMemory::new());
+        put(&store, "m.mtx", GENERAL.replace("3 3 4", "3 9 4").as_bytes()).await;
+        put(&store, "empty.mtx", b"%%MatrixMarket matrix coordinate real general\n0 3 0\n").await;
+        let matrix = open(&store, "m.mtx").await.unwrap();
+        assert_eq!(matrix.shape(), (3, 9));
+        let maxima = |matrix: &MatrixMarketTable| {
+            let statistics = matrix.statistics().unwrap();
+            let maxima = statistics.column_statistics.iter().map(|column| column.max_value.clone());
+            maxima.collect::<Vec<_>>()
+        };
+        let inexact = |max| Precision::Inexact(ScalarValue::Int64(Some(max)));
+        assert_eq!(maxima(&matrix), [inexact(2), inexact(8), Precision::Absent]);
+        let empty = open(&store, "empty.mtx").await.unwrap();
+        assert_eq!(maxima(&empty), [Precision::Absent, inexact(2), Precision::Absent]);
     }
 
     #[tokio::test]
