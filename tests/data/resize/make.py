@@ -14,6 +14,8 @@ SIZES = {"horse": [(32, 32), (130, 101), (64, 5), (1, 40)], "schooner": [(32, 32
 FILTERS = ["NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS"]
 # A different scale per axis, for each filter.
 FILTER_SIZE = (131, 29)
+# Sizes for which Pillow 13 reduces the height first, for each filter.
+VERTICAL_FIRST = [(350, 12), (364, 9)]
 
 
 def main():
@@ -23,6 +25,10 @@ def main():
             save(image, name, size, Image.Resampling.BILINEAR)
         for resample in FILTERS:
             save(image, name, FILTER_SIZE, Image.Resampling[resample])
+    horse = Image.open(PHOTOS / "horse.png").convert("RGB")
+    for size in VERTICAL_FIRST:
+        for resample in FILTERS[1:]:
+            save(horse, "horse", size, Image.Resampling[resample])
 
 
 def save(image, name, size, resample):

@@ -112,8 +112,7 @@ pub fn resize(image: &RgbImage, width: u32, height: u32, resampling: Resampling)
 
 /// Computes a region of the result of [`resize`] only. The pixels equal those of Pillow's `resize` followed by `crop`.
 ///
-/// A separable filter with 22-bit fixed-point coefficients (Pillow, `Resample.c`): each source row is scaled horizontally to 8-bit
-/// pixels, and then accumulated into the output rows that it contributes to. In addition to the result, memory for 16 rows is
+/// A separable filter with 22-bit fixed-point coefficients (Pillow, `Resample.c`). In addition to the result, memory for 16 rows is
 /// needed.
 ///
 /// # Panics
@@ -158,8 +157,66 @@ fn resample_nearest(
     data
 }
 
-/// Both passes of the separable filter, over blocks of source rows from top to bottom.
+/// Both passes of the separable filter.
+///
+/// The vertical pass is the first one if it reduces the image by more than the horizontal pass (since Pillow 13). The order matters: the
+/// pixels between the passes are rounded.
 fn resample(
+    image: &RgbImage,
+    width: usize,
+    height: usize,
+    columns: Range<usize>,
+    rows: Range<usize>,
+    resampling: Resampling,
+) -> Vec<u8> {
+    let removed_rows = i64::from(image.height) - height as i64;
+    let removed_columns = i64::from(image.width) - width as i64;
+    if removed_rows > 0 && removed_rows > 2 * removed_columns {
+        resample_vertical_first(image, width, height, columns, rows, resampling)
+    } else {
+        resample_horizontal_first(image, width, height, columns, rows, resampling)
+    }
+}
+
+/// The vertical pass, then the horizontal pass in blocks of its rows.
+fn resample_vertical_first(
+    image: &RgbImage,
+    width: usize,
+    height: usize,
+    columns: Range<usize>,
+    rows: Range<usize>,
+    resampling: Resampling,
+) -> Vec<u8> {
+    let row_length = image.width as usize * 3;
+    let horizontal = ResampleCoefficients::new(image.width as usize, width, columns, resampling);
+    let vertical = ResampleCoefficients::new(image.height as usize, height, rows, resampling);
+    let lanes = if image.width as usize > MAX_BLOCKED_WIDTH { 3 } else { BLOCK_LANES };
+    let mut block = vec![0; image.width as usize * lanes];
+    let mut reduced = vec![0; row_length * (lanes / 3)];
+    let mut sums = vec![0; row_length];
+    let to_row = horizontal.len() * 3;
+    let mut data = vec![0; vertical.len() * to_row];
+    for (block_index, to) in data.chunks_mut(to_row * (lanes / 3)).enumerate() {
+        let reduced = &mut reduced[..to.len() / to_row * row_length];
+        for (index, row) in reduced.chunks_exact_mut(row_length).enumerate() {
+            let (range, weights) = vertical.get(block_index * (lanes / 3) + index);
+            sums.fill(ROUND_HALF);
+            for (source_row, &weight) in range.zip(weights) {
+                accumulate_row(&image.data[source_row * row_length..][..row_length], weight, &mut sums);
+            }
+            clip_all(&sums, row);
+        }
+        if lanes == BLOCK_LANES {
+            scale_rows::<BLOCK_LANES>(reduced, &mut block, to, &horizontal);
+        } else {
+            scale_rows::<3>(reduced, &mut block, to, &horizontal);
+        }
+    }
+    data
+}
+
+/// The horizontal pass of blocks of source rows from top to bottom, which are accumulated into the rows of the result.
+fn resample_horizontal_first(
     image: &RgbImage,
     width: usize,
     height: usize,
@@ -355,12 +412,21 @@ mod tests {
         let mut out = vec![0; (width * height * 3) as usize];
         for channel in 0..3 {
             let plane: Vec<f64> = image.data.iter().skip(channel).step_by(3).map(|&v| f64::from(v)).collect();
-            let rows = pass(&plane, h, w, width as usize, 1, w);
-            // The second pass runs over columns; its result is transposed.
-            let columns = pass(&rows, width as usize, h, height as usize, width as usize, 1);
-            for x in 0..width as usize {
-                for y in 0..height as usize {
-                    out[(y * width as usize + x) * 3 + channel] = columns[x * height as usize + y] as u8;
+            let (to_w, to_h) = (width as usize, height as usize);
+            let vertical_first = h > to_h && (h - to_h) as i64 > 2 * (w as i64 - to_w as i64);
+            // A pass over columns returns its result transposed.
+            let pixel: Box<dyn Fn(usize, usize) -> f64> = if vertical_first {
+                let columns = pass(&plane, w, h, to_h, w, 1);
+                let rows = pass(&columns, to_h, w, to_w, to_h, 1);
+                Box::new(move |x, y| rows[y * to_w + x])
+            } else {
+                let rows = pass(&plane, h, w, to_w, 1, w);
+                let columns = pass(&rows, to_w, h, to_h, to_w, 1);
+                Box::new(move |x, y| columns[x * to_h + y])
+            };
+            for y in 0..to_h {
+                for x in 0..to_w {
+                    out[(y * to_w + x) * 3 + channel] = pixel(x, y) as u8;
                 }
             }
         }
@@ -383,6 +449,10 @@ mod tests {
             ((9, 4), (9, 1)),
             ((40_000, 3), (5, 2)),
             ((5, 40), (2, 33)),
+            ((30, 50), (30, 12)),
+            ((30, 200), (20, 41)),
+            ((30, 20), (33, 10)),
+            ((40_000, 4), (40_001, 2)),
         ] {
             for resampling in
                 [Resampling::Box, Resampling::Bilinear, Resampling::Hamming, Resampling::Bicubic, Resampling::Lanczos]
