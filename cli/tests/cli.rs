@@ -259,9 +259,9 @@ fn integers_in_json_can_be_exact_text() {
 #[test]
 fn embeddings_are_abbreviated_in_tables_only() {
     const QUERY: &str = "SELECT embed(image) AS e FROM 'examples/data/photos.parquet' LIMIT 1";
-    assert!(rows(&["-q", QUERY]).contains(", … 64 values] │"));
+    assert!(rows(&["-q", QUERY]).contains(", … 128 values] │"));
     let csv = rows(&["-q", "--format", "csv", QUERY]);
-    assert_eq!(csv.matches(',').count(), 63, "{csv}");
+    assert_eq!(csv.matches(',').count(), 127, "{csv}");
 }
 
 #[test]

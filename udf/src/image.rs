@@ -11,13 +11,15 @@ mod hash;
 mod header;
 mod jpeg_scaled;
 mod oversized;
+mod resampling;
 mod resize;
 
 pub use decode::{decode, decode_scaled, peak_decode_bytes};
 pub use encode::encode;
 pub use hash::{dhash, phash};
 pub use header::{ImageHeader, probe};
-pub use resize::{Region, Resampling, resize, resize_region};
+pub use resampling::Resampling;
+pub use resize::{Region, resize, resize_region};
 
 /// Decoders are third-party code on untrusted bytes: a panic counts as one invalid image and does not end the process.
 fn catch_decoder_panic<T>(read: impl FnOnce() -> Result<T, ImageError> + UnwindSafe) -> Result<T, ImageError> {

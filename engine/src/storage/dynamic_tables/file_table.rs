@@ -85,8 +85,9 @@ impl FileTable {
         let with_statistics = |file: PartitionedFile| {
             let (store, schema) = (&store, Arc::clone(self.schema.file_schema()));
             async move {
-                let statistics = self.format.infer_stats(state, store, schema, &file.object_meta).await?;
-                Ok::<_, datafusion::error::DataFusionError>(file.with_statistics(Arc::new(statistics)))
+                let metadata = self.format.infer_stats_and_ordering(state, store, schema, &file.object_meta).await?;
+                let file = file.with_statistics(Arc::new(metadata.statistics)).with_ordering(metadata.ordering);
+                Ok::<_, datafusion::error::DataFusionError>(file)
             }
         };
         let mut inferred = stream::iter(files).map(with_statistics).buffered(options.meta_fetch_concurrency.get());
@@ -147,6 +148,11 @@ impl TableProvider for FileTable {
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
+        // The order that the files declare, if they have one in common.
+        let ordering = files[0]
+            .ordering
+            .clone()
+            .filter(|ordering| files.iter().all(|file| file.ordering.as_ref() == Some(ordering)));
         let groups = FileGroup::new(files).split_files(state.config().target_partitions());
         let source = self.format.file_source(self.schema.clone());
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
@@ -154,6 +160,7 @@ impl TableProvider for FileTable {
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_output_ordering(ordering.into_iter().collect())
             .build();
         self.format.create_physical_plan(state, config).await
     }
