@@ -61,7 +61,7 @@ struct Difference {
     reason: &'static str,
 }
 
-const DIFFERENCES: [Difference; 4] = [
+const DIFFERENCES: [Difference; 3] = [
     Difference {
         backends: &["ort", "rten"],
         cases: &[
@@ -75,14 +75,6 @@ const DIFFERENCES: [Difference; 4] = [
         backends: &["ort"],
         cases: &["test_maxunpool_export_with_output_shape"],
         reason: "`MaxUnpool` with an output shape reads the indices as those of the output.",
-    },
-    Difference {
-        backends: &["ort"],
-        cases: &[
-            "test_attention_4d_with_past_and_present_qk_matmul_bias_3d_mask_causal",
-            "test_attention_4d_with_past_and_present_qk_matmul_bias_4d_mask_causal",
-        ],
-        reason: "The output `qk_matmul_output` of `Attention` has the lowest finite value where ONNX has negative infinity.",
     },
     Difference {
         backends: &["rten"],

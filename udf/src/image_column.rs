@@ -130,7 +130,9 @@ impl<'a> ImageColumn<'a> {
     pub fn is_path_only(&self, row: usize) -> bool {
         let Self::Struct { array, bytes } = self else { return false };
         let path = array.column_by_name("path");
-        array.is_valid(row) && bytes.get(row).is_none() && path.is_some_and(|path| path.is_valid(row))
+        array.is_valid(row)
+            && bytes.get(row).is_none()
+            && path.is_some_and(|path| path.data_type().is_string() && path.is_valid(row))
     }
 }
 
