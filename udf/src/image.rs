@@ -3,9 +3,8 @@
 //! Encoded bytes are untrusted: functions that read them return an [`ImageError`] if they are invalid, and allocate no more memory
 //! than the caller's pixel limit allows.
 
-use std::panic::{UnwindSafe, catch_unwind};
-
 mod decode;
+mod decoder_panic;
 mod encode;
 mod hash;
 mod header;
@@ -18,11 +17,6 @@ pub use encode::encode;
 pub use hash::{dhash, phash};
 pub use header::{ImageHeader, probe};
 pub use resize::{Region, Resampling, resize, resize_region};
-
-/// Decoders are third-party code on untrusted bytes: a panic counts as one invalid image and does not end the process.
-fn catch_decoder_panic<T>(read: impl FnOnce() -> Result<T, ImageError> + UnwindSafe) -> Result<T, ImageError> {
-    catch_unwind(read).unwrap_or(Err(ImageError::DecoderPanicked))
-}
 
 /// An 8-bit RGB image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +88,14 @@ pub enum ImageError {
     },
 
     /// The decoder panicked, which is a bug of the decoder.
-    #[error("its decoder panicked; please report this with the image file")]
-    DecoderPanicked,
+    #[error("its decoder panicked ({reason}); please report this with the image file")]
+    DecoderPanicked {
+        /// The message of the panic, and where it was raised.
+        reason: String,
+    },
+}
+
+/// Messages of decoders may have several lines.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

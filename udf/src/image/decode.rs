@@ -5,9 +5,10 @@ use std::panic::AssertUnwindSafe;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, Limits};
 
+use super::decoder_panic::catch_decoder_panic;
 use super::header::{self, display_name, from_decoder_error, swaps_axes};
 use super::jpeg_scaled::decode_jpeg_scaled;
-use super::{ImageError, RgbImage, catch_decoder_panic};
+use super::{ImageError, RgbImage};
 
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
 ///

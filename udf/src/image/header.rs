@@ -5,8 +5,9 @@ use std::io::{Cursor, ErrorKind};
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
+use super::decoder_panic::catch_decoder_panic;
 use super::oversized::Oversized;
-use super::{ImageError, catch_decoder_panic};
+use super::{ImageError, one_line};
 
 /// The header of an encoded image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,10 +120,6 @@ pub(super) fn from_decoder_error(format: ImageFormat, error: DecoderError) -> Im
 /// The name of a format in messages.
 pub(super) fn display_name(format: ImageFormat) -> &'static str {
     FORMATS.iter().find(|entry| entry.format == format).map_or("image", |entry| entry.display_name)
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The first bytes, quoted if they are printable text and in hexadecimal otherwise.
