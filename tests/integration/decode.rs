@@ -74,7 +74,8 @@ fn is_rejected(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error
     let expected = match file {
         "empty.jpg" => "it has 0 bytes",
         "bomb.png" => "it has 60000 x 60000 pixels, more than the limit of 64000000",
-        "notes.txt" | "drawing.svg" => "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with ",
+        "drawing.svg" => "it is an SVG drawing, which is not supported; convert it to JPEG, PNG or WebP",
+        "notes.txt" => "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with ",
         "no-size.gif" => "the GIF file cannot be decoded: it has no pixels",
         "no-size.jpg" => "the JPEG file cannot be decoded: ",
         "wrong-crc.png" => "the PNG file cannot be decoded: CRC error",

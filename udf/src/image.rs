@@ -11,6 +11,7 @@ mod header;
 mod jpeg_scaled;
 mod oversized;
 mod resize;
+mod unsupported;
 
 pub use decode::{decode, decode_scaled, peak_decode_bytes};
 pub use encode::encode;
@@ -49,6 +50,20 @@ pub enum ImageError {
     UnknownFormat {
         /// The first bytes, quoted if they are text and in hexadecimal otherwise.
         start: String,
+    },
+
+    /// The file is an image of a known format without a decoder.
+    #[error("it is {format}, which is not supported; convert it to JPEG, PNG or WebP")]
+    UnsupportedFormat {
+        /// The format, with its article: `"an AVIF image"`, …
+        format: &'static str,
+    },
+
+    /// The file is of a known kind that is no image.
+    #[error("it is not an image but {kind}")]
+    NotAnImage {
+        /// The kind, with its article: `"an HTML page"`, …
+        kind: &'static str,
     },
 
     /// The aspect ratio is so extreme that preprocessing would scale one edge beyond its limit.

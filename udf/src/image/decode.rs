@@ -19,6 +19,10 @@ use super::{ImageError, RgbImage};
 /// palette       replaced by its colours            several frames  the first
 /// ```
 ///
+/// AVIF, HEIC and JPEG XL are not decoded; the error names them. AVIF and HEIC contain frames of video: their established decoders
+/// (dav1d, libde265) are C libraries, which need a C compiler, an assembler and other build tools, and those in Rust are new. JPEG XL has
+/// a decoder in Rust, jxl-oxide, but Pillow, whose pixels are the reference for all formats, reads neither JPEG XL nor HEIC.
+///
 /// TIFF files with a palette, with gray and alpha, in YCbCr or LAB, and with 32 bits per sample are not supported.
 ///
 /// The pixels equal Pillow's, except for JPEG, where they differ by at most 3 levels: the standard does not define the rounding of

@@ -7,6 +7,7 @@ use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
 use super::decoder_panic::catch_decoder_panic;
 use super::oversized::Oversized;
+use super::unsupported::unsupported_format;
 use super::{ImageError, one_line};
 
 /// The header of an encoded image.
@@ -87,7 +88,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
     let entry = image::guess_format(bytes)
         .ok()
         .and_then(|format| FORMATS.into_iter().find(|entry| entry.format == format))
-        .ok_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })?;
+        .ok_or_else(|| {
+            unsupported_format(bytes).unwrap_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })
+        })?;
     let format = entry.format;
     let reader = ImageReader::with_format(Cursor::new(bytes), format);
     let decoder: Box<dyn ImageDecoder + '_> = match reader.into_decoder() {
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_without_decoder_are_unknown() {
-        assert!(matches!(probe(b"qoif\0\0\0\0").unwrap_err(), ImageError::UnknownFormat { .. }));
+    fn formats_without_decoder_are_named() {
+        assert_eq!(probe(b"qoif\0\0\0\0").unwrap_err(), ImageError::UnsupportedFormat { format: "a QOI image" });
     }
 }
