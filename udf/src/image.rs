@@ -3,6 +3,7 @@
 //! Encoded bytes are untrusted: functions that read them return an [`ImageError`] if they are invalid, and allocate no more memory
 //! than the caller's pixel limit allows.
 
+mod bmp;
 mod decode;
 mod decoder_panic;
 mod encode;

@@ -177,11 +177,83 @@ def gif_cases():
     yield "gif-transparent.gif", encode(palette, "GIF", interlace=False, transparency=5), EXACT
 
 
+def bmp(size, bits, rows, header_size=40, compression=0, extra=b"", palette=b"", gap=b"", top_down=False):
+    """A BMP file of kinds that Pillow reads but does not write. `extra` follows the first 40 bytes of the header."""
+    width, height = size
+    pixels = b"".join(rows if top_down else reversed(rows))
+    if header_size == 12:
+        header = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        height, colors = -height if top_down else height, len(palette) // 4
+        sizes = (len(pixels), 0, 0, colors, 0)
+        header = struct.pack("<IiiHHIIiiII", header_size, width, height, 1, bits, compression, *sizes)
+        header += extra.ljust(header_size - 40, b"\0")
+    start = 14 + len(header) + len(palette) + len(gap)
+    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + header + palette + gap + pixels
+
+
+def bmp_rows(samples):
+    """The bytes of each row, padded to a multiple of 4."""
+    return [row.tobytes() + b"\0" * (-len(row.tobytes()) % 4) for row in samples]
+
+
+def bmp_rle(indices, four_bits):
+    """Runs, and groups of single pixels; the rest of every third row is skipped."""
+    rows = []
+    for y, row in enumerate(indices.tolist()):
+        data, x = bytearray(), 0
+        end = len(row) - 5 if y % 3 == 0 else len(row)
+        while x < end:
+            count = min(4, end - x)
+            group = row[x : x + count]
+            if count < 3 or len(set(group)) == 1:
+                count = next((k for k in range(1, count) if group[k] != group[0]), count)
+                data += bytes([count, group[0] * 17 if four_bits else group[0]])
+            elif four_bits:
+                padded = group + [0] * (4 - count)
+                data += bytes([0, count, padded[0] * 16 + padded[1], padded[2] * 16 + padded[3]])
+            else:
+                data += bytes([0, count, *group]) + b"\0" * (count % 2)
+            x += count
+        rows.append(bytes(data) + b"\0\0")
+    rows[0] += b"\0\1"  # the last in the file
+    return rows
+
+
+def bmp_of_other_programs():
+    image = synthetic_image(SMALL)
+    samples = np.asarray(image)
+    bgr = samples[..., ::-1]
+    bgra = np.dstack([bgr, np.zeros(samples.shape[:2], np.uint8)])
+    red, green, blue = (samples[..., channel].astype("<u2") for channel in range(3))
+    rgb_555 = red >> 3 << 10 | green >> 3 << 5 | blue >> 3
+    rgb_565 = red >> 3 << 11 | green >> 2 << 5 | blue >> 3
+    masks_565 = struct.pack("<4I", 0xF800, 0x7E0, 0x1F, 0)
+    masks_rgba = struct.pack("<4I", 0xFF, 0xFF00, 0xFF0000, 0xFF000000)
+    indexed = image.quantize(16)
+    indices = np.asarray(indexed)
+    entries = np.array(indexed.getpalette("RGB")).reshape(-1, 3)[:16, ::-1].astype(np.uint8)
+    palette = b"".join(entry.tobytes() + b"\0" for entry in entries)
+    nibbles = indices[:, ::2] << 4 | indices[:, 1::2]
+    yield "bmp-os2-1.bmp", bmp(SMALL, 4, bmp_rows(nibbles), 12, palette=entries.tobytes())
+    yield "bmp-os2-2.bmp", bmp(SMALL, 24, bmp_rows(bgr), 64)
+    yield "bmp-gap-top-down.bmp", bmp(SMALL, 8, bmp_rows(indices), palette=palette, gap=bytes(37), top_down=True)
+    yield "bmp-32-bit.bmp", bmp(SMALL, 32, bmp_rows(bgra))
+    yield "bmp-32-bit-masks.bmp", bmp(SMALL, 32, bmp_rows(bgra[..., [2, 1, 0, 3]]), 56, 3, masks_rgba)
+    yield "bmp-16-bit-555.bmp", bmp(SMALL, 16, bmp_rows(rgb_555))
+    yield "bmp-16-bit-565.bmp", bmp(SMALL, 16, bmp_rows(rgb_565), 40, 3, gap=masks_565[:12])
+    yield "bmp-16-bit-565-v5.bmp", bmp(SMALL, 16, bmp_rows(rgb_565), 124, 3, masks_565)
+    yield "bmp-rle-8.bmp", bmp(SMALL, 8, bmp_rle(indices, False), 40, 1, palette=palette)
+    yield "bmp-rle-4.bmp", bmp(SMALL, 4, bmp_rle(indices, True), 40, 2, palette=palette)
+
+
 def bmp_cases():
     image = synthetic_image(SIZE)
     yield "bmp-rgb.bmp", encode(image, "BMP"), EXACT
     yield "bmp-palette.bmp", encode(image.quantize(32), "BMP"), EXACT
     yield "bmp-1-bit.bmp", encode(image.convert("1"), "BMP"), EXACT
+    for name, data in bmp_of_other_programs():
+        yield name, data, EXACT
 
 
 def tiff_cases():

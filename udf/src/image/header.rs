@@ -5,6 +5,7 @@ use std::io::{Cursor, ErrorKind};
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
+use super::bmp::BmpDecoder;
 use super::decoder_panic::catch_decoder_panic;
 use super::oversized::Oversized;
 use super::unsupported::unsupported_format;
@@ -93,12 +94,15 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
         })?;
     let format = entry.format;
     let reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let decoder: Box<dyn ImageDecoder + '_> = match reader.into_decoder() {
-        Ok(decoder) => Box::new(decoder),
-        Err(error) => {
-            let oversized = Oversized::try_new(format, bytes, error);
-            Box::new(oversized.map_err(|error| from_decoder_error(format, error))?)
-        }
+    let decoder: Box<dyn ImageDecoder + '_> = match format {
+        ImageFormat::Bmp => Box::new(BmpDecoder::try_new(bytes)?),
+        _ => match reader.into_decoder() {
+            Ok(decoder) => Box::new(decoder),
+            Err(error) => {
+                let oversized = Oversized::try_new(format, bytes, error);
+                Box::new(oversized.map_err(|error| from_decoder_error(format, error))?)
+            }
+        },
     };
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
         return Err(ImageError::Corrupt { format: entry.display_name, reason: "it has no pixels".to_owned() });
