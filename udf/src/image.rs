@@ -10,7 +10,10 @@ mod encode;
 mod hash;
 mod header;
 mod jpeg_scaled;
+mod metadata;
+mod orientation;
 mod oversized;
+mod png_text;
 mod resize;
 mod unsupported;
 

@@ -18,7 +18,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageDraw, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageDraw, ImageOps, PngImagePlugin, TiffImagePlugin
 
 HERE = Path(__file__).resolve().parent
 SIZE = (37, 29)
@@ -89,6 +89,10 @@ def orientation(value):
     return exif
 
 
+def xmp(value):
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><x tiff:Orientation="{value}"/></x:xmpmeta>'.encode()
+
+
 def png_chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -114,6 +118,26 @@ def png_adam7(image):
     samples = np.asarray(image)
     passes = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7]
     return png_file(image.size, 8, RGB, b"".join(map(png_scanlines, passes)), interlaced=True)
+
+
+def png_texts(**texts):
+    """Text chunks of metadata: XMP, and EXIF data in the form of ImageMagick, which is compressed."""
+    info = PngImagePlugin.PngInfo()
+    if "xmp" in texts:
+        info.add_itxt("XML:com.adobe.xmp", texts["xmp"].decode())
+    if "profile" in texts:
+        profile = texts["profile"].tobytes()
+        info.add_text("Raw profile type exif", f"\nexif\n{len(profile):8}\n{profile.hex()}\n", zip=True)
+    return info
+
+
+def webp_with_prefix(data):
+    """Adds the prefix of JPEG segments to the EXIF data, as some programs do."""
+    start = data.index(b"EXIF")
+    (length,) = struct.unpack_from("<I", data, start + 4)
+    exif = b"Exif\0\0" + data[start + 8 : start + 8 + length].removeprefix(b"Exif\0\0")
+    chunks = data[12:start] + b"EXIF" + struct.pack("<I", len(exif)) + exif + b"\0" * (len(exif) % 2)
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
 
 
 def jpeg_ycck(image):
@@ -143,6 +167,10 @@ def jpeg_cases():
     for value in range(1, 9):
         data = encode(synthetic_image(SMALL), "JPEG", quality=90, subsampling="4:4:4", exif=orientation(value))
         yield f"jpeg-exif-{value}.jpg", data, JPEG
+    small = synthetic_image(SMALL)
+    yield "jpeg-xmp-6.jpg", encode(small, "JPEG", quality=90, subsampling="4:4:4", xmp=xmp(6)), JPEG
+    both = encode(small, "JPEG", quality=90, subsampling="4:4:4", exif=orientation(1), xmp=xmp(6))
+    yield "jpeg-exif-1-xmp-6.jpg", both, JPEG
 
 
 def png_cases():
@@ -159,7 +187,10 @@ def png_cases():
     yield "png-rgb-16.png", png_16_bit(sixteen_bits(image), RGB), EXACT
     yield "png-gray-alpha-16.png", png_16_bit(sixteen_bits(with_alpha(image.convert("L"))), GRAY_ALPHA), EXACT
     yield "png-interlaced.png", png_adam7(image), EXACT
-    yield "png-exif-6.png", encode(synthetic_image(SMALL), "PNG", exif=orientation(6)), EXACT
+    small = synthetic_image(SMALL)
+    yield "png-exif-6.png", encode(small, "PNG", exif=orientation(6)), EXACT
+    yield "png-xmp-8.png", encode(small, "PNG", pnginfo=png_texts(xmp=xmp(8))), EXACT
+    yield "png-profile-5.png", encode(small, "PNG", pnginfo=png_texts(profile=orientation(5), xmp=xmp(6))), EXACT
 
 
 def webp_cases():
@@ -167,7 +198,11 @@ def webp_cases():
     yield "webp-lossy.webp", encode(image, "WEBP", quality=90), EXACT
     yield "webp-lossless.webp", encode(image, "WEBP", lossless=True), EXACT
     yield "webp-lossy-alpha.webp", encode(with_alpha(image), "WEBP", quality=90), EXACT
-    yield "webp-exif-6.webp", encode(synthetic_image(SMALL), "WEBP", lossless=True, exif=orientation(6)), EXACT
+    small = synthetic_image(SMALL)
+    exif_6 = encode(small, "WEBP", lossless=True, exif=orientation(6))
+    yield "webp-exif-6.webp", exif_6, EXACT
+    yield "webp-exif-6-prefix.webp", webp_with_prefix(exif_6), EXACT
+    yield "webp-xmp-7.webp", encode(small, "WEBP", lossless=True, xmp=xmp(7)), EXACT
 
 
 def gif_cases():
@@ -272,6 +307,7 @@ def tiff_cases():
     yield "tiff-lzw-predictor.tif", encode(image, "TIFF", compression="tiff_lzw", tiffinfo=differences), EXACT
     yield "tiff-deflate.tif", encode(image, "TIFF", compression="tiff_adobe_deflate"), EXACT
     yield "tiff-exif-6.tif", encode(synthetic_image(SMALL), "TIFF", exif=orientation(6)), EXACT
+    yield "tiff-xmp-3.tif", encode(synthetic_image(SMALL), "TIFF", tiffinfo={700: xmp(3)}), EXACT
 
 
 def half(data):

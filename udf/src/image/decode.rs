@@ -15,7 +15,7 @@ use super::{ImageError, RgbImage};
 /// ```text
 /// gray          repeated in the three channels     gray, 16 bits   clipped at 255
 /// alpha         dropped without blending           16 bits         the high byte
-/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied
+/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied (EXIF, XMP)
 /// palette       replaced by its colours            several frames  the first
 /// ```
 ///
@@ -98,7 +98,7 @@ fn decode_uncaught(
 /// [`ImageError`] if the header is invalid, or declares more than `max_pixels` pixels.
 pub fn peak_decode_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageError> {
     catch_decoder_panic(|| {
-        let mut file = header::open(bytes)?;
+        let file = header::open(bytes)?;
         let (width, height) = file.decoder.dimensions();
         let pixels = u64::from(width) * u64::from(height);
         if pixels > max_pixels {

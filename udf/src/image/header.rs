@@ -7,6 +7,7 @@ use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
 use super::bmp::BmpDecoder;
 use super::decoder_panic::catch_decoder_panic;
+use super::orientation::orientation;
 use super::oversized::Oversized;
 use super::unsupported::unsupported_format;
 use super::{ImageError, one_line};
@@ -16,9 +17,9 @@ use super::{ImageError, one_line};
 pub struct ImageHeader {
     /// `"jpeg"`, `"png"`, `"webp"`, `"gif"`, `"bmp"` or `"tiff"`.
     pub format: &'static str,
-    /// Width in pixels, after the EXIF orientation is applied.
+    /// Width in pixels, after the orientation is applied.
     pub width: u32,
-    /// Height in pixels, after the EXIF orientation is applied.
+    /// Height in pixels, after the orientation is applied.
     pub height: u32,
 }
 
@@ -50,7 +51,7 @@ pub fn probe(bytes: &[u8]) -> Result<ImageHeader, ImageError> {
 }
 
 fn probe_uncaught(bytes: &[u8]) -> Result<ImageHeader, ImageError> {
-    let mut file = open(bytes)?;
+    let file = open(bytes)?;
     let (width, height) = file.decoder.dimensions();
     let (width, height) = if swaps_axes(file.orientation()) { (height, width) } else { (width, height) };
     Ok(ImageHeader { format: file.entry.name, width, height })
@@ -66,6 +67,7 @@ pub(super) fn swaps_axes(orientation: Orientation) -> bool {
 
 /// An image file whose header has been read.
 pub(super) struct ImageFile<'a> {
+    bytes: &'a [u8],
     entry: FormatEntry,
     pub(super) decoder: Box<dyn ImageDecoder + 'a>,
 }
@@ -75,9 +77,9 @@ impl ImageFile<'_> {
         self.entry.format
     }
 
-    /// The EXIF orientation. Unreadable EXIF data is ignored, as in Pillow.
-    pub(super) fn orientation(&mut self) -> Orientation {
-        self.decoder.orientation().unwrap_or(Orientation::NoTransforms)
+    /// The orientation in the metadata of the file.
+    pub(super) fn orientation(&self) -> Orientation {
+        orientation(self.bytes, self.entry.format)
     }
 }
 
@@ -107,7 +109,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
         return Err(ImageError::Corrupt { format: entry.display_name, reason: "it has no pixels".to_owned() });
     }
-    Ok(ImageFile { entry, decoder })
+    Ok(ImageFile { bytes, entry, decoder })
 }
 
 /// Converts the error of a decoder.
