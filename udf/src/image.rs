@@ -3,16 +3,20 @@
 //! Encoded bytes are untrusted: functions that read them return an [`ImageError`] if they are invalid, and allocate no more memory
 //! than the caller's pixel limit allows.
 
-use std::panic::{UnwindSafe, catch_unwind};
-
+mod bmp;
 mod decode;
+mod decoder_panic;
 mod encode;
 mod hash;
 mod header;
 mod jpeg_scaled;
+mod metadata;
+mod orientation;
 mod oversized;
+mod png_text;
 mod resampling;
 mod resize;
+mod unsupported;
 
 pub use decode::{decode, decode_scaled, peak_decode_bytes};
 pub use encode::encode;
@@ -20,11 +24,6 @@ pub use hash::{dhash, phash};
 pub use header::{ImageHeader, probe};
 pub use resampling::Resampling;
 pub use resize::{Region, resize, resize_region};
-
-/// Decoders are third-party code on untrusted bytes: a panic counts as one invalid image and does not end the process.
-fn catch_decoder_panic<T>(read: impl FnOnce() -> Result<T, ImageError> + UnwindSafe) -> Result<T, ImageError> {
-    catch_unwind(read).unwrap_or(Err(ImageError::DecoderPanicked))
-}
 
 /// An 8-bit RGB image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +56,20 @@ pub enum ImageError {
     UnknownFormat {
         /// The first bytes, quoted if they are text and in hexadecimal otherwise.
         start: String,
+    },
+
+    /// The file is an image of a known format without a decoder.
+    #[error("it is {format}, which is not supported; convert it to JPEG, PNG or WebP")]
+    UnsupportedFormat {
+        /// The format, with its article: `"an AVIF image"`, …
+        format: &'static str,
+    },
+
+    /// The file is of a known kind that is no image.
+    #[error("it is not an image but {kind}")]
+    NotAnImage {
+        /// The kind, with its article: `"an HTML page"`, …
+        kind: &'static str,
     },
 
     /// The aspect ratio is so extreme that preprocessing would scale one edge beyond its limit.
@@ -96,6 +109,14 @@ pub enum ImageError {
     },
 
     /// The decoder panicked, which is a bug of the decoder.
-    #[error("its decoder panicked; please report this with the image file")]
-    DecoderPanicked,
+    #[error("its decoder panicked ({reason}); please report this with the image file")]
+    DecoderPanicked {
+        /// The message of the panic, and where it was raised.
+        reason: String,
+    },
+}
+
+/// Messages of decoders may have several lines.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -18,7 +18,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageDraw, ImageOps, TiffImagePlugin
+from PIL import ExifTags, Image, ImageDraw, ImageOps, PngImagePlugin, TiffImagePlugin
 
 HERE = Path(__file__).resolve().parent
 SIZE = (37, 29)
@@ -89,6 +89,10 @@ def orientation(value):
     return exif
 
 
+def xmp(value):
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><x tiff:Orientation="{value}"/></x:xmpmeta>'.encode()
+
+
 def png_chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -114,6 +118,26 @@ def png_adam7(image):
     samples = np.asarray(image)
     passes = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7]
     return png_file(image.size, 8, RGB, b"".join(map(png_scanlines, passes)), interlaced=True)
+
+
+def png_texts(**texts):
+    """Text chunks of metadata: XMP, and EXIF data in the form of ImageMagick, which is compressed."""
+    info = PngImagePlugin.PngInfo()
+    if "xmp" in texts:
+        info.add_itxt("XML:com.adobe.xmp", texts["xmp"].decode())
+    if "profile" in texts:
+        profile = texts["profile"].tobytes()
+        info.add_text("Raw profile type exif", f"\nexif\n{len(profile):8}\n{profile.hex()}\n", zip=True)
+    return info
+
+
+def webp_with_prefix(data):
+    """Adds the prefix of JPEG segments to the EXIF data, as some programs do."""
+    start = data.index(b"EXIF")
+    (length,) = struct.unpack_from("<I", data, start + 4)
+    exif = b"Exif\0\0" + data[start + 8 : start + 8 + length].removeprefix(b"Exif\0\0")
+    chunks = data[12:start] + b"EXIF" + struct.pack("<I", len(exif)) + exif + b"\0" * (len(exif) % 2)
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
 
 
 def jpeg_ycck(image):
@@ -143,6 +167,10 @@ def jpeg_cases():
     for value in range(1, 9):
         data = encode(synthetic_image(SMALL), "JPEG", quality=90, subsampling="4:4:4", exif=orientation(value))
         yield f"jpeg-exif-{value}.jpg", data, JPEG
+    small = synthetic_image(SMALL)
+    yield "jpeg-xmp-6.jpg", encode(small, "JPEG", quality=90, subsampling="4:4:4", xmp=xmp(6)), JPEG
+    both = encode(small, "JPEG", quality=90, subsampling="4:4:4", exif=orientation(1), xmp=xmp(6))
+    yield "jpeg-exif-1-xmp-6.jpg", both, JPEG
 
 
 def png_cases():
@@ -159,7 +187,10 @@ def png_cases():
     yield "png-rgb-16.png", png_16_bit(sixteen_bits(image), RGB), EXACT
     yield "png-gray-alpha-16.png", png_16_bit(sixteen_bits(with_alpha(image.convert("L"))), GRAY_ALPHA), EXACT
     yield "png-interlaced.png", png_adam7(image), EXACT
-    yield "png-exif-6.png", encode(synthetic_image(SMALL), "PNG", exif=orientation(6)), EXACT
+    small = synthetic_image(SMALL)
+    yield "png-exif-6.png", encode(small, "PNG", exif=orientation(6)), EXACT
+    yield "png-xmp-8.png", encode(small, "PNG", pnginfo=png_texts(xmp=xmp(8))), EXACT
+    yield "png-profile-5.png", encode(small, "PNG", pnginfo=png_texts(profile=orientation(5), xmp=xmp(6))), EXACT
 
 
 def webp_cases():
@@ -167,7 +198,11 @@ def webp_cases():
     yield "webp-lossy.webp", encode(image, "WEBP", quality=90), EXACT
     yield "webp-lossless.webp", encode(image, "WEBP", lossless=True), EXACT
     yield "webp-lossy-alpha.webp", encode(with_alpha(image), "WEBP", quality=90), EXACT
-    yield "webp-exif-6.webp", encode(synthetic_image(SMALL), "WEBP", lossless=True, exif=orientation(6)), EXACT
+    small = synthetic_image(SMALL)
+    exif_6 = encode(small, "WEBP", lossless=True, exif=orientation(6))
+    yield "webp-exif-6.webp", exif_6, EXACT
+    yield "webp-exif-6-prefix.webp", webp_with_prefix(exif_6), EXACT
+    yield "webp-xmp-7.webp", encode(small, "WEBP", lossless=True, xmp=xmp(7)), EXACT
 
 
 def gif_cases():
@@ -177,11 +212,83 @@ def gif_cases():
     yield "gif-transparent.gif", encode(palette, "GIF", interlace=False, transparency=5), EXACT
 
 
+def bmp(size, bits, rows, header_size=40, compression=0, extra=b"", palette=b"", gap=b"", top_down=False):
+    """A BMP file of kinds that Pillow reads but does not write. `extra` follows the first 40 bytes of the header."""
+    width, height = size
+    pixels = b"".join(rows if top_down else reversed(rows))
+    if header_size == 12:
+        header = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        height, colors = -height if top_down else height, len(palette) // 4
+        sizes = (len(pixels), 0, 0, colors, 0)
+        header = struct.pack("<IiiHHIIiiII", header_size, width, height, 1, bits, compression, *sizes)
+        header += extra.ljust(header_size - 40, b"\0")
+    start = 14 + len(header) + len(palette) + len(gap)
+    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + header + palette + gap + pixels
+
+
+def bmp_rows(samples):
+    """The bytes of each row, padded to a multiple of 4."""
+    return [row.tobytes() + b"\0" * (-len(row.tobytes()) % 4) for row in samples]
+
+
+def bmp_rle(indices, four_bits):
+    """Runs, and groups of single pixels; the rest of every third row is skipped."""
+    rows = []
+    for y, row in enumerate(indices.tolist()):
+        data, x = bytearray(), 0
+        end = len(row) - 5 if y % 3 == 0 else len(row)
+        while x < end:
+            count = min(4, end - x)
+            group = row[x : x + count]
+            if count < 3 or len(set(group)) == 1:
+                count = next((k for k in range(1, count) if group[k] != group[0]), count)
+                data += bytes([count, group[0] * 17 if four_bits else group[0]])
+            elif four_bits:
+                padded = group + [0] * (4 - count)
+                data += bytes([0, count, padded[0] * 16 + padded[1], padded[2] * 16 + padded[3]])
+            else:
+                data += bytes([0, count, *group]) + b"\0" * (count % 2)
+            x += count
+        rows.append(bytes(data) + b"\0\0")
+    rows[0] += b"\0\1"  # the last in the file
+    return rows
+
+
+def bmp_of_other_programs():
+    image = synthetic_image(SMALL)
+    samples = np.asarray(image)
+    bgr = samples[..., ::-1]
+    bgra = np.dstack([bgr, np.zeros(samples.shape[:2], np.uint8)])
+    red, green, blue = (samples[..., channel].astype("<u2") for channel in range(3))
+    rgb_555 = red >> 3 << 10 | green >> 3 << 5 | blue >> 3
+    rgb_565 = red >> 3 << 11 | green >> 2 << 5 | blue >> 3
+    masks_565 = struct.pack("<4I", 0xF800, 0x7E0, 0x1F, 0)
+    masks_rgba = struct.pack("<4I", 0xFF, 0xFF00, 0xFF0000, 0xFF000000)
+    indexed = image.quantize(16)
+    indices = np.asarray(indexed)
+    entries = np.array(indexed.getpalette("RGB")).reshape(-1, 3)[:16, ::-1].astype(np.uint8)
+    palette = b"".join(entry.tobytes() + b"\0" for entry in entries)
+    nibbles = indices[:, ::2] << 4 | indices[:, 1::2]
+    yield "bmp-os2-1.bmp", bmp(SMALL, 4, bmp_rows(nibbles), 12, palette=entries.tobytes())
+    yield "bmp-os2-2.bmp", bmp(SMALL, 24, bmp_rows(bgr), 64)
+    yield "bmp-gap-top-down.bmp", bmp(SMALL, 8, bmp_rows(indices), palette=palette, gap=bytes(37), top_down=True)
+    yield "bmp-32-bit.bmp", bmp(SMALL, 32, bmp_rows(bgra))
+    yield "bmp-32-bit-masks.bmp", bmp(SMALL, 32, bmp_rows(bgra[..., [2, 1, 0, 3]]), 56, 3, masks_rgba)
+    yield "bmp-16-bit-555.bmp", bmp(SMALL, 16, bmp_rows(rgb_555))
+    yield "bmp-16-bit-565.bmp", bmp(SMALL, 16, bmp_rows(rgb_565), 40, 3, gap=masks_565[:12])
+    yield "bmp-16-bit-565-v5.bmp", bmp(SMALL, 16, bmp_rows(rgb_565), 124, 3, masks_565)
+    yield "bmp-rle-8.bmp", bmp(SMALL, 8, bmp_rle(indices, False), 40, 1, palette=palette)
+    yield "bmp-rle-4.bmp", bmp(SMALL, 4, bmp_rle(indices, True), 40, 2, palette=palette)
+
+
 def bmp_cases():
     image = synthetic_image(SIZE)
     yield "bmp-rgb.bmp", encode(image, "BMP"), EXACT
     yield "bmp-palette.bmp", encode(image.quantize(32), "BMP"), EXACT
     yield "bmp-1-bit.bmp", encode(image.convert("1"), "BMP"), EXACT
+    for name, data in bmp_of_other_programs():
+        yield name, data, EXACT
 
 
 def tiff_cases():
@@ -200,6 +307,7 @@ def tiff_cases():
     yield "tiff-lzw-predictor.tif", encode(image, "TIFF", compression="tiff_lzw", tiffinfo=differences), EXACT
     yield "tiff-deflate.tif", encode(image, "TIFF", compression="tiff_adobe_deflate"), EXACT
     yield "tiff-exif-6.tif", encode(synthetic_image(SMALL), "TIFF", exif=orientation(6)), EXACT
+    yield "tiff-xmp-3.tif", encode(synthetic_image(SMALL), "TIFF", tiffinfo={700: xmp(3)}), EXACT
 
 
 def half(data):

@@ -86,16 +86,14 @@ fn page(cases: &[Case], outcomes: &[&[Outcome]], versions: &str) -> Result<Strin
     let mut page = INTRODUCTION.to_owned();
     writeln!(page, "\nWritten with {versions}: {} cases.", cases.len())?;
     writeln!(page, "\n| | ort | rten | gpu |\n| --- | --- | --- | --- |")?;
-    let count = |outcomes: &[Outcome], is_counted: fn(&Outcome) -> bool| {
-        outcomes.iter().filter(|outcome| is_counted(outcome)).count().to_string()
+    let name_of = |outcome: &Outcome| match outcome {
+        Outcome::Right => "right",
+        Outcome::Rejected(_) => "rejected",
+        Outcome::Wrong(_) => "different",
     };
-    let rows: [(&str, fn(&Outcome) -> bool); 3] = [
-        ("right", |outcome| matches!(outcome, Outcome::Right)),
-        ("rejected", |outcome| matches!(outcome, Outcome::Rejected(_))),
-        ("different", |outcome| matches!(outcome, Outcome::Wrong(_))),
-    ];
-    for (name, is_counted) in rows {
-        let counts: Vec<String> = outcomes.iter().map(|outcomes| count(outcomes, is_counted)).collect();
+    for name in ["right", "rejected", "different"] {
+        let count = |outcomes: &[Outcome]| outcomes.iter().filter(|outcome| name_of(outcome) == name).count();
+        let counts: Vec<String> = outcomes.iter().map(|outcomes| count(outcomes).to_string()).collect();
         writeln!(page, "| {name} | {} |", counts.join(" | "))?;
     }
     page.push_str("\n## Differences\n\n");

@@ -5,18 +5,23 @@ use std::panic::AssertUnwindSafe;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, Limits};
 
+use super::decoder_panic::catch_decoder_panic;
 use super::header::{self, display_name, from_decoder_error, swaps_axes};
 use super::jpeg_scaled::decode_jpeg_scaled;
-use super::{ImageError, RgbImage, catch_decoder_panic};
+use super::{ImageError, RgbImage};
 
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
 ///
 /// ```text
 /// gray          repeated in the three channels     gray, 16 bits   clipped at 255
 /// alpha         dropped without blending           16 bits         the high byte
-/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied
+/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied (EXIF, XMP)
 /// palette       replaced by its colours            several frames  the first
 /// ```
+///
+/// AVIF, HEIC and JPEG XL are not decoded; the error names them. AVIF and HEIC contain frames of video: their established decoders
+/// (dav1d, libde265) are C libraries, which need a C compiler, an assembler and other build tools, and those in Rust are new. JPEG XL has
+/// a decoder in Rust, jxl-oxide, but Pillow, whose pixels are the reference for all formats, reads neither JPEG XL nor HEIC.
 ///
 /// TIFF files with a palette, with gray and alpha, in YCbCr or LAB, and with 32 bits per sample are not supported.
 ///
@@ -93,7 +98,7 @@ fn decode_uncaught(
 /// [`ImageError`] if the header is invalid, or declares more than `max_pixels` pixels.
 pub fn peak_decode_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageError> {
     catch_decoder_panic(|| {
-        let mut file = header::open(bytes)?;
+        let file = header::open(bytes)?;
         let (width, height) = file.decoder.dimensions();
         let pixels = u64::from(width) * u64::from(height);
         if pixels > max_pixels {

@@ -5,17 +5,21 @@ use std::io::{Cursor, ErrorKind};
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
+use super::bmp::BmpDecoder;
+use super::decoder_panic::catch_decoder_panic;
+use super::orientation::orientation;
 use super::oversized::Oversized;
-use super::{ImageError, catch_decoder_panic};
+use super::unsupported::unsupported_format;
+use super::{ImageError, one_line};
 
 /// The header of an encoded image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageHeader {
     /// `"jpeg"`, `"png"`, `"webp"`, `"gif"`, `"bmp"` or `"tiff"`.
     pub format: &'static str,
-    /// Width in pixels, after the EXIF orientation is applied.
+    /// Width in pixels, after the orientation is applied.
     pub width: u32,
-    /// Height in pixels, after the EXIF orientation is applied.
+    /// Height in pixels, after the orientation is applied.
     pub height: u32,
 }
 
@@ -47,7 +51,7 @@ pub fn probe(bytes: &[u8]) -> Result<ImageHeader, ImageError> {
 }
 
 fn probe_uncaught(bytes: &[u8]) -> Result<ImageHeader, ImageError> {
-    let mut file = open(bytes)?;
+    let file = open(bytes)?;
     let (width, height) = file.decoder.dimensions();
     let (width, height) = if swaps_axes(file.orientation()) { (height, width) } else { (width, height) };
     Ok(ImageHeader { format: file.entry.name, width, height })
@@ -63,6 +67,7 @@ pub(super) fn swaps_axes(orientation: Orientation) -> bool {
 
 /// An image file whose header has been read.
 pub(super) struct ImageFile<'a> {
+    bytes: &'a [u8],
     entry: FormatEntry,
     pub(super) decoder: Box<dyn ImageDecoder + 'a>,
 }
@@ -72,9 +77,9 @@ impl ImageFile<'_> {
         self.entry.format
     }
 
-    /// The EXIF orientation. Unreadable EXIF data is ignored, as in Pillow.
-    pub(super) fn orientation(&mut self) -> Orientation {
-        self.decoder.orientation().unwrap_or(Orientation::NoTransforms)
+    /// The orientation in the metadata of the file.
+    pub(super) fn orientation(&self) -> Orientation {
+        orientation(self.bytes, self.entry.format)
     }
 }
 
@@ -86,20 +91,25 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
     let entry = image::guess_format(bytes)
         .ok()
         .and_then(|format| FORMATS.into_iter().find(|entry| entry.format == format))
-        .ok_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })?;
+        .ok_or_else(|| {
+            unsupported_format(bytes).unwrap_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })
+        })?;
     let format = entry.format;
     let reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let decoder: Box<dyn ImageDecoder + '_> = match reader.into_decoder() {
-        Ok(decoder) => Box::new(decoder),
-        Err(error) => {
-            let oversized = Oversized::try_new(format, bytes, error);
-            Box::new(oversized.map_err(|error| from_decoder_error(format, error))?)
-        }
+    let decoder: Box<dyn ImageDecoder + '_> = match format {
+        ImageFormat::Bmp => Box::new(BmpDecoder::try_new(bytes)?),
+        _ => match reader.into_decoder() {
+            Ok(decoder) => Box::new(decoder),
+            Err(error) => {
+                let oversized = Oversized::try_new(format, bytes, error);
+                Box::new(oversized.map_err(|error| from_decoder_error(format, error))?)
+            }
+        },
     };
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
         return Err(ImageError::Corrupt { format: entry.display_name, reason: "it has no pixels".to_owned() });
     }
-    Ok(ImageFile { entry, decoder })
+    Ok(ImageFile { bytes, entry, decoder })
 }
 
 /// Converts the error of a decoder.
@@ -119,10 +129,6 @@ pub(super) fn from_decoder_error(format: ImageFormat, error: DecoderError) -> Im
 /// The name of a format in messages.
 pub(super) fn display_name(format: ImageFormat) -> &'static str {
     FORMATS.iter().find(|entry| entry.format == format).map_or("image", |entry| entry.display_name)
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The first bytes, quoted if they are printable text and in hexadecimal otherwise.
@@ -166,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_without_decoder_are_unknown() {
-        assert!(matches!(probe(b"qoif\0\0\0\0").unwrap_err(), ImageError::UnknownFormat { .. }));
+    fn formats_without_decoder_are_named() {
+        assert_eq!(probe(b"qoif\0\0\0\0").unwrap_err(), ImageError::UnsupportedFormat { format: "a QOI image" });
     }
 }
