@@ -7,11 +7,14 @@ use std::panic::{UnwindSafe, catch_unwind};
 
 mod decode;
 mod encode;
+mod gif;
 mod hash;
 mod header;
+mod invalid;
 mod jpeg_scaled;
 mod oversized;
 mod resize;
+mod webp;
 
 pub use decode::{decode, decode_scaled, peak_decode_bytes};
 pub use encode::encode;

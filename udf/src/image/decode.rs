@@ -7,7 +7,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::header::{self, display_name, from_decoder_error, swaps_axes};
 use super::jpeg_scaled::decode_jpeg_scaled;
-use super::{ImageError, RgbImage, catch_decoder_panic};
+use super::{ImageError, RgbImage, catch_decoder_panic, webp};
 
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
 ///
@@ -61,7 +61,7 @@ fn decode_uncaught(
         // The decoder fills missing pixels with gray and reports no error.
         ImageFormat::Jpeg => jpeg_is_complete(bytes),
         // The decoder would report a truncated file as corrupt.
-        ImageFormat::WebP => webp_is_complete(bytes),
+        ImageFormat::WebP => webp::is_complete(bytes),
         _ => true,
     };
     if !is_complete {
@@ -99,14 +99,19 @@ pub fn peak_decode_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageErro
         if pixels > max_pixels {
             return Err(ImageError::TooLarge { width, height, max_pixels });
         }
-        let is_jpeg = file.format() == ImageFormat::Jpeg;
         let decoded = file.decoder.total_bytes();
         let rgb = pixels * 3;
         // A conversion to RGB needs its source and its result in memory at once; so does applying an orientation.
         let converted = if file.decoder.color_type() == ColorType::Rgb8 { decoded } else { decoded + rgb };
         let oriented = if file.orientation() == Orientation::NoTransforms { 0 } else { decoded };
-        let coefficients = if is_jpeg && jpeg_is_progressive(bytes) { rgb * 2 } else { 0 };
-        Ok(converted.max(decoded + oriented).max(decoded + coefficients))
+        let working = match file.format() {
+            ImageFormat::Jpeg if jpeg_is_progressive(bytes) => rgb * 2,
+            // The indices of the frame.
+            ImageFormat::Gif => pixels,
+            ImageFormat::WebP => webp::working_bytes(bytes, pixels),
+            _ => 0,
+        };
+        Ok(converted.max(decoded + oriented).max(decoded + working))
     })
 }
 
@@ -162,13 +167,6 @@ impl Iterator for JpegSegments<'_> {
     }
 }
 
-/// Whether the file is at least as long as its RIFF header declares.
-fn webp_is_complete(bytes: &[u8]) -> bool {
-    const SIGNATURE_AND_LENGTH: usize = 8;
-    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes);
-    bytes.len() >= SIGNATURE_AND_LENGTH.saturating_add(length as usize)
-}
-
 fn to_rgb(pixels: DynamicImage, format: ImageFormat) -> Result<RgbImage, ImageError> {
     let (width, height) = (pixels.width(), pixels.height());
     let data = match pixels {
@@ -216,13 +214,6 @@ mod tests {
         assert!(!jpeg_is_complete(&jpeg(&[1, 2, 0xff])), "cut inside the end marker");
         assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff]));
         assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff, 0xe1, 0xff]));
-    }
-
-    #[test]
-    fn webp_is_complete_if_it_has_the_declared_length() {
-        assert!(webp_is_complete(b"RIFF\x04\0\0\0WEBP"));
-        assert!(!webp_is_complete(b"RIFF\x05\0\0\0WEBP"));
-        assert!(!webp_is_complete(b"RIFF"));
     }
 
     #[test]
