@@ -11,6 +11,7 @@ mod gif;
 mod hash;
 mod header;
 mod invalid;
+mod jpeg;
 mod jpeg_scaled;
 mod oversized;
 mod resize;

@@ -6,6 +6,7 @@ use image::metadata::Orientation;
 use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
 use super::gif::GifFirstFrame;
+use super::jpeg::JpegFile;
 use super::oversized::Oversized;
 use super::{ImageError, catch_decoder_panic, webp};
 
@@ -99,6 +100,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
 /// Our own decoder of the format, or that of the `image` crate.
 fn open_decoder(format: ImageFormat, bytes: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, DecoderError> {
     match format {
+        ImageFormat::Jpeg => Ok(Box::new(JpegFile::try_new(bytes)?)),
         ImageFormat::Gif => Ok(Box::new(GifFirstFrame::try_new(bytes)?)),
         ImageFormat::WebP => webp::open(bytes),
         _ => match ImageReader::with_format(Cursor::new(bytes), format).into_decoder() {
