@@ -64,8 +64,9 @@ fn agrees_with_pillow(file: &str, allowed: u8) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Files that Pillow decodes and we reject: a wrong checksum, a TIFF with a palette, a GIF whose screen is smaller than its frame.
-const REJECTED_BY_US_ONLY: [&str; 3] = ["wrong-crc.png", "palette.tif", "no-size.gif"];
+/// Files that Pillow decodes and we reject: a wrong checksum, a TIFF with a palette, JPEGs whose missing pixels Pillow fills with gray.
+const REJECTED_BY_US_ONLY: [&str; 5] =
+    ["wrong-crc.png", "palette.tif", "cut-scan.jpg", "cut-scan-progressive.jpg", "wrong-restart.jpg"];
 
 fn is_rejected(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>> {
     assert_eq!(accepted_by_pillow, REJECTED_BY_US_ONLY.contains(&file), "whether Pillow decodes it");
@@ -77,12 +78,16 @@ fn is_rejected(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error
         "drawing.svg" => "it is an SVG drawing, which is not supported; convert it to JPEG, PNG or WebP",
         "notes.txt" => "it is not a JPEG, PNG, WebP, GIF, BMP or TIFF file (it starts with ",
         "no-size.gif" => "the GIF file cannot be decoded: it has no pixels",
-        "no-size.jpg" => "the JPEG file cannot be decoded: ",
+        "no-frame-size.gif" => "the GIF file cannot be decoded: its first frame has no pixels",
+        "no-size.jpg" => "the JPEG file cannot be decoded: it has no pixels",
+        "cut-scan.jpg" | "cut-scan-progressive.jpg" | "wrong-restart.jpg" => {
+            "the JPEG file cannot be decoded: its scan is damaged"
+        }
         "wrong-crc.png" => "the PNG file cannot be decoded: CRC error",
         "no-end-marker.jpg" | "truncated.jpg" => "the JPEG file is truncated",
         "truncated.png" => "the PNG file is truncated",
         "truncated.webp" => "the WebP file is truncated",
-        "truncated.gif" => "the GIF file cannot be decoded: Unexpected End of File",
+        "truncated.gif" => "the GIF file is truncated",
         "truncated.bmp" => "the BMP file is truncated",
         "palette.tif" => "the TIFF file cannot be decoded: ",
         "truncated.tif" => "the TIFF file is truncated",

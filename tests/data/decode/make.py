@@ -24,11 +24,9 @@ HERE = Path(__file__).resolve().parent
 SIZE = (37, 29)
 SMALL = (24, 17)
 
-# The JPEG standard specifies neither the rounding of a decoder nor the interpolation of subsampled chroma. TIFF does not
-# specify the conversion of CMYK to RGB: Pillow rounds, other decoders truncate.
+# TIFF does not specify the conversion of CMYK to RGB: Pillow rounds, other decoders truncate.
 EXACT = 0
 CMYK = 1
-JPEG = 3
 
 GRAY, RGB, GRAY_ALPHA = 0, 2, 4  # colour types of a PNG header
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
@@ -151,26 +149,64 @@ def jpeg_ycck(image):
     return data[:transform] + b"\2" + data[transform + 1 :]
 
 
+def jpeg_with_adobe(data, transform):
+    """Inserts an Adobe segment with a colour transform after the start marker."""
+    return data[:2] + b"\xff\xee\0\x0eAdobe" + struct.pack(">HHHB", 100, 0, 0, transform) + data[2:]
+
+
+def jpeg_with_sampling(data, size, luma):
+    """Changes the size and the sampling factors of luma in the frame header; the blocks of a unit stay as many."""
+    frame = data.index(b"\xff\xc0")
+    width, height = size
+    size = struct.pack(">HH", height, width)
+    return data[: frame + 5] + size + data[frame + 9 : frame + 11] + bytes([luma]) + data[frame + 12 :]
+
+
 def jpeg_cases():
+    yield from ((name, data, EXACT) for name, data in (*jpeg_files(), *jpeg_kinds()))
+
+
+def jpeg_kinds():
+    """Small images of chroma at borders, of all upsampling methods, and with contradicting colour segments."""
+    small = synthetic_image(SMALL)
+    jpeg = encode(small, "JPEG", quality=90, subsampling="4:4:4")
+    yield "jpeg-jfif-adobe-0.jpg", jpeg_with_adobe(jpeg, 0)
+    yield "jpeg-adobe-0.jpg", jpeg_with_adobe(jpeg[:2] + jpeg[20:], 0)
+    tiny = synthetic_image((33, 18))
+    for width, height in (1, 1), (4, 4), (5, 3), (33, 18):
+        data = encode(tiny.crop((0, 0, width, height)), "JPEG", quality=95, subsampling="4:2:0")
+        yield f"jpeg-420-{width}x{height}.jpg", data
+    yield "jpeg-411.jpg", encode(tiny, "JPEG", quality=90, subsampling="4:1:1")
+    four_two_two = encode(synthetic_image((48, 48)), "JPEG", quality=50, subsampling="4:2:2")
+    yield "jpeg-440.jpg", jpeg_with_sampling(four_two_two, (47, 45), 0x12)
+    yield "jpeg-gray-sampled.jpg", jpeg_with_sampling(encode(small.convert("L"), "JPEG", quality=90), SMALL, 0x22)
+    restarts = encode(tiny, "JPEG", quality=90, subsampling="4:2:0", restart_marker_blocks=1)
+    yield "jpeg-restart-420.jpg", restarts
+    progressive = encode(tiny, "JPEG", quality=90, subsampling="4:2:2", progressive=True, restart_marker_blocks=1)
+    yield "jpeg-progressive-restart.jpg", progressive
+    yield "jpeg-progressive-gray.jpg", encode(small.convert("L"), "JPEG", quality=70, progressive=True)
+
+
+def jpeg_files():
     image = synthetic_image(SIZE)
-    yield "jpeg-444.jpg", encode(image, "JPEG", quality=90, subsampling="4:4:4"), JPEG
-    yield "jpeg-422.jpg", encode(image, "JPEG", quality=90, subsampling="4:2:2"), JPEG
-    yield "jpeg-420.jpg", encode(image, "JPEG", quality=90, subsampling="4:2:0"), JPEG
-    yield "jpeg-progressive.jpg", encode(image, "JPEG", quality=90, subsampling="4:4:4", progressive=True), JPEG
-    yield "jpeg-progressive-420.jpg", encode(image, "JPEG", quality=90, subsampling="4:2:0", progressive=True), JPEG
-    yield "jpeg-gray.jpg", encode(image.convert("L"), "JPEG", quality=90), JPEG
-    yield "jpeg-rgb.jpg", encode(image, "JPEG", quality=90, keep_rgb=True), JPEG
-    yield "jpeg-cmyk.jpg", encode(cmyk(image), "JPEG", quality=90), JPEG
-    yield "jpeg-ycck.jpg", jpeg_ycck(image), JPEG
+    yield "jpeg-444.jpg", encode(image, "JPEG", quality=90, subsampling="4:4:4")
+    yield "jpeg-422.jpg", encode(image, "JPEG", quality=90, subsampling="4:2:2")
+    yield "jpeg-420.jpg", encode(image, "JPEG", quality=90, subsampling="4:2:0")
+    yield "jpeg-progressive.jpg", encode(image, "JPEG", quality=90, subsampling="4:4:4", progressive=True)
+    yield "jpeg-progressive-420.jpg", encode(image, "JPEG", quality=90, subsampling="4:2:0", progressive=True)
+    yield "jpeg-gray.jpg", encode(image.convert("L"), "JPEG", quality=90)
+    yield "jpeg-rgb.jpg", encode(image, "JPEG", quality=90, keep_rgb=True)
+    yield "jpeg-cmyk.jpg", encode(cmyk(image), "JPEG", quality=90)
+    yield "jpeg-ycck.jpg", jpeg_ycck(image)
     restarts = encode(image, "JPEG", quality=90, subsampling="4:4:4", restart_marker_blocks=3)
-    yield "jpeg-restart.jpg", restarts, JPEG
+    yield "jpeg-restart.jpg", restarts
     for value in range(1, 9):
         data = encode(synthetic_image(SMALL), "JPEG", quality=90, subsampling="4:4:4", exif=orientation(value))
-        yield f"jpeg-exif-{value}.jpg", data, JPEG
+        yield f"jpeg-exif-{value}.jpg", data
     small = synthetic_image(SMALL)
-    yield "jpeg-xmp-6.jpg", encode(small, "JPEG", quality=90, subsampling="4:4:4", xmp=xmp(6)), JPEG
+    yield "jpeg-xmp-6.jpg", encode(small, "JPEG", quality=90, subsampling="4:4:4", xmp=xmp(6))
     both = encode(small, "JPEG", quality=90, subsampling="4:4:4", exif=orientation(1), xmp=xmp(6))
-    yield "jpeg-exif-1-xmp-6.jpg", both, JPEG
+    yield "jpeg-exif-1-xmp-6.jpg", both
 
 
 def png_cases():
@@ -193,6 +229,27 @@ def png_cases():
     yield "png-profile-5.png", encode(small, "PNG", pnginfo=png_texts(profile=orientation(5), xmp=xmp(6))), EXACT
 
 
+def webp_chunk(name, data):
+    return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def webp_animation(frame, size, position, **options):
+    """Encodes an animation whose frames are smaller than the canvas; Pillow writes those only for frames that follow."""
+    still = encode(frame, "WEBP", **options)[12:]
+    # An extended file has a chunk before those of the image.
+    if still.startswith(b"VP8X"):
+        still = still[18:]
+
+    def numbers(*values):
+        return b"".join(value.to_bytes(3, "little") for value in values)
+
+    header = numbers(position[0] // 2, position[1] // 2, frame.width - 1, frame.height - 1, 100)
+    frames = webp_chunk(b"ANMF", header + b"\0" + still) * 2
+    canvas = webp_chunk(b"VP8X", b"\x12\0\0\0" + numbers(size[0] - 1, size[1] - 1))
+    background = webp_chunk(b"ANIM", bytes([10, 200, 30, 255, 0, 0]))
+    return webp_chunk(b"RIFF", b"WEBP" + canvas + background + frames)
+
+
 def webp_cases():
     image = synthetic_image(SIZE)
     yield "webp-lossy.webp", encode(image, "WEBP", quality=90), EXACT
@@ -203,6 +260,28 @@ def webp_cases():
     yield "webp-exif-6.webp", exif_6, EXACT
     yield "webp-exif-6-prefix.webp", webp_with_prefix(exif_6), EXACT
     yield "webp-xmp-7.webp", encode(small, "WEBP", lossless=True, xmp=xmp(7)), EXACT
+    frame = synthetic_image((13, 9))
+    yield "webp-animated.webp", webp_animation(frame, SMALL, (4, 2), lossless=True), EXACT
+    yield "webp-animated-alpha.webp", webp_animation(with_alpha(frame), SMALL, (4, 2), lossless=True, exact=True), EXACT
+    yield "webp-animated-lossy.webp", webp_animation(with_alpha(frame), (13, 9), (0, 0), quality=80), EXACT
+
+
+def gif_file(image, screen, position, transparent=None, palettes=(True, False)):
+    """Encodes a frame on a screen of another size, with a palette for the file, for the frame, or without one."""
+    data = encode(image, "GIF", interlace=False, optimize=False)
+    size = data[10] & 7
+    palette = data[13 : 13 + (6 << size)]
+    pixels = data[data.index(b",", 13 + len(palette)) + 10 :]
+    has_file_palette, has_frame_palette = palettes
+    # That of the file has other colours if the frame has one.
+    file_palette = palette[::-1] if has_frame_palette else palette
+    parts = [b"GIF89a", struct.pack("<HHBBB", *screen, 0x80 * has_file_palette | size, 2, 0)]
+    parts += [file_palette] * has_file_palette
+    if transparent is not None:
+        parts.append(bytes([0x21, 0xF9, 4, 1, 0, 0, transparent, 0]))
+    parts.append(struct.pack("<BHHHHB", 0x2C, *position, *image.size, 0x80 * has_frame_palette | size))
+    parts += [palette] * has_frame_palette
+    return b"".join([*parts, pixels])
 
 
 def gif_cases():
@@ -210,6 +289,14 @@ def gif_cases():
     yield "gif-palette.gif", encode(palette, "GIF", interlace=False), EXACT
     yield "gif-interlaced.gif", encode(palette, "GIF", interlace=True), EXACT
     yield "gif-transparent.gif", encode(palette, "GIF", interlace=False, transparency=5), EXACT
+    frame = synthetic_image((13, 9)).quantize(16)
+    yield "gif-inset.gif", gif_file(frame, SMALL, (5, 4)), EXACT
+    yield "gif-inset-transparent.gif", gif_file(frame, SMALL, (5, 4), transparent=3), EXACT
+    yield "gif-frame-beyond-screen.gif", gif_file(frame, (10, 8), (3, 2)), EXACT
+    yield "gif-no-screen.gif", gif_file(frame, (0, 0), (0, 0)), EXACT
+    yield "gif-frame-palette.gif", gif_file(frame, SMALL, (1, 1), palettes=(True, True)), EXACT
+    yield "gif-frame-palette-only.gif", gif_file(frame, (13, 9), (0, 0), palettes=(False, True)), EXACT
+    yield "gif-no-palette.gif", gif_file(frame, SMALL, (1, 1), transparent=9, palettes=(False, False)), EXACT
 
 
 def bmp(size, bits, rows, header_size=40, compression=0, extra=b"", palette=b"", gap=b"", top_down=False):
@@ -319,6 +406,12 @@ def jpeg_without_size(data):
     return data[:height] + bytes(4) + data[height + 4 :]
 
 
+def jpeg_wrong_restart(image):
+    """Removes a restart interval, as a lost packet does; Pillow replaces it with gray."""
+    data = encode(image, "JPEG", quality=90, subsampling="4:4:4", restart_marker_blocks=3)
+    return data[: data.index(b"\xff\xd1")] + data[data.index(b"\xff\xd2") :]
+
+
 def png_wrong_crc(data):
     """Changes the last byte of the checksum before the IEND chunk."""
     crc = data.index(b"IEND") - 5
@@ -332,7 +425,11 @@ def bad_files():
     yield "truncated.jpg", half(jpeg)
     yield "no-end-marker.jpg", jpeg[:-2]
     yield "no-size.jpg", jpeg_without_size(jpeg)
-    yield "no-size.gif", bytes.fromhex("47494638396100000000800000ffffff0000002c00000000010001000002024401003b")
+    yield "cut-scan.jpg", half(jpeg) + b"\xff\xd9"
+    yield "cut-scan-progressive.jpg", encode(image, "JPEG", quality=90, progressive=True)[:-40] + b"\xff\xd9"
+    yield "wrong-restart.jpg", jpeg_wrong_restart(image)
+    yield "no-size.gif", bytes.fromhex("47494638396100000000800000ffffff0000002c00000000000000000002024401003b")
+    yield "no-frame-size.gif", bytes.fromhex("47494638396101000100800000ffffff0000002c00000000000001000002024401003b")
     yield "empty.jpg", b""
     yield "truncated.png", half(png)
     yield "wrong-crc.png", png_wrong_crc(png)

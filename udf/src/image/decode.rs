@@ -7,8 +7,9 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::decoder_panic::catch_decoder_panic;
 use super::header::{self, display_name, from_decoder_error, swaps_axes};
+use super::jpeg::{self, JpegFile};
 use super::jpeg_scaled::decode_jpeg_scaled;
-use super::{ImageError, RgbImage};
+use super::{ImageError, RgbImage, webp};
 
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
 ///
@@ -25,8 +26,8 @@ use super::{ImageError, RgbImage};
 ///
 /// TIFF files with a palette, with gray and alpha, in YCbCr or LAB, and with 32 bits per sample are not supported.
 ///
-/// The pixels equal Pillow's, except for JPEG, where they differ by at most 3 levels: the standard does not define the rounding of
-/// the inverse DCT and the upsampling of chroma. CMYK values of TIFF differ by at most 1.
+/// The pixels equal Pillow's, also those of JPEG, of which the standard defines neither the rounding of the inverse DCT nor the
+/// upsampling of chroma. CMYK values of TIFF differ by at most 1.
 ///
 /// # Errors
 /// [`ImageError`] if the bytes are not a supported image, are corrupt or truncated, or the image has more than `max_pixels` pixels,
@@ -63,10 +64,9 @@ fn decode_uncaught(
         return Err(ImageError::TooLarge { width, height, max_pixels });
     }
     let is_complete = match file.format() {
-        // The decoder fills missing pixels with gray and reports no error.
-        ImageFormat::Jpeg => jpeg_is_complete(bytes),
-        // The decoder would report a truncated file as corrupt.
-        ImageFormat::WebP => webp_is_complete(bytes),
+        // The decoders would report a truncated file as corrupt.
+        ImageFormat::Jpeg => jpeg::is_complete(bytes),
+        ImageFormat::WebP => webp::is_complete(bytes),
         _ => true,
     };
     if !is_complete {
@@ -104,74 +104,20 @@ pub fn peak_decode_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageErro
         if pixels > max_pixels {
             return Err(ImageError::TooLarge { width, height, max_pixels });
         }
-        let is_jpeg = file.format() == ImageFormat::Jpeg;
         let decoded = file.decoder.total_bytes();
         let rgb = pixels * 3;
         // A conversion to RGB needs its source and its result in memory at once; so does applying an orientation.
         let converted = if file.decoder.color_type() == ColorType::Rgb8 { decoded } else { decoded + rgb };
         let oriented = if file.orientation() == Orientation::NoTransforms { 0 } else { decoded };
-        let coefficients = if is_jpeg && jpeg_is_progressive(bytes) { rgb * 2 } else { 0 };
-        Ok(converted.max(decoded + oriented).max(decoded + coefficients))
+        let working = match file.format() {
+            ImageFormat::Jpeg => JpegFile::try_new(bytes).map_or(0, |file| file.working_bytes()),
+            // The indices of the frame.
+            ImageFormat::Gif => pixels,
+            ImageFormat::WebP => webp::working_bytes(bytes, pixels),
+            _ => 0,
+        };
+        Ok(converted.max(decoded + oriented).max(decoded + working))
     })
-}
-
-/// Whether a JPEG is progressive: the decoder keeps all DCT coefficients, of two bytes each, until the last scan.
-fn jpeg_is_progressive(bytes: &[u8]) -> bool {
-    const PROGRESSIVE: u8 = 0xc2;
-    JpegSegments { bytes, offset: 2 }.any(|(marker, _)| marker == PROGRESSIVE)
-}
-
-/// Whether the end-of-image marker follows the first scan.
-///
-/// Within a scan the bytes `FF D9` are always that marker. Before the scan they may belong to an embedded thumbnail, so header
-/// segments are skipped by their lengths.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    const START_OF_SCAN: u8 = 0xda;
-    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
-    let mut segments = JpegSegments { bytes, offset: 2 };
-    if let Some((_, scan)) = segments.find(|(marker, _)| *marker == START_OF_SCAN) {
-        return bytes[scan..].windows(2).rev().any(|pair| pair == END_OF_IMAGE);
-    }
-    // Other bytes between the segments are left to the decoder.
-    segments.offset < bytes.len() && bytes.ends_with(&END_OF_IMAGE)
-}
-
-/// Iterates over the marker segments of a JPEG file: marker code and offset.
-struct JpegSegments<'a> {
-    bytes: &'a [u8],
-    offset: usize,
-}
-
-impl Iterator for JpegSegments<'_> {
-    type Item = (u8, usize);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while let Some(&[0xff, marker]) = self.bytes.get(self.offset..self.offset + 2) {
-            match marker {
-                // A fill byte.
-                0xff => self.offset += 1,
-                // Markers without a length.
-                0x01 | 0xd0..=0xd8 => self.offset += 2,
-                _ => {
-                    let start = self.offset;
-                    let length = self.bytes.get(start + 2..start + 4).and_then(|length| length.try_into().ok());
-                    self.offset = match length {
-                        Some(length) => start + 2 + usize::from(u16::from_be_bytes(length)),
-                        None => self.bytes.len(),
-                    };
-                    return Some((marker, start));
-                }
-            }
-        }
-        None
-    }
-}
-
-/// Whether the file is at least as long as its RIFF header declares.
-fn webp_is_complete(bytes: &[u8]) -> bool {
-    const SIGNATURE_AND_LENGTH: usize = 8;
-    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map_or(u32::MAX, u32::from_le_bytes);
-    bytes.len() >= SIGNATURE_AND_LENGTH.saturating_add(length as usize)
 }
 
 fn to_rgb(pixels: DynamicImage, format: ImageFormat) -> Result<RgbImage, ImageError> {
@@ -205,30 +151,6 @@ fn high_byte(value: u16) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The markers of a JPEG file without pixels: start, a segment that contains the end marker of a thumbnail, scan, `tail`.
-    fn jpeg(tail: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0xff, 0xd8, 0xff, 0xe1, 0, 6, 1, 2, 0xff, 0xd9, 0xff, 0xda, 0, 3, 0];
-        bytes.extend_from_slice(tail);
-        bytes
-    }
-
-    #[test]
-    fn jpeg_is_complete_if_its_scan_ends() {
-        assert!(jpeg_is_complete(&jpeg(&[1, 2, 3, 0xff, 0xd9])));
-        assert!(jpeg_is_complete(&jpeg(&[1, 0xff, 0xd9, b't', b'r', b'a', b'i', b'l'])), "bytes after the end");
-        assert!(!jpeg_is_complete(&jpeg(&[1, 2, 3])), "the end marker of the thumbnail does not count");
-        assert!(!jpeg_is_complete(&jpeg(&[1, 2, 0xff])), "cut inside the end marker");
-        assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff]));
-        assert!(!jpeg_is_complete(&[0xff, 0xd8, 0xff, 0xe1, 0xff]));
-    }
-
-    #[test]
-    fn webp_is_complete_if_it_has_the_declared_length() {
-        assert!(webp_is_complete(b"RIFF\x04\0\0\0WEBP"));
-        assert!(!webp_is_complete(b"RIFF\x05\0\0\0WEBP"));
-        assert!(!webp_is_complete(b"RIFF"));
-    }
 
     #[test]
     fn pixel_limit_is_enforced() {

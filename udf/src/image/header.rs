@@ -7,10 +7,12 @@ use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
 use super::bmp::BmpDecoder;
 use super::decoder_panic::catch_decoder_panic;
+use super::gif::GifFirstFrame;
+use super::jpeg::JpegFile;
 use super::orientation::orientation;
 use super::oversized::Oversized;
 use super::unsupported::unsupported_format;
-use super::{ImageError, one_line};
+use super::{ImageError, one_line, webp};
 
 /// The header of an encoded image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,21 +97,27 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
             unsupported_format(bytes).unwrap_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })
         })?;
     let format = entry.format;
-    let reader = ImageReader::with_format(Cursor::new(bytes), format);
     let decoder: Box<dyn ImageDecoder + '_> = match format {
         ImageFormat::Bmp => Box::new(BmpDecoder::try_new(bytes)?),
-        _ => match reader.into_decoder() {
-            Ok(decoder) => Box::new(decoder),
-            Err(error) => {
-                let oversized = Oversized::try_new(format, bytes, error);
-                Box::new(oversized.map_err(|error| from_decoder_error(format, error))?)
-            }
-        },
+        _ => open_decoder(format, bytes).map_err(|error| from_decoder_error(format, error))?,
     };
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
         return Err(ImageError::Corrupt { format: entry.display_name, reason: "it has no pixels".to_owned() });
     }
     Ok(ImageFile { bytes, entry, decoder })
+}
+
+/// Our own decoder of the format, or that of the `image` crate.
+fn open_decoder(format: ImageFormat, bytes: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, DecoderError> {
+    match format {
+        ImageFormat::Jpeg => Ok(Box::new(JpegFile::try_new(bytes)?)),
+        ImageFormat::Gif => Ok(Box::new(GifFirstFrame::try_new(bytes)?)),
+        ImageFormat::WebP => webp::open(bytes),
+        _ => match ImageReader::with_format(Cursor::new(bytes), format).into_decoder() {
+            Ok(decoder) => Ok(Box::new(decoder)),
+            Err(error) => Ok(Box::new(Oversized::try_new(format, bytes, error)?)),
+        },
+    }
 }
 
 /// Converts the error of a decoder.

@@ -3,7 +3,9 @@
 use std::io::Cursor;
 
 use image::{DynamicImage, GrayImage, RgbImage};
-use jpeg_decoder::{Decoder, PixelFormat};
+use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
+
+use super::jpeg::{ColorSpace, JpegFile};
 
 /// Smaller images are decoded at full size, so that their pixels equal Pillow's.
 const MIN_SCALED_PIXELS: u64 = 4_000_000;
@@ -23,7 +25,14 @@ pub(super) fn decode_jpeg_scaled(bytes: &[u8], size: (u32, u32), target: (u32, u
     let is_large = u64::from(size.0) * u64::from(size.1) >= MIN_SCALED_PIXELS;
     let is_sufficient = |scale_denom: &u32| size.0 / scale_denom >= min_size.0 && size.1 / scale_denom >= min_size.1;
     let scale_denom = [8, 4, 2].into_iter().find(is_sufficient).filter(|_| is_large)?;
+    let color_transform = match JpegFile::try_new(bytes).ok()?.color_space() {
+        ColorSpace::Gray => ColorTransform::Grayscale,
+        ColorSpace::Rgb => ColorTransform::RGB,
+        ColorSpace::YCbCr => ColorTransform::YCbCr,
+        ColorSpace::Cmyk | ColorSpace::Ycck => return None,
+    };
     let mut decoder = Decoder::new(Cursor::new(bytes));
+    decoder.set_color_transform(color_transform);
     let width = u16::try_from(size.0.div_ceil(scale_denom)).ok()?;
     let height = u16::try_from(size.1.div_ceil(scale_denom)).ok()?;
     let (width, height) = decoder.scale(width, height).ok()?;

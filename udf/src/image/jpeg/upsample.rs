@@ -1,0 +1,250 @@
+//! [`write_rgb`] scales the components to the size of the image and converts them to RGB, with the arithmetic of libjpeg-turbo
+//! (`jdsample.c`, `jdcolor.c`) and, for CMYK, of Pillow.
+
+use multiversion::multiversion;
+
+use super::planes::Plane;
+use super::segments::Frame;
+
+/// What the components are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::image) enum ColorSpace {
+    /// One component.
+    Gray,
+    /// Red, green, blue.
+    Rgb,
+    /// Luminance and chroma.
+    YCbCr,
+    /// Inks, stored inverted.
+    Cmyk,
+    /// The inverted inks as luminance and chroma, and black, stored inverted.
+    Ycck,
+}
+
+/// How a component is scaled to the size of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Upsampling {
+    None,
+    /// Doubles the width: three quarters of the nearest sample and one of the next one.
+    Horizontal,
+    /// Doubles the height in the same way.
+    Vertical,
+    /// Doubles both in the same way.
+    Both,
+    /// Repeats each sample.
+    Repeat {
+        horizontal: usize,
+        vertical: usize,
+    },
+}
+
+impl Upsampling {
+    /// `ratio` is that of the image to the component, whose samples have a certain width.
+    fn new(ratio: (usize, usize), width: usize) -> Self {
+        // Narrower components are not interpolated horizontally.
+        const MIN_INTERPOLATED_WIDTH: usize = 3;
+        match ratio {
+            (1, 1) => Self::None,
+            (1, 2) => Self::Vertical,
+            (2, 1) if width >= MIN_INTERPOLATED_WIDTH => Self::Horizontal,
+            (2, 2) if width >= MIN_INTERPOLATED_WIDTH => Self::Both,
+            (horizontal, vertical) => Self::Repeat { horizontal, vertical },
+        }
+    }
+}
+
+/// Writes the image to `pixels`, row by row.
+pub(super) fn write_rgb(planes: &[Plane], frame: &Frame, color_space: ColorSpace, pixels: &mut [u8]) {
+    let mut components: Vec<UpsampledPlane<'_>> = planes
+        .iter()
+        .zip(&frame.components)
+        .map(|(plane, component)| {
+            let (horizontal, vertical) = component.sampling;
+            UpsampledPlane::new(plane, (frame.max_sampling.0 / horizontal, frame.max_sampling.1 / vertical))
+        })
+        .collect();
+    for (y, row) in pixels.chunks_exact_mut(frame.width * 3).enumerate() {
+        for component in &mut components {
+            component.seek(y);
+        }
+        let rows: Vec<&[u8]> = components.iter().map(UpsampledPlane::row).collect();
+        match (color_space, rows.as_slice()) {
+            (ColorSpace::YCbCr, &[y, cb, cr]) => write_ycbcr(y, cb, cr, row),
+            (ColorSpace::Rgb, &[red, green, blue]) => {
+                for (pixel, ((&red, &green), &blue)) in row.chunks_exact_mut(3).zip(red.iter().zip(green).zip(blue)) {
+                    pixel.copy_from_slice(&[red, green, blue]);
+                }
+            }
+            (ColorSpace::Ycck, &[y, cb, cr, black]) => {
+                write_ycbcr(y, cb, cr, row);
+                for (pixel, &black) in row.chunks_exact_mut(3).zip(black) {
+                    pixel.iter_mut().for_each(|ink| *ink = without_ink(*ink, black));
+                }
+            }
+            (ColorSpace::Cmyk, &[cyan, magenta, yellow, black]) => {
+                let inks = cyan.iter().zip(magenta).zip(yellow).zip(black);
+                for (pixel, (((&cyan, &magenta), &yellow), &black)) in row.chunks_exact_mut(3).zip(inks) {
+                    pixel.copy_from_slice(&[cyan, magenta, yellow].map(|stored| without_ink(255 - stored, black)));
+                }
+            }
+            (_, &[gray, ..]) => {
+                for (pixel, &gray) in row.chunks_exact_mut(3).zip(gray) {
+                    pixel.fill(gray);
+                }
+            }
+            (_, []) => {}
+        }
+    }
+}
+
+/// The light that an ink leaves of that which black leaves.
+fn without_ink(ink: u8, black: u8) -> u8 {
+    let product = u32::from(ink) * u32::from(black) + 128;
+    black.saturating_sub((((product >> 8) + product) >> 8) as u8)
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn write_ycbcr(y: &[u8], cb: &[u8], cr: &[u8], pixels: &mut [u8]) {
+    // Fixed-point numbers with 16 fractional bits.
+    const HALF: i32 = 1 << 15;
+    for (pixel, ((&y, &cb), &cr)) in pixels.chunks_exact_mut(3).zip(y.iter().zip(cb).zip(cr)) {
+        let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
+        let red = y + ((91_881 * cr + HALF) >> 16);
+        let green = y + ((HALF - 22_554 * cb - 46_802 * cr) >> 16);
+        let blue = y + ((116_130 * cb + HALF) >> 16);
+        pixel.copy_from_slice(&[red, green, blue].map(|value| value.clamp(0, 255) as u8));
+    }
+}
+
+/// A component, of which one row at a time has the width of the image, or is wider.
+struct UpsampledPlane<'a> {
+    plane: &'a Plane,
+    upsampling: Upsampling,
+    /// The row, unless it is one of the plane.
+    buffer: Vec<u8>,
+    /// Sums of two rows, with one more at each end.
+    sums: Vec<u16>,
+    y: usize,
+}
+
+impl<'a> UpsampledPlane<'a> {
+    fn new(plane: &'a Plane, ratio: (usize, usize)) -> Self {
+        let upsampling = Upsampling::new(ratio, plane.size.0);
+        Self { plane, upsampling, buffer: vec![0; plane.stride * ratio.0], sums: vec![0; plane.size.0 + 2], y: 0 }
+    }
+
+    fn row(&self) -> &[u8] {
+        if self.upsampling == Upsampling::None { self.plane_row(self.y) } else { &self.buffer }
+    }
+
+    fn plane_row(&self, y: usize) -> &'a [u8] {
+        let start = y.min(self.plane.size.1.saturating_sub(1)) * self.plane.stride;
+        self.plane.samples.get(start..).and_then(|rest| rest.get(..self.plane.size.0)).unwrap_or_default()
+    }
+
+    /// The row of the component that is nearest to a row of twice the height, and that on its other side.
+    fn near_and_far(&self, y: usize) -> (&'a [u8], &'a [u8]) {
+        let near = y / 2;
+        let far = if y % 2 == 0 { near.saturating_sub(1) } else { near + 1 };
+        (self.plane_row(near), self.plane_row(far))
+    }
+
+    /// Computes the row `y` of the image.
+    fn seek(&mut self, y: usize) {
+        self.y = y;
+        match self.upsampling {
+            Upsampling::None => {}
+            Upsampling::Horizontal => {
+                let row = self.plane_row(y);
+                set_sums(row, row, 1, 0, &mut self.sums);
+                double_width::<2>(&self.sums, [1, 2], &mut self.buffer);
+            }
+            Upsampling::Both => {
+                let (near, far) = self.near_and_far(y);
+                set_sums(near, far, 3, 1, &mut self.sums);
+                double_width::<4>(&self.sums, [8, 7], &mut self.buffer);
+            }
+            Upsampling::Vertical => {
+                let (near, far) = self.near_and_far(y);
+                let round = if y % 2 == 0 { 1 } else { 2 };
+                for (value, (&near, &far)) in self.buffer.iter_mut().zip(near.iter().zip(far)) {
+                    *value = ((u16::from(near) * 3 + u16::from(far) + round) >> 2) as u8;
+                }
+            }
+            Upsampling::Repeat { horizontal, vertical } => {
+                let row = self.plane_row(y / vertical);
+                for (values, &value) in self.buffer.chunks_exact_mut(horizontal).zip(row) {
+                    values.fill(value);
+                }
+            }
+        }
+    }
+}
+
+/// `near * near_weight + far * far_weight`, with the first and the last sum repeated.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn set_sums(near: &[u8], far: &[u8], near_weight: u16, far_weight: u16, sums: &mut [u16]) {
+    let Some(inner) = sums.get_mut(1..) else { return };
+    for (sum, (&near, &far)) in inner.iter_mut().zip(near.iter().zip(far)) {
+        *sum = u16::from(near) * near_weight + u16::from(far) * far_weight;
+    }
+    if let [first, second, ..] = sums {
+        *first = *second;
+    }
+    if let [.., second_last, last] = sums {
+        *last = *second_last;
+    }
+}
+
+/// Two values between each sum and its neighbours: three quarters of the sum and one of the neighbour, divided by `1 << SHIFT`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn double_width<const SHIFT: u32>(sums: &[u16], round: [u16; 2], values: &mut [u8]) {
+    for (pair, sums) in values.chunks_exact_mut(2).zip(sums.windows(3)) {
+        if let &[before, sum, after] = sums {
+            let near = sum * 3;
+            pair.copy_from_slice(&[
+                ((near + before + round[0]) >> SHIFT) as u8,
+                ((near + after + round[1]) >> SHIFT) as u8,
+            ]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upsampled(samples: &[u8], size: (usize, usize), ratio: (usize, usize)) -> Vec<Vec<u8>> {
+        let plane = Plane { samples: samples.to_vec(), stride: samples.len() / size.1, size };
+        let mut upsampled = UpsampledPlane::new(&plane, ratio);
+        let row = |y| {
+            upsampled.seek(y);
+            upsampled.row()[..size.0 * ratio.0].to_vec()
+        };
+        (0..size.1 * ratio.1).map(row).collect()
+    }
+
+    #[test]
+    fn samples_beyond_the_size_have_no_weight() {
+        assert_eq!(upsampled(&[0, 100, 200, 255], (3, 1), (2, 1)), [[0, 25, 75, 125, 175, 200]]);
+        assert_eq!(upsampled(&[10, 20], (1, 2), (1, 2)), [[10], [13], [17], [20]]);
+        let both = upsampled(&[0, 16, 32, 99, 16, 32, 48, 99], (3, 2), (2, 2));
+        assert_eq!(both[0], [0, 4, 12, 20, 28, 32]);
+        assert_eq!(both[1], [4, 8, 16, 24, 32, 36]);
+        assert_eq!(both[3], [16, 20, 28, 36, 44, 48]);
+    }
+
+    #[test]
+    fn narrow_components_and_other_ratios_are_repeated() {
+        assert_eq!(upsampled(&[0, 100], (2, 1), (2, 2)), [[0, 0, 100, 100], [0, 0, 100, 100]]);
+        assert_eq!(upsampled(&[7, 9, 1], (3, 1), (4, 1)), [[7, 7, 7, 7, 9, 9, 9, 9, 1, 1, 1, 1]]);
+    }
+
+    #[test]
+    fn black_leaves_no_light() {
+        assert_eq!(
+            [without_ink(0, 255), without_ink(255, 255), without_ink(0, 0), without_ink(128, 100)],
+            [255, 0, 0, 50]
+        );
+    }
+}
