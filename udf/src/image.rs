@@ -12,6 +12,7 @@ mod header;
 mod jpeg_scaled;
 mod oversized;
 mod resize;
+mod tiff;
 
 pub use decode::{decode, decode_scaled, peak_decode_bytes};
 pub use encode::encode;

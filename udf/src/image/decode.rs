@@ -12,16 +12,17 @@ use super::{ImageError, RgbImage, catch_decoder_panic};
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
 ///
 /// ```text
-/// gray          repeated in the three channels     gray, 16 bits   clipped at 255
-/// alpha         dropped without blending           16 bits         the high byte
-/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied
-/// palette       replaced by its colours            several frames  the first
+/// gray          repeated in the three channels     gray, 16, 32 bits  clipped at 0 and 255
+/// alpha         dropped without blending           RGB, 16 bits       the high byte
+/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation        applied
+/// palette       replaced by its colours            several frames     the first
 /// ```
 ///
-/// TIFF files with a palette, with gray and alpha, in YCbCr or LAB, and with 32 bits per sample are not supported.
+/// Premultiplied alpha of TIFF files is divided out, YCbCr and LAB are converted to sRGB. TIFF files that Pillow does not read, and
+/// those with JPEG in its old form (compression 6), are rejected.
 ///
-/// The pixels equal Pillow's, except for JPEG, where they differ by at most 3 levels: the standard does not define the rounding of
-/// the inverse DCT and the upsampling of chroma. CMYK values of TIFF differ by at most 1.
+/// The pixels equal Pillow's, except for JPEG, also in TIFF, where they differ by at most 3 levels: the standard does not define the
+/// rounding of the inverse DCT and the upsampling of chroma. Of the colours of LAB, 8 in a million differ by 1 level.
 ///
 /// # Errors
 /// [`ImageError`] if the bytes are not a supported image, are corrupt or truncated, or the image has more than `max_pixels` pixels,
@@ -106,7 +107,8 @@ pub fn peak_decode_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageErro
         let converted = if file.decoder.color_type() == ColorType::Rgb8 { decoded } else { decoded + rgb };
         let oriented = if file.orientation() == Orientation::NoTransforms { 0 } else { decoded };
         let coefficients = if is_jpeg && jpeg_is_progressive(bytes) { rgb * 2 } else { 0 };
-        Ok(converted.max(decoded + oriented).max(decoded + coefficients))
+        let buffers = file.buffer_bytes.saturating_add(coefficients);
+        Ok(converted.max(decoded + oriented).max(decoded.saturating_add(buffers)))
     })
 }
 

@@ -6,6 +6,7 @@ use image::metadata::Orientation;
 use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
 
 use super::oversized::Oversized;
+use super::tiff::TiffDecoder;
 use super::{ImageError, catch_decoder_panic};
 
 /// The header of an encoded image.
@@ -65,6 +66,8 @@ pub(super) fn swaps_axes(orientation: Orientation) -> bool {
 pub(super) struct ImageFile<'a> {
     entry: FormatEntry,
     pub(super) decoder: Box<dyn ImageDecoder + 'a>,
+    /// The memory of the decoder in bytes besides that of the pixels, if it is known.
+    pub(super) buffer_bytes: u64,
 }
 
 impl ImageFile<'_> {
@@ -83,23 +86,33 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
     }
-    let entry = image::guess_format(bytes)
-        .ok()
+    let guessed =
+        if TiffDecoder::is_big_tiff(bytes) { Some(ImageFormat::Tiff) } else { image::guess_format(bytes).ok() };
+    let entry = guessed
         .and_then(|format| FORMATS.into_iter().find(|entry| entry.format == format))
         .ok_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })?;
-    let format = entry.format;
-    let reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let decoder: Box<dyn ImageDecoder + '_> = match reader.into_decoder() {
-        Ok(decoder) => Box::new(decoder),
-        Err(error) => {
-            let oversized = Oversized::try_new(format, bytes, error);
-            Box::new(oversized.map_err(|error| from_decoder_error(format, error))?)
-        }
-    };
+    let (decoder, buffer_bytes) =
+        open_decoder(entry.format, bytes).map_err(|error| from_decoder_error(entry.format, error))?;
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
         return Err(ImageError::Corrupt { format: entry.display_name, reason: "it has no pixels".to_owned() });
     }
-    Ok(ImageFile { entry, decoder })
+    Ok(ImageFile { entry, decoder, buffer_bytes })
+}
+
+/// The decoder of a format, and its memory in bytes besides that of the pixels.
+fn open_decoder(format: ImageFormat, bytes: &[u8]) -> Result<(Box<dyn ImageDecoder + '_>, u64), DecoderError> {
+    let mut buffer_bytes = 0;
+    let decoder: Box<dyn ImageDecoder + '_> = if format == ImageFormat::Tiff {
+        let decoder = TiffDecoder::try_new(bytes)?;
+        buffer_bytes = decoder.buffer_bytes();
+        Box::new(decoder)
+    } else {
+        match ImageReader::with_format(Cursor::new(bytes), format).into_decoder() {
+            Ok(decoder) => Box::new(decoder),
+            Err(error) => Box::new(Oversized::try_new(format, bytes, error)?),
+        }
+    };
+    Ok((decoder, buffer_bytes))
 }
 
 /// Converts the error of a decoder.
