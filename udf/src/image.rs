@@ -19,6 +19,7 @@ mod oversized;
 mod png_text;
 mod resampling;
 mod resize;
+mod tiff;
 mod unsupported;
 mod webp;
 

@@ -20,13 +20,15 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageDraw, ImageOps, PngImagePlugin, TiffImagePlugin
 
+import tiff_variants
+
 HERE = Path(__file__).resolve().parent
 SIZE = (37, 29)
 SMALL = (24, 17)
 
-# TIFF does not specify the conversion of CMYK to RGB: Pillow rounds, other decoders truncate.
+# The JPEG standard specifies neither the rounding of a decoder nor the interpolation of subsampled chroma: JPEG in TIFF.
 EXACT = 0
-CMYK = 1
+JPEG = 3
 
 GRAY, RGB, GRAY_ALPHA = 0, 2, 4  # colour types of a PNG header
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
@@ -388,13 +390,17 @@ def tiff_cases():
     yield "tiff-gray-white-is-zero.tif", encode(gray, "TIFF", tiffinfo=white_is_zero), EXACT
     yield "tiff-1-bit.tif", encode(image.convert("1"), "TIFF"), EXACT
     yield "tiff-1-bit-white-is-zero.tif", encode(image.convert("1"), "TIFF", tiffinfo=white_is_zero), EXACT
-    yield "tiff-cmyk.tif", encode(cmyk(image), "TIFF"), CMYK
+    yield "tiff-cmyk.tif", encode(cmyk(image), "TIFF"), EXACT
     yield "tiff-gray-16.tif", encode(Image.fromarray(sixteen_bits(gray)), "TIFF"), EXACT
     yield "tiff-lzw.tif", encode(image, "TIFF", compression="tiff_lzw"), EXACT
     yield "tiff-lzw-predictor.tif", encode(image, "TIFF", compression="tiff_lzw", tiffinfo=differences), EXACT
     yield "tiff-deflate.tif", encode(image, "TIFF", compression="tiff_adobe_deflate"), EXACT
     yield "tiff-exif-6.tif", encode(synthetic_image(SMALL), "TIFF", exif=orientation(6)), EXACT
     yield "tiff-xmp-3.tif", encode(synthetic_image(SMALL), "TIFF", tiffinfo={700: xmp(3)}), EXACT
+    yield "tiff-palette.tif", encode(image.quantize(32), "TIFF"), EXACT
+    images = synthetic_image(tiff_variants.SIZE), synthetic_image(tiff_variants.JPEG_SIZE)
+    for name, data in tiff_variants.cases(*images):
+        yield name, data, JPEG if "jpeg" in name else EXACT
 
 
 def half(data):
@@ -438,7 +444,6 @@ def bad_files():
     yield "truncated.gif", half(encode(image.quantize(32), "GIF"))
     yield "truncated.bmp", half(encode(image, "BMP"))
     yield "truncated.tif", half(encode(image, "TIFF"))
-    yield "palette.tif", encode(image.quantize(32), "TIFF")
     yield "notes.txt", b"These are notes, not an image.\n"
     yield "drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="8" height="8"/></svg>\n'
 

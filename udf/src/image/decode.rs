@@ -14,20 +14,21 @@ use super::{ImageError, RgbImage, webp};
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
 ///
 /// ```text
-/// gray          repeated in the three channels     gray, 16 bits   clipped at 255
-/// alpha         dropped without blending           16 bits         the high byte
-/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation     applied (EXIF, XMP)
-/// palette       replaced by its colours            several frames  the first
+/// gray          repeated in the three channels     gray, 16, 32 bits  clipped at 0 and 255
+/// alpha         dropped without blending           RGB, 16 bits       the high byte
+/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation        applied (EXIF, XMP)
+/// palette       replaced by its colours            several frames     the first
 /// ```
 ///
 /// AVIF, HEIC and JPEG XL are not decoded; the error names them. AVIF and HEIC contain frames of video: their established decoders
 /// (dav1d, libde265) are C libraries, which need a C compiler, an assembler and other build tools, and those in Rust are new. JPEG XL has
 /// a decoder in Rust, jxl-oxide, but Pillow, whose pixels are the reference for all formats, reads neither JPEG XL nor HEIC.
 ///
-/// TIFF files with a palette, with gray and alpha, in YCbCr or LAB, and with 32 bits per sample are not supported.
+/// Premultiplied alpha of TIFF files is divided out, YCbCr and LAB are converted to sRGB. TIFF files that Pillow does not read, and
+/// those with JPEG in its old form (compression 6), are rejected.
 ///
 /// The pixels equal Pillow's, also those of JPEG, of which the standard defines neither the rounding of the inverse DCT nor the
-/// upsampling of chroma. CMYK values of TIFF differ by at most 1.
+/// upsampling of chroma; JPEG in TIFF may differ by 3 levels. Of the colours of LAB, 8 in a million differ by 1 level.
 ///
 /// # Errors
 /// [`ImageError`] if the bytes are not a supported image, are corrupt or truncated, or the image has more than `max_pixels` pixels,
@@ -114,9 +115,9 @@ pub fn peak_decode_bytes(bytes: &[u8], max_pixels: u64) -> Result<u64, ImageErro
             // The indices of the frame.
             ImageFormat::Gif => pixels,
             ImageFormat::WebP => webp::working_bytes(bytes, pixels),
-            _ => 0,
+            _ => file.buffer_bytes,
         };
-        Ok(converted.max(decoded + oriented).max(decoded + working))
+        Ok(converted.max(decoded + oriented).max(decoded.saturating_add(working)))
     })
 }
 

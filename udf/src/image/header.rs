@@ -11,6 +11,7 @@ use super::gif::GifFirstFrame;
 use super::jpeg::JpegFile;
 use super::orientation::orientation;
 use super::oversized::Oversized;
+use super::tiff::TiffDecoder;
 use super::unsupported::unsupported_format;
 use super::{ImageError, one_line, webp};
 
@@ -72,6 +73,8 @@ pub(super) struct ImageFile<'a> {
     bytes: &'a [u8],
     entry: FormatEntry,
     pub(super) decoder: Box<dyn ImageDecoder + 'a>,
+    /// The memory of the decoder in bytes besides that of the pixels, if it is known.
+    pub(super) buffer_bytes: u64,
 }
 
 impl ImageFile<'_> {
@@ -90,34 +93,40 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError::Empty);
     }
-    let entry = image::guess_format(bytes)
-        .ok()
-        .and_then(|format| FORMATS.into_iter().find(|entry| entry.format == format))
-        .ok_or_else(|| {
+    let guessed =
+        if TiffDecoder::is_big_tiff(bytes) { Some(ImageFormat::Tiff) } else { image::guess_format(bytes).ok() };
+    let entry =
+        guessed.and_then(|format| FORMATS.into_iter().find(|entry| entry.format == format)).ok_or_else(|| {
             unsupported_format(bytes).unwrap_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })
         })?;
     let format = entry.format;
-    let decoder: Box<dyn ImageDecoder + '_> = match format {
-        ImageFormat::Bmp => Box::new(BmpDecoder::try_new(bytes)?),
+    let (decoder, buffer_bytes): (Box<dyn ImageDecoder + '_>, u64) = match format {
+        ImageFormat::Bmp => (Box::new(BmpDecoder::try_new(bytes)?), 0),
         _ => open_decoder(format, bytes).map_err(|error| from_decoder_error(format, error))?,
     };
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
         return Err(ImageError::Corrupt { format: entry.display_name, reason: "it has no pixels".to_owned() });
     }
-    Ok(ImageFile { bytes, entry, decoder })
+    Ok(ImageFile { bytes, entry, decoder, buffer_bytes })
 }
 
-/// Our own decoder of the format, or that of the `image` crate.
-fn open_decoder(format: ImageFormat, bytes: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, DecoderError> {
-    match format {
-        ImageFormat::Jpeg => Ok(Box::new(JpegFile::try_new(bytes)?)),
-        ImageFormat::Gif => Ok(Box::new(GifFirstFrame::try_new(bytes)?)),
-        ImageFormat::WebP => webp::open(bytes),
+/// Our own decoder of the format, or that of the `image` crate; and its memory in bytes besides that of the pixels, for TIFF.
+fn open_decoder(format: ImageFormat, bytes: &[u8]) -> Result<(Box<dyn ImageDecoder + '_>, u64), DecoderError> {
+    let decoder: Box<dyn ImageDecoder + '_> = match format {
+        ImageFormat::Jpeg => Box::new(JpegFile::try_new(bytes)?),
+        ImageFormat::Gif => Box::new(GifFirstFrame::try_new(bytes)?),
+        ImageFormat::WebP => webp::open(bytes)?,
+        ImageFormat::Tiff => {
+            let decoder = TiffDecoder::try_new(bytes)?;
+            let buffer_bytes = decoder.buffer_bytes();
+            return Ok((Box::new(decoder), buffer_bytes));
+        }
         _ => match ImageReader::with_format(Cursor::new(bytes), format).into_decoder() {
-            Ok(decoder) => Ok(Box::new(decoder)),
-            Err(error) => Ok(Box::new(Oversized::try_new(format, bytes, error)?)),
+            Ok(decoder) => Box::new(decoder),
+            Err(error) => Box::new(Oversized::try_new(format, bytes, error)?),
         },
-    }
+    };
+    Ok((decoder, 0))
 }
 
 /// Converts the error of a decoder.

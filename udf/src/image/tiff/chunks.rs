@@ -1,0 +1,162 @@
+//! [`Chunks`]: the strips or tiles of a TIFF file.
+
+use super::TiffError;
+use super::compression::Compression;
+use super::directory::{Directory, Field, tag};
+use super::format::Format;
+
+/// Where the chunks, which are strips or tiles, are in the image and in the file.
+pub(super) struct Chunks<'a> {
+    file: &'a [u8],
+    offsets: Field<'a>,
+    /// The compressed sizes; `None` if they follow from the number of pixels.
+    byte_counts: Option<Field<'a>>,
+    is_tiled: bool,
+    pub(super) image_width: usize,
+    pub(super) image_height: usize,
+    /// The pixels of a chunk. Strips end at the last row of the image, tiles are complete.
+    width: usize,
+    height: usize,
+}
+
+/// A region of the image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Region {
+    /// The index of its chunk, in the first plane.
+    index: u64,
+    pub(super) x: usize,
+    pub(super) y: usize,
+    pub(super) width: usize,
+    pub(super) height: usize,
+}
+
+/// The size of a decompressed chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChunkSize {
+    /// The pixels of a row.
+    pub(super) width: usize,
+    /// The rows that a chunk has at most.
+    pub(super) max_height: usize,
+    pub(super) row_bytes: usize,
+    /// The rows of samples that are decompressed; of subsampled YCbCr, those of blocks.
+    pub(super) rows: usize,
+}
+
+impl<'a> Chunks<'a> {
+    pub(super) fn try_new(
+        directory: &Directory<'a>,
+        compression: Compression,
+        (image_width, image_height): (u32, u32),
+    ) -> Result<Self, TiffError> {
+        let (image_width, image_height) = (image_width as usize, image_height as usize);
+        let strips = directory.field(tag::STRIP_OFFSETS)?;
+        let tiles = directory.field(tag::TILE_OFFSETS)?;
+        let (offsets, is_tiled) = match (strips, tiles) {
+            (Some(strips), _) => (strips, false),
+            (None, Some(tiles)) => (tiles, true),
+            (None, None) => return Err(TiffError::invalid("it has neither strips nor tiles")),
+        };
+        let (width, height) = if is_tiled {
+            (directory.number(tag::TILE_WIDTH, 0)?, directory.number(tag::TILE_LENGTH, 0)?)
+        } else {
+            let height = image_height as u64;
+            (image_width as u64, directory.number(tag::ROWS_PER_STRIP, height)?.min(height))
+        };
+        let (Ok(width), Ok(height)) = (u32::try_from(width), u32::try_from(height)) else {
+            return Err(TiffError::Invalid(format!("its tiles have {width} x {height} pixels")));
+        };
+        if (width == 0 || height == 0) && image_width > 0 && image_height > 0 {
+            return Err(TiffError::invalid("its strips or tiles have no pixels"));
+        }
+        // Pillow reads uncompressed rows without the sizes of strips, which may be wrong.
+        let byte_counts = match compression {
+            Compression::None => None,
+            _ => {
+                let tag = if is_tiled { tag::TILE_BYTE_COUNTS } else { tag::STRIP_BYTE_COUNTS };
+                let counts = directory.field(tag)?;
+                Some(counts.ok_or_else(|| TiffError::invalid("it lacks the sizes of its strips or tiles"))?)
+            }
+        };
+        let (width, height) = (width as usize, height as usize);
+        Ok(Self { file: directory.file, offsets, byte_counts, is_tiled, image_width, image_height, width, height })
+    }
+
+    /// The regions of the chunks, row by row.
+    pub(super) fn regions(&self) -> impl Iterator<Item = Region> {
+        let (across, down) = self.counts();
+        (0..down).flat_map(move |row| {
+            (0..across).map(move |column| {
+                let (x, y) = (column * self.width, row * self.height);
+                Region {
+                    index: row as u64 * across as u64 + column as u64,
+                    x,
+                    y,
+                    width: self.width.min(self.image_width - x),
+                    height: self.height.min(self.image_height - y),
+                }
+            })
+        })
+    }
+
+    /// The numbers of chunks in a row and in a column of the image.
+    fn counts(&self) -> (usize, usize) {
+        (self.image_width.div_ceil(self.width.max(1)), self.image_height.div_ceil(self.height.max(1)))
+    }
+
+    /// The size of the chunk of a region.
+    ///
+    /// # Errors
+    /// If it is beyond the address space.
+    pub(super) fn size(
+        &self,
+        region_height: usize,
+        compression: Compression,
+        format: &Format,
+    ) -> Result<ChunkSize, TiffError> {
+        let (row_bytes, rows) = (self.row_bytes(format), self.rows(region_height, compression, format));
+        match (usize::try_from(row_bytes), usize::try_from(row_bytes.saturating_mul(rows))) {
+            (Ok(row_bytes), Ok(_)) => {
+                Ok(ChunkSize { width: self.width, max_height: self.height, row_bytes, rows: rows as usize })
+            }
+            _ => Err(TiffError::Invalid(format!("its tiles have {} x {} pixels", self.width, self.height))),
+        }
+    }
+
+    /// The bytes of the largest decompressed chunk.
+    pub(super) fn max_bytes(&self, compression: Compression, format: &Format) -> u64 {
+        // A JPEG decoder returns all rows.
+        let height = if compression == Compression::Jpeg { self.height } else { self.height.min(self.image_height) };
+        self.row_bytes(format).saturating_mul(self.rows(height, compression, format))
+    }
+
+    /// The bytes of a decompressed row.
+    pub(super) fn row_bytes(&self, format: &Format) -> u64 {
+        let (horizontal, vertical) = format.subsampling;
+        if format.subsampling == (1, 1) {
+            let bits = u64::from(format.bits) * u64::from(format.chunk_samples());
+            return (self.width as u64).saturating_mul(bits).div_ceil(8);
+        }
+        let block = u64::from(horizontal) * u64::from(vertical) + 2;
+        (self.width as u64).div_ceil(u64::from(horizontal)).saturating_mul(block)
+    }
+
+    fn rows(&self, region_height: usize, compression: Compression, format: &Format) -> u64 {
+        let has_all_rows = self.is_tiled && compression.needs_all_rows();
+        let height = if has_all_rows { self.height } else { region_height };
+        (height as u64).div_ceil(u64::from(format.subsampling.1))
+    }
+
+    /// The bytes of a chunk in the file, which may be more than it has if it is not compressed.
+    pub(super) fn data(&self, region: &Region, plane: u8) -> Result<&'a [u8], TiffError> {
+        let (across, down) = self.counts();
+        let first = (across as u64).saturating_mul(down as u64).saturating_mul(u64::from(plane));
+        let index = first.saturating_add(region.index);
+        let missing = || TiffError::Invalid(format!("it has no strip or tile {index}"));
+        let index = usize::try_from(index).map_err(|_| missing())?;
+        let offset = usize::try_from(self.offsets.get(index).ok_or_else(missing)?).map_err(|_| TiffError::Truncated)?;
+        let data = self.file.get(offset..).filter(|data| !data.is_empty()).ok_or(TiffError::Truncated)?;
+        let Some(byte_counts) = self.byte_counts else { return Ok(data) };
+        let len = usize::try_from(byte_counts.get(index).ok_or_else(missing)?).unwrap_or(usize::MAX);
+        Ok(&data[..data.len().min(len)])
+    }
+}
