@@ -103,17 +103,38 @@ fn without_ink(ink: u8, black: u8) -> u8 {
     black.saturating_sub((((product >> 8) + product) >> 8) as u8)
 }
 
+/// The number of pixels that are converted together, in vector registers.
+const LANES: usize = 32;
+
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 fn write_ycbcr(y: &[u8], cb: &[u8], cr: &[u8], pixels: &mut [u8]) {
-    // Fixed-point numbers with 16 fractional bits.
-    const HALF: i32 = 1 << 15;
-    for (pixel, ((&y, &cb), &cr)) in pixels.chunks_exact_mut(3).zip(y.iter().zip(cb).zip(cr)) {
-        let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
-        let red = y + ((91_881 * cr + HALF) >> 16);
-        let green = y + ((HALF - 22_554 * cb - 46_802 * cr) >> 16);
-        let blue = y + ((116_130 * cb + HALF) >> 16);
-        pixel.copy_from_slice(&[red, green, blue].map(|value| value.clamp(0, 255) as u8));
+    let blocks = y.as_chunks::<LANES>().0.iter().zip(cb.as_chunks::<LANES>().0).zip(cr.as_chunks::<LANES>().0);
+    let mut converted = 0;
+    for (((y, cb), cr), pixels) in blocks.zip(pixels.chunks_exact_mut(LANES * 3)) {
+        let (mut red, mut green, mut blue) = ([0; LANES], [0; LANES], [0; LANES]);
+        for lane in 0..LANES {
+            [red[lane], green[lane], blue[lane]] = rgb_of_ycbcr(y[lane], cb[lane], cr[lane]);
+        }
+        for (lane, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            *pixel = [red[lane], green[lane], blue[lane]];
+        }
+        converted += LANES;
     }
+    let rest = y.iter().zip(cb).zip(cr).skip(converted);
+    for (pixel, ((&y, &cb), &cr)) in pixels.as_chunks_mut::<3>().0.iter_mut().skip(converted).zip(rest) {
+        *pixel = rgb_of_ycbcr(y, cb, cr);
+    }
+}
+
+#[inline(always)]
+fn rgb_of_ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
+    // Fixed-point numbers with 16 fractional bits. No sum of a byte exceeds 32 bits.
+    const HALF: i32 = 1 << 15;
+    let (y, cb, cr) = (i32::from(y), i32::from(cb).wrapping_sub(128), i32::from(cr).wrapping_sub(128));
+    let red = cr.wrapping_mul(91_881).wrapping_add(HALF) >> 16;
+    let green = HALF.wrapping_sub(cb.wrapping_mul(22_554)).wrapping_sub(cr.wrapping_mul(46_802)) >> 16;
+    let blue = cb.wrapping_mul(116_130).wrapping_add(HALF) >> 16;
+    [red, green, blue].map(|value| y.wrapping_add(value).clamp(0, 255) as u8)
 }
 
 /// A component, of which one row at a time has the width of the image, or is wider.
@@ -181,12 +202,13 @@ impl<'a> UpsampledPlane<'a> {
     }
 }
 
-/// `near * near_weight + far * far_weight`, with the first and the last sum repeated.
+/// `near * near_weight + far * far_weight`, with the first and the last sum repeated. The weights are at most 3, so that no sum exceeds 16
+/// bits.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 fn set_sums(near: &[u8], far: &[u8], near_weight: u16, far_weight: u16, sums: &mut [u16]) {
     let Some(inner) = sums.get_mut(1..) else { return };
     for (sum, (&near, &far)) in inner.iter_mut().zip(near.iter().zip(far)) {
-        *sum = u16::from(near) * near_weight + u16::from(far) * far_weight;
+        *sum = u16::from(near).wrapping_mul(near_weight).wrapping_add(u16::from(far).wrapping_mul(far_weight));
     }
     if let [first, second, ..] = sums {
         *first = *second;
@@ -199,15 +221,33 @@ fn set_sums(near: &[u8], far: &[u8], near_weight: u16, far_weight: u16, sums: &m
 /// Two values between each sum and its neighbours: three quarters of the sum and one of the neighbour, divided by `1 << SHIFT`.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 fn double_width<const SHIFT: u32>(sums: &[u16], round: [u16; 2], values: &mut [u8]) {
-    for (pair, sums) in values.chunks_exact_mut(2).zip(sums.windows(3)) {
+    let pairs = values.as_chunks_mut::<2>().0;
+    let (blocks, _) = pairs.as_chunks_mut::<LANES>();
+    let mut doubled = 0;
+    for block in blocks {
+        let Some(window) = sums.get(doubled..).and_then(<[u16]>::first_chunk::<{ LANES + 2 }>) else { break };
+        let (mut left, mut right) = ([0; LANES], [0; LANES]);
+        for lane in 0..LANES {
+            [left[lane], right[lane]] = between::<SHIFT>([window[lane], window[lane + 1], window[lane + 2]], round);
+        }
+        for (lane, pair) in block.iter_mut().enumerate() {
+            *pair = [left[lane], right[lane]];
+        }
+        doubled += LANES;
+    }
+    let rest = sums.get(doubled..).unwrap_or_default().windows(3);
+    for (pair, sums) in pairs.iter_mut().skip(doubled).zip(rest) {
         if let &[before, sum, after] = sums {
-            let near = sum * 3;
-            pair.copy_from_slice(&[
-                ((near + before + round[0]) >> SHIFT) as u8,
-                ((near + after + round[1]) >> SHIFT) as u8,
-            ]);
+            *pair = between::<SHIFT>([before, sum, after], round);
         }
     }
+}
+
+#[inline(always)]
+fn between<const SHIFT: u32>([before, sum, after]: [u16; 3], round: [u16; 2]) -> [u8; 2] {
+    let near = sum.wrapping_mul(3);
+    [near.wrapping_add(before).wrapping_add(round[0]), near.wrapping_add(after).wrapping_add(round[1])]
+        .map(|value| (value >> SHIFT) as u8)
 }
 
 #[cfg(test)]
