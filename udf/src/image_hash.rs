@@ -24,8 +24,8 @@ pub(crate) fn udf() -> Arc<ScalarUDF> {
             DataType::UInt64,
             run,
             "A 64-bit perceptual hash: similar images have a small `hamming_distance`, whatever their sizes and formats. The bits \
-             are those of Python's imagehash, which prints them in hexadecimal (like `to_hex`, but with leading zeros). Some bits differ \
-             for JPEGs, because decoders round differently, and for images with an EXIF orientation, which imagehash ignores.",
+             are those of Python's imagehash, which prints them in hexadecimal (like `to_hex`, but with leading zeros). They differ for \
+             images with an EXIF orientation, which imagehash ignores.",
             "SELECT uri, to_hex(image_hash(image)) FROM 'examples/data/photos.parquet'",
         )
     });

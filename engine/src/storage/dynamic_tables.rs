@@ -80,6 +80,9 @@ impl FileTableFactory {
         let mut by_extension = files_by_extension(files, is_file || !pattern.selects_all_names());
         let several = by_extension.len() > 1;
         let Some((extension, files)) = by_extension.pop_first() else {
+            if pattern.is_glob() {
+                return Err(not_found(name, &pattern));
+            }
             return Err(unreadable("it contains marker and temporary files only".to_owned()));
         };
         if several {
