@@ -21,8 +21,23 @@ use crate::args::{Args, Source};
 use crate::interrupt::{Signal, run_until_signal};
 use crate::output::{Headers, printable};
 
+/// The stack of the thread that plans queries, in bytes: DataFusion recurses into expressions, whose depth is not limited. Memory is used as
+/// far as it is touched.
+const STACK_BYTES: usize = 256 << 20;
+
 fn main() -> ExitCode {
     allocator::return_large_buffers();
+    match std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run_program).map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(error) => {
+            print_stderr(&format!("error: cannot start a thread: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run_program() -> ExitCode {
     let args = Args::from_command_line();
     match execute(&args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -173,10 +173,7 @@ pub enum Error {
     },
 
     /// An image cannot be decoded.
-    #[error(
-        "cannot decode image {image}: {source}{hint}; use try_{function} or SET ocelli.on_error = 'null' to return NULL",
-        hint = option_hint(source)
-    )]
+    #[error("cannot decode image {image}: {source}; use try_{function} or SET ocelli.on_error = 'null' to return NULL")]
     InvalidImage {
         /// `'photos/cat.jpg'`, or `in row 3 …`.
         image: String,
@@ -213,14 +210,6 @@ pub enum Error {
         /// The limit, after ` of `; empty if it is unknown.
         limit: String,
     },
-}
-
-/// The option that an image exceeds.
-fn option_hint(error: &ImageError) -> &'static str {
-    match error {
-        ImageError::TooLarge { .. } => " (ocelli.max_image_pixels)",
-        _ => "",
-    }
 }
 
 impl From<Error> for DataFusionError {

@@ -1,5 +1,6 @@
 //! [`Ocelli`]: a session. The only place that assembles a `SessionState`.
 
+mod copy_target;
 mod optimizer_rules;
 mod progress;
 mod query_planner;

@@ -94,7 +94,7 @@ pub enum ImageError {
     },
 
     /// The image exceeds the pixel limit, which bounds the memory for decoding.
-    #[error("it has {width} x {height} pixels, more than the limit of {max_pixels}")]
+    #[error("it has {width} x {height} pixels, more than the limit of {max_pixels} (ocelli.max_image_pixels)")]
     TooLarge {
         /// Width in pixels.
         width: u32,

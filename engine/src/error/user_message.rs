@@ -44,6 +44,10 @@ pub fn user_message(error: &DataFusionError) -> String {
             format!("not enough memory: {}; a larger memory limit may help", strip_prefixes(reason))
         }
         DataFusionError::NotImplemented(text) => format!("not supported: {}", unsupported(text)),
+        DataFusionError::Internal(text) if text.contains("No suitable object store found for ") => {
+            let url = text.split("No suitable object store found for ").nth(1).and_then(|rest| rest.split(". ").next());
+            format!("there is no object store for {}", url.unwrap_or_default())
+        }
         DataFusionError::Internal(text) => format!("internal error, please report it: {}", strip_prefixes(text)),
         DataFusionError::Plan(text) | DataFusionError::Execution(text) | DataFusionError::Configuration(text) => {
             rewrite_message(text)
@@ -199,7 +203,10 @@ fn missing_table(name: &str) -> String {
              .json, .arrow or .mtx"
         );
     }
-    let file = if name.ends_with(".parquet") { name.to_owned() } else { format!("{name}.parquet") };
+    if Path::new(name).is_dir() {
+        return format!("table '{name}' does not exist; to read the folder, end its name with a slash: FROM '{name}/'");
+    }
+    let file = if Path::new(name).extension().is_some() { name.to_owned() } else { format!("{name}.parquet") };
     format!("table '{name}' does not exist; to read a file, quote its name: FROM '{file}'")
 }
 

@@ -10,6 +10,7 @@ use datafusion::sql::parser::DFParser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::Ocelli;
+use super::copy_target::resolve_copy_target;
 use super::show_functions::resolve_show_functions;
 use super::size_options::resolve_sizes;
 use crate::infer::functions;
@@ -60,6 +61,7 @@ impl Statement {
     fn rewrite(mut self) -> Result<Self> {
         if let StatementKind::DataFusion(statement) = &mut self.0 {
             reject_ignored_clauses(statement)?;
+            resolve_copy_target(statement)?;
             resolve_sizes(statement)?;
             resolve_show_functions(statement)?;
             resolve_named_arguments(statement, parameters());

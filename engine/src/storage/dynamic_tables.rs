@@ -24,6 +24,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::session_state::SessionState;
 use object_store::{ObjectMeta, ObjectStore};
+use url::Url;
 
 use file_table::FileTable;
 use hive_partitions::{HivePartitions, MixedKeys};
@@ -92,6 +93,9 @@ impl FileTableFactory {
                 format!("it contains files of several formats ({extensions}); select one, as in '…/*.parquet'");
             return Err(unreadable(reason));
         }
+        if MatrixMarketTable::has_extension(&format!(".{extension}")) {
+            return Err(unreadable("a matrix is one file; name it, as in '…/x.mtx'".to_owned()));
+        }
         let Some(format) = TableFormat::from_extension(&extension) else {
             let problem = match extension.as_str() {
                 "" => "its name has no extension".to_owned(),
@@ -124,7 +128,10 @@ impl FileTableFactory {
                 )));
             }
         };
-        let folder = match pattern.is_glob() || is_file {
+        // DataFusion writes files with the extension of their format, below the folders of all keys.
+        let is_insertable =
+            matches!(extension.as_str(), "parquet" | "csv" | "json" | "arrow") && !pattern.names_partition();
+        let folder = match pattern.is_glob() || is_file || !is_insertable {
             true => None,
             false => Some(Arc::new(listing_table(name, &reader, &schema, &partitions).map_err(failed)?)),
         };
@@ -158,18 +165,34 @@ async fn infer_schema(
     if files.is_empty() {
         return Ok(Arc::new(Schema::empty()));
     }
-    let schema = reader.infer_schema(state, store, &files).await?;
+    let merged = reader.infer_schema(state, store, &files).await;
+    let name = |file: &ObjectMeta| file.location.filename().unwrap_or_default().to_owned();
+    let schema = match merged {
+        Ok(schema) => schema,
+        Err(error) if files.len() == 1 => return Err(error),
+        Err(error) => {
+            // Which of them is the cause?
+            for file in &files {
+                if let Err(error) = reader.infer_schema(state, store, std::slice::from_ref(file)).await {
+                    return plan_err!("'{}': {}", name(file), user_message(&error));
+                }
+            }
+            return Err(error);
+        }
+    };
     if matches!(format, TableFormat::Csv { .. }) && files.len() > 1 {
         for file in &files {
             let own = reader.infer_schema(state, store, std::slice::from_ref(file)).await?;
-            if own.fields().iter().zip(schema.fields()).any(|(own, all)| own.name() != all.name()) {
+            let is_same =
+                own.fields().iter().map(|field| field.name()).eq(schema.fields().iter().map(|field| field.name()));
+            if !is_same {
                 let names = |schema: &Schema| {
                     schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
                 };
                 return plan_err!(
-                    "the columns of its files are in different orders: '{}' has ({}), the files together ({}); read them one by one, with \
+                    "its files have different columns: '{}' has ({}), the files together ({}); read them one by one, with \
                      SELECT … UNION ALL BY NAME SELECT …",
-                    file.location.filename().unwrap_or_default(),
+                    name(file),
                     names(&own),
                     names(&schema)
                 );
@@ -188,7 +211,11 @@ fn listing_table(
 ) -> Result<ListingTable> {
     let columns = partitions.columns.iter().map(|column| (column.name().clone(), column.data_type().clone())).collect();
     let options = ListingOptions::new(Arc::clone(reader)).with_file_extension("").with_table_partition_cols(columns);
-    let url = ListingTableUrl::parse(name)?;
+    // `ListingTableUrl::parse` would read brackets in the name of a folder as a pattern.
+    let url = match std::path::absolute(name).ok().and_then(|folder| Url::from_directory_path(folder).ok()) {
+        Some(folder) if !name.contains("://") => ListingTableUrl::try_new(folder, None)?,
+        _ => ListingTableUrl::parse(name)?,
+    };
     ListingTable::try_new(ListingTableConfig::new(url).with_listing_options(options).with_schema(Arc::clone(schema)))
 }
 

@@ -12,7 +12,7 @@ pub(super) type Arrows = &'static [(&'static str, &'static [&'static str])];
 
 /// From the top to the bottom. A folder stands above everything that it may import.
 pub(super) const ENGINE: Arrows = &[
-    ("session", &["infer", "sparse", "model", "aggregate", "storage", "sql", "options"]),
+    ("session", &["infer", "sparse", "model", "aggregate", "storage", "sql", "options", "error"]),
     ("infer", &["model", "storage", "backend", "onnx", "plan", "runtime", "options", "error"]),
     ("sparse", &["aggregate", "storage", "sql", "plan", "runtime", "options", "error"]),
     ("model", &["storage", "backend", "onnx", "sql", "runtime", "options", "error"]),

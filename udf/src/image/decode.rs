@@ -160,6 +160,9 @@ mod tests {
             0x42, 0x4d, 0x1e, 0, 0, 0, 0, 0, 0, 0, 0x1a, 0, 0, 0, 0x0c, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0x18, 0, 3, 2, 1, 0,
         ];
         assert_eq!(decode(&bmp, 1).unwrap(), RgbImage { width: 1, height: 1, data: vec![1, 2, 3] });
-        assert_eq!(decode(&bmp, 0).unwrap_err().to_string(), "it has 1 x 1 pixels, more than the limit of 0");
+        assert_eq!(
+            decode(&bmp, 0).unwrap_err().to_string(),
+            "it has 1 x 1 pixels, more than the limit of 0 (ocelli.max_image_pixels)"
+        );
     }
 }

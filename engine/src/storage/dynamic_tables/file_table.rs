@@ -173,7 +173,10 @@ impl TableProvider for FileTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match &self.folder {
             Some(folder) => folder.insert_into(state, input, insert_op).await,
-            None => not_impl_err!("INSERT INTO a file or a pattern; insert into a folder, or write the file with COPY"),
+            None => not_impl_err!(
+                "INSERT INTO a file, a pattern, or one partition; insert into the folder of all .parquet, .csv, .json or .arrow files, or write a file \
+                 with COPY"
+            ),
         }
     }
 }

@@ -38,12 +38,18 @@ impl HivePartitions {
             file_schema.column_with_name(key).is_none() && !first[..index].contains(key)
         };
         let kept: Vec<usize> = (0..first.len()).filter(|index| is_column(*index)).collect();
-        let columns = kept.iter().map(|index| Field::new(&first[*index], data_type.clone(), false).into()).collect();
-        let value = |text: &String| ScalarValue::try_from_string(text.clone(), &data_type);
+        let columns = kept.iter().map(|index| Field::new(&first[*index], data_type.clone(), true).into()).collect();
+        let value = |text: &String| match text.as_str() {
+            NULL_VALUE => ScalarValue::try_from(&data_type),
+            text => ScalarValue::try_from_string(text.to_owned(), &data_type),
+        };
         let values = pairs.iter().map(|pairs| kept.iter().map(|index| value(&pairs[*index].1)).collect());
         Ok(Ok(Self { columns, values: values.collect::<Result<_>>()? }))
     }
 }
+
+/// The name that Hive gives to NULL.
+const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The pairs in the folder names of a path. Values are percent-decoded, as Hive encodes them.
 fn key_values(path: &Path, skipped: usize) -> Vec<(String, String)> {
@@ -83,6 +89,8 @@ mod tests {
     fn keys_are_columns_if_all_files_have_them() {
         let expected = vec![("x".to_owned(), vec!["1".to_owned(), "a b".to_owned()])];
         assert_eq!(parse(&["t/x=1/a.csv", "t/x=a%20b/sub/b.csv"], 0), Ok(expected));
+        let null = parse(&["t/x=__HIVE_DEFAULT_PARTITION__/a.csv"], 0).unwrap();
+        assert!(null[0].1[0].contains("NULL"), "{null:?}");
         assert_eq!(parse(&["t/own=1/a.csv"], 0), Ok(vec![]));
         assert_eq!(parse(&["d=1/t/a.csv"], 1), Ok(vec![]));
         assert_eq!(parse(&["t/a=b.csv", "t/=1/b.csv"], 0), Ok(vec![]));

@@ -17,6 +17,7 @@ use futures::{StreamExt, TryStreamExt};
 use glob::Pattern;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use percent_encoding::percent_decode_str;
 
 use crate::storage::object_stores::remove_dot_segments;
 
@@ -69,25 +70,46 @@ impl PathPattern {
         let is_local_path = !name.contains("://");
         // A file may have brackets in its name.
         let is_pattern = name.contains(WILDCARDS) && !(is_local_path && LocalPath::new(name).exists());
-        let all: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let mut all: Vec<&str> = Vec::new();
+        for segment in path.split('/') {
+            match segment {
+                "" | "." => {}
+                ".." => drop(all.pop()),
+                segment => all.push(segment),
+            }
+        }
         let literal = match is_pattern {
             true => all.iter().position(|segment| segment.contains(WILDCARDS)).unwrap_or(all.len()),
             false => all.len(),
         };
         let base = all[..literal].join("/");
         let base = if is_local_path { Path::parse(base) } else { Path::from_url_path(base) };
-        let segments = all[literal..].iter().map(|segment| Segment::parse(segment)).collect::<Result<_>>()?;
+        let mut segments = Vec::new();
+        for segment in &all[literal..] {
+            let decoded = percent_decode_str(segment).decode_utf8().ok().filter(|_| !is_local_path);
+            segments.push(Segment::parse(decoded.as_deref().unwrap_or(segment))?);
+        }
+        let is_folder = name.ends_with('/');
+        if is_folder && !segments.is_empty() {
+            // The files in the folders that match.
+            segments.push(Segment::AnyFolders);
+        }
         Ok(Self {
             store,
             base: base.map_err(|error| DataFusionError::Plan(error.to_string()))?,
             segments,
             implied_segments,
-            is_folder: name.ends_with('/'),
+            is_folder,
         })
     }
 
     pub(super) fn is_glob(&self) -> bool {
         !self.segments.is_empty()
+    }
+
+    /// Whether the name states a folder `key=value`.
+    pub(super) fn names_partition(&self) -> bool {
+        self.base.parts().skip(self.implied_segments).any(|part| part.as_ref().contains('='))
     }
 
     /// Whether the pattern selects every file of its folders: names of files are not restricted.
@@ -218,6 +240,8 @@ mod tests {
             ("mem://b/t/k=*/*", vec!["t/k=1/d.csv"]),
             ("mem://b/**/[de].csv", vec!["t/k=1/d.csv", "u/e.csv"]),
             ("mem://b/t/**", vec!["t/a.csv", "t/b.json", "t/k=1/d.csv", "t/x/c.csv"]),
+            ("mem://b/*/", vec!["t/a.csv", "t/b.json", "t/k=1/d.csv", "t/x/c.csv", "u/e.csv"]),
+            ("mem://b/%74/*/../*.csv", vec!["t/a.csv"]),
             ("mem://b/t/", vec!["t/a.csv", "t/b.json", "t/k=1/d.csv", "t/x/c.csv"]),
             ("mem://b/t/a.csv", vec!["t/a.csv"]),
             ("mem://b/*.csv", vec![]),
