@@ -75,6 +75,7 @@ fn transform(coefficients: &[i16; 64], table: &[u16; 64]) -> [[u8; 8]; 8] {
 }
 
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "the elements of two rows are exchanged")]
 fn transpose(block: &mut Block) {
     for row in 0..8 {
         for column in 0..row {
@@ -88,6 +89,7 @@ fn transpose(block: &mut Block) {
 /// The one-dimensional transform of each column (Loeffler, Ligtenberg, Moschytz), divided by `1 << SHIFT`, rounded. The compiler
 /// vectorizes it over the columns.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "a column crosses all rows")]
 fn columns<const SHIFT: usize>(block: &mut Block) {
     let half: Wrapping<i32> = Wrapping(1 << (SHIFT - 1));
     for column in 0..8 {

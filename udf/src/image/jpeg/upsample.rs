@@ -166,7 +166,7 @@ impl<'a> UpsampledPlane<'a> {
     /// The row of the component that is nearest to a row of twice the height, and that on its other side.
     fn near_and_far(&self, y: usize) -> (&'a [u8], &'a [u8]) {
         let near = y / 2;
-        let far = if y % 2 == 0 { near.saturating_sub(1) } else { near + 1 };
+        let far = if y.is_multiple_of(2) { near.saturating_sub(1) } else { near + 1 };
         (self.plane_row(near), self.plane_row(far))
     }
 
@@ -187,7 +187,7 @@ impl<'a> UpsampledPlane<'a> {
             }
             Upsampling::Vertical => {
                 let (near, far) = self.near_and_far(y);
-                let round = if y % 2 == 0 { 1 } else { 2 };
+                let round = if y.is_multiple_of(2) { 1 } else { 2 };
                 for (value, (&near, &far)) in self.buffer.iter_mut().zip(near.iter().zip(far)) {
                     *value = ((u16::from(near) * 3 + u16::from(far) + round) >> 2) as u8;
                 }
