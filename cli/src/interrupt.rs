@@ -34,14 +34,15 @@ pub(crate) fn run_until_signal<T>(runtime: &Runtime, work: impl Future<Output = 
     thread::spawn(move || {
         let Ok(runtime) = Builder::new_current_thread().enable_io().build() else { return };
         runtime.block_on(async {
-            let Some(first) = next_signal().await else { return };
+            let Some(mut signals) = Signals::new() else { return };
+            let Some(first) = signals.next().await else { return };
             // The receiver is gone if the query has ended.
             let _ = sender.send(first);
             thread::spawn(move || {
                 thread::sleep(GRACE_PERIOD);
                 process::exit(first.exit_status().into());
             });
-            if let Some(second) = next_signal().await {
+            if let Some(second) = signals.next().await {
                 process::exit(second.exit_status().into());
             }
         });
@@ -55,25 +56,46 @@ pub(crate) fn run_until_signal<T>(runtime: &Runtime, work: impl Future<Output = 
     })
 }
 
-/// The next signal that asks the process to stop; `None` if none can be received.
+/// The signals that ask the process to stop. They are received from its creation on, also between two calls of `next`.
 #[cfg(unix)]
-async fn next_signal() -> Option<Signal> {
-    use tokio::signal::unix::{SignalKind, signal};
+struct Signals([(tokio::signal::unix::Signal, Signal); 3]);
 
-    let mut interrupt = signal(SignalKind::interrupt()).ok()?;
-    let mut terminate = signal(SignalKind::terminate()).ok()?;
-    let mut hang_up = signal(SignalKind::hangup()).ok()?;
-    tokio::select! {
-        Some(()) = interrupt.recv() => Some(Signal { name: "SIGINT", number: 2 }),
-        Some(()) = terminate.recv() => Some(Signal { name: "SIGTERM", number: 15 }),
-        Some(()) = hang_up.recv() => Some(Signal { name: "SIGHUP", number: 1 }),
-        else => None,
+#[cfg(unix)]
+impl Signals {
+    /// `None` if signals cannot be received.
+    fn new() -> Option<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        Some(Self([
+            (signal(SignalKind::interrupt()).ok()?, Signal { name: "SIGINT", number: 2 }),
+            (signal(SignalKind::terminate()).ok()?, Signal { name: "SIGTERM", number: 15 }),
+            (signal(SignalKind::hangup()).ok()?, Signal { name: "SIGHUP", number: 1 }),
+        ]))
+    }
+
+    async fn next(&mut self) -> Option<Signal> {
+        let [(interrupt, sigint), (terminate, sigterm), (hang_up, sighup)] = &mut self.0;
+        tokio::select! {
+            Some(()) = interrupt.recv() => Some(*sigint),
+            Some(()) = terminate.recv() => Some(*sigterm),
+            Some(()) = hang_up.recv() => Some(*sighup),
+            else => None,
+        }
     }
 }
 
-/// The next Ctrl-C.
+/// Ctrl-C.
 #[cfg(not(unix))]
-async fn next_signal() -> Option<Signal> {
-    tokio::signal::ctrl_c().await.ok()?;
-    Some(Signal { name: "Ctrl-C", number: 2 })
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Option<Self> {
+        Some(Self)
+    }
+
+    async fn next(&mut self) -> Option<Signal> {
+        tokio::signal::ctrl_c().await.ok()?;
+        Some(Signal { name: "Ctrl-C", number: 2 })
+    }
 }

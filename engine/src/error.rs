@@ -8,6 +8,9 @@ use datafusion::error::DataFusionError;
 use ocelli_udf::image::ImageError;
 pub use user_message::user_message;
 
+/// The extensions of files that are read as tables, for messages.
+pub(crate) const TABLE_EXTENSIONS: &str = ".parquet, .csv, .tsv, .json, .jsonl or .ndjson (newline-delimited), .arrow or .mtx; text may be compressed, as .csv.gz";
+
 /// An error that the caller can correct; one variant per kind of mistake.
 ///
 /// DataFusion carries it inside [`DataFusionError::External`]; [`Error::find`] retrieves it.

@@ -6,6 +6,6 @@ mod matrix_market;
 mod object_stores;
 
 pub(crate) use atomic_write::AtomicWrite;
-pub(crate) use dynamic_tables::FileTableFactory;
+pub(crate) use dynamic_tables::{FileTableFactory, TableFormat, file_extension};
 pub(crate) use matrix_market::{MatrixMarketFormatFactory, MatrixMarketTable};
 pub(crate) use object_stores::{ObjectStoreResolver, object_store_message};

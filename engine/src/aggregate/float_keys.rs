@@ -23,10 +23,13 @@ pub(super) fn key_type(data_type: &DataType) -> Option<DataType> {
 }
 
 macro_rules! float_keys {
-    ($to_key:ident, $from_key:ident, $float:ty, $signed:ty, $unsigned:ty) => {
+    ($one_nan:ident, $to_key:ident, $from_key:ident, $float:ty, $signed:ty, $unsigned:ty) => {
+        fn $one_nan(value: $float) -> $float {
+            if value.is_nan() { <$float>::NAN } else { value }
+        }
+
         fn $to_key(value: $float) -> $signed {
-            let value = if value.is_nan() { <$float>::NAN } else { value };
-            let bits = value.to_bits() as $signed;
+            let bits = $one_nan(value).to_bits() as $signed;
             // Negative floats are ordered by magnitude: flip it.
             bits ^ (((bits >> (<$signed>::BITS - 1)) as $unsigned) >> 1) as $signed
         }
@@ -40,9 +43,9 @@ macro_rules! float_keys {
 
 type F16 = <Float16Type as ArrowPrimitiveType>::Native;
 
-float_keys!(key_of_f16, f16_of_key, F16, i16, u16);
-float_keys!(key_of_f32, f32_of_key, f32, i32, u32);
-float_keys!(key_of_f64, f64_of_key, f64, i64, u64);
+float_keys!(one_nan_f16, key_of_f16, f16_of_key, F16, i16, u16);
+float_keys!(one_nan_f32, key_of_f32, f32_of_key, f32, i32, u32);
+float_keys!(one_nan_f64, key_of_f64, f64_of_key, f64, i64, u64);
 
 /// The keys of floats. NULLs stay NULL.
 pub(super) fn to_keys(floats: &ArrayRef) -> Result<ArrayRef> {
@@ -53,6 +56,17 @@ pub(super) fn to_keys(floats: &ArrayRef) -> Result<ArrayRef> {
         other => return internal_err!("{other} is not a float"),
     };
     Ok(keys)
+}
+
+/// The floats with one NaN, as their keys have it.
+pub(super) fn with_one_nan(floats: &ArrayRef) -> Result<ArrayRef> {
+    let floats: ArrayRef = match floats.data_type() {
+        DataType::Float16 => Arc::new(floats.as_primitive::<Float16Type>().unary::<_, Float16Type>(one_nan_f16)),
+        DataType::Float32 => Arc::new(floats.as_primitive::<Float32Type>().unary::<_, Float32Type>(one_nan_f32)),
+        DataType::Float64 => Arc::new(floats.as_primitive::<Float64Type>().unary::<_, Float64Type>(one_nan_f64)),
+        other => return internal_err!("{other} is not a float"),
+    };
+    Ok(floats)
 }
 
 /// The floats of keys.

@@ -25,7 +25,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
 };
 
-use super::float_keys::{from_keys, key_type, to_keys};
+use super::float_keys::{from_keys, key_type, to_keys, with_one_nan};
 
 /// MIN of floats.
 pub(crate) fn float_min_udaf() -> Arc<AggregateUDF> {
@@ -131,23 +131,17 @@ impl AggregateUDFImpl for FloatExtremum {
 #[derive(Debug)]
 struct OneNan(Box<dyn Accumulator>);
 
-impl OneNan {
-    fn canonicalize(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-        values.iter().map(|values| from_keys(&to_keys(values)?)).collect()
-    }
-}
-
 impl Accumulator for OneNan {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.update_batch(&Self::canonicalize(values)?)
+        self.0.update_batch(&map_arrays(values, with_one_nan)?)
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.merge_batch(&Self::canonicalize(states)?)
+        self.0.merge_batch(&map_arrays(states, with_one_nan)?)
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.retract_batch(&Self::canonicalize(values)?)
+        self.0.retract_batch(&map_arrays(values, with_one_nan)?)
     }
 
     fn supports_retract_batch(&self) -> bool {

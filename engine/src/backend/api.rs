@@ -120,7 +120,8 @@ pub(crate) fn cast_checked(values: &dyn Array, to: &DataType) -> Result<ArrayRef
 /// When a value does not fit the type, or the types cannot be cast.
 pub(crate) fn cast_to_input(values: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
     let cast = cast_checked(values, to)?;
-    if values.data_type() != to && num_infinite(&cast) > num_infinite(values) {
+    let infinite = if values.data_type() == to { 0 } else { num_infinite(&cast) };
+    if infinite > 0 && infinite > num_infinite(values) {
         return Err(ArrowError::CastError(format!("a value is out of range for {to}")));
     }
     Ok(cast)

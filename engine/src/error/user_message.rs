@@ -8,7 +8,7 @@ use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
-use super::Error;
+use super::{Error, TABLE_EXTENSIONS};
 
 /// The message of any error of a query, in one sentence: subject, problem, remedy.
 ///
@@ -199,8 +199,8 @@ fn missing_table(name: &str) -> String {
     let name = name.strip_prefix("public.").unwrap_or(name);
     if Path::new(name).extension().is_none() && Path::new(name).is_file() {
         return format!(
-            "table '{name}' does not exist, and the name of the file '{name}' has no extension; expected .parquet, .csv, \
-             .json, .arrow or .mtx"
+            "table '{name}' does not exist, and the name of the file '{name}' has no extension; expected \
+             {TABLE_EXTENSIONS}"
         );
     }
     if Path::new(name).is_dir() {

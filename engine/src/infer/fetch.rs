@@ -61,7 +61,7 @@ pub(super) struct FetchSpec {
     pub(super) runtime: Arc<RuntimeEnv>,
     pub(super) memory: Arc<PartitionMemory>,
     pub(super) workers: Arc<WorkerPool>,
-    /// The index of the column of URIs.
+    /// The index of the column that names files: URIs, or `STRUCT<bytes, path>`.
     pub(super) column: usize,
     /// The index of the column with the selection mask; other rows are not fetched.
     pub(super) guard: Option<usize>,
@@ -73,7 +73,7 @@ pub(super) struct FetchSpec {
     pub(super) is_bounded: bool,
 }
 
-/// The bytes of a row's image or the reason of the failure. `None` without a URI, or if the row is not selected.
+/// The bytes of a row's image or the reason of the failure. `None` if the row has no image, or is not selected.
 type FetchResult = Option<(std::result::Result<Buffer, String>, FetchReservation)>;
 
 /// The resources that an image holds until its row is returned.
@@ -127,8 +127,8 @@ impl ImageFetcher {
 
 /// Where the bytes of an image are.
 enum ImageSource {
-    /// In the column.
-    Inline(Buffer),
+    /// In a row of the column; of this length.
+    Inline { column: ArrayRef, row: usize, length: usize },
     /// In an object store.
     Object(GetResult),
 }
@@ -136,7 +136,7 @@ enum ImageSource {
 impl ImageSource {
     fn size(&self) -> u64 {
         match self {
-            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Inline { length, .. } => *length as u64,
             Self::Object(object) => object.meta.size,
         }
     }
@@ -154,10 +154,20 @@ fn path_column(column: &ArrayRef) -> &ArrayRef {
         .unwrap_or(column)
 }
 
+/// The column with the fields of `STRUCT<bytes, path>` as plain arrays: reading a row of a dictionary needs the keys of all rows.
+fn without_dictionaries(column: &ArrayRef) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = column.data_type() else { return Ok(Arc::clone(column)) };
+    let plain = fields.iter().map(|field| match field.data_type() {
+        DataType::Dictionary(_, values) => field.as_ref().clone().with_data_type(values.as_ref().clone()),
+        _ => field.as_ref().clone(),
+    });
+    Ok(cast(column, &DataType::Struct(plain.collect()))?)
+}
+
 /// The bytes of a row of `STRUCT<bytes, path>`.
-fn inline_bytes(column: &ArrayRef, row: usize) -> Option<Buffer> {
+fn inline_bytes(column: &ArrayRef, row: usize) -> Option<&[u8]> {
     match column.data_type() {
-        DataType::Struct(_) => ImageColumn::new(column)?.get(row).map(Buffer::from),
+        DataType::Struct(_) => ImageColumn::new(column)?.get(row),
         _ => None,
     }
 }
@@ -165,26 +175,31 @@ fn inline_bytes(column: &ArrayRef, row: usize) -> Option<Buffer> {
 impl FetchSpec {
     /// Streams the images of the rows in row order, in chunks of those that are ready.
     fn read(self, rows: &RecordBatch) -> Result<impl Stream<Item = Result<Vec<FetchResult>>> + Send + 'static> {
-        let column = Arc::clone(rows.column(self.column));
+        let column = without_dictionaries(rows.column(self.column))?;
         let uris: StringArray = cast(path_column(&column), &DataType::Utf8)?.as_string::<i32>().clone();
         let mask: Option<BooleanArray> = self.guard.map(|guard| rows.column(guard).as_boolean().clone());
         let mut stores = ObjectStoreResolver::new(Arc::clone(&self.runtime));
         let opened = stream::iter(0..rows.num_rows()).map(move |row| {
             let is_selected = mask.as_ref().is_none_or(|mask| mask.is_valid(row) && mask.value(row));
-            let inline = inline_bytes(&column, row).filter(|_| is_selected);
+            let inline = inline_bytes(&column, row).filter(|_| is_selected).map(|bytes| ImageSource::Inline {
+                column: Arc::clone(&column),
+                row,
+                length: bytes.len(),
+            });
             let has_uri = is_selected && column.is_valid(row) && uris.is_valid(row);
             let uri = has_uri.then(|| uris.value(row).to_owned());
             let location = uri.as_deref().filter(|_| inline.is_none()).map(|uri| stores.resolve(uri));
             async move {
-                let image = match (inline, location) {
-                    (Some(bytes), _) => Ok(ImageSource::Inline(bytes)),
+                let source = match (inline, location) {
+                    (Some(inline), _) => Ok(inline),
                     (None, None) => return None,
                     (None, Some(Ok((store, path)))) => {
                         spawn_io(async move { store.get(&path).await }).await.map(ImageSource::Object)
                     }
                     (None, Some(Err(reason))) => Err(reason),
                 };
-                Some((uri.unwrap_or_default(), image))
+                let image = uri.map_or_else(|| format!("in row {} of its batch", row + 1), |uri| format!("'{uri}'"));
+                Some((image, source))
             }
         });
         let max_rows = self.max_rows;
@@ -194,7 +209,7 @@ impl FetchSpec {
             let (spec, window) = (Arc::clone(&spec), Arc::clone(&window));
             async move {
                 Ok::<_, DataFusionError>(match opened {
-                    Some((uri, Ok(image))) => Some((spec.reserve(&uri, image.size(), window).await?, Ok(image))),
+                    Some((image, Ok(source))) => Some((spec.reserve(image, source.size(), window).await?, Ok(source))),
                     Some((_, Err(reason))) => Some((FetchReservation::default(), Err(reason))),
                     None => None,
                 })
@@ -203,7 +218,9 @@ impl FetchSpec {
         let read = sized.map_ok(|image| async move {
             let Some((reservation, source)) = image else { return Ok(None) };
             let bytes = match source {
-                Ok(ImageSource::Inline(bytes)) => Ok(bytes),
+                Ok(ImageSource::Inline { column, row, .. }) => {
+                    Ok(inline_bytes(&column, row).map(Buffer::from).unwrap_or_default())
+                }
                 Ok(ImageSource::Object(object)) => {
                     spawn_io(async move { object.bytes().await }).await.map(Buffer::from)
                 }
@@ -214,11 +231,11 @@ impl FetchSpec {
         Ok(read.try_buffered(concurrency).ready_chunks(max_rows).map(|images| images.into_iter().collect()))
     }
 
-    /// Waits until there is memory to read an image of `size` bytes.
+    /// Waits until there is memory to read an image of `size` bytes. `image` names it in messages.
     ///
     /// # Errors
     /// When the image is larger than the memory limit.
-    async fn reserve(&self, uri: &str, size: u64, window: Arc<Semaphore>) -> Result<FetchReservation> {
+    async fn reserve(&self, image: String, size: u64, window: Arc<Semaphore>) -> Result<FetchReservation> {
         if !self.is_bounded {
             return Ok(FetchReservation::default());
         }
@@ -226,7 +243,7 @@ impl FetchSpec {
         if let MemoryLimit::Finite(limit) = self.memory.limit()
             && bytes > limit
         {
-            let (image, needed) = (format!("'{uri}'"), human_readable_size(bytes));
+            let needed = human_readable_size(bytes);
             return Err(Error::ImageExceedsMemoryLimit { image, needed, limit: self.memory.display_limit() }.into());
         }
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(PREFETCH_KIB);
@@ -252,7 +269,7 @@ impl FetchSpec {
     }
 }
 
-/// Fetches the images of a batch with a single column of URIs, for scalar evaluation. Blocks this thread.
+/// Fetches the images of a batch with a single column that names files, for scalar evaluation. Blocks this thread.
 pub(super) fn fetch_blocking(
     rows: &RecordBatch,
     runtime: &Arc<RuntimeEnv>,

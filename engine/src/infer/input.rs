@@ -37,7 +37,7 @@ impl InferSpec {
         runtime: Arc<RuntimeEnv>,
         partitions: usize,
     ) -> InferInput {
-        if !self.is_uri {
+        if !self.names_files {
             return InferInput::Inline(rows);
         }
         let workers = &self.pipeline.workers;

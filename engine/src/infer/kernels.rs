@@ -30,11 +30,11 @@ pub(crate) fn top_k_indices(scores: &[f32], k: usize) -> Vec<usize> {
     indices
 }
 
-/// `[n], [n] -> [m]`: the indices of the `probabilities` of at least `min`, in the order of [`top_k_indices`] of `scores`, of which
-/// they are an increasing function: large scores can round to equal probabilities. NaN is not included.
-pub(crate) fn indices_at_least(scores: &[f32], probabilities: &[f32], min: f32) -> Vec<usize> {
-    let mut indices: Vec<usize> = (0..scores.len()).filter(|&index| probabilities[index] >= min).collect();
-    indices.sort_unstable_by(|a, b| compare_descending(scores, *a, *b));
+/// `[n], [n] -> [m]`: the indices of the `scores` of at least `min`, in the order of [`top_k_indices`] of the `outputs` of the model. The
+/// scores are an increasing function of these: large outputs can round to equal scores. NaN is not included.
+pub(crate) fn indices_at_least(outputs: &[f32], scores: &[f32], min: f32) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..outputs.len()).filter(|&index| scores[index] >= min).collect();
+    indices.sort_unstable_by(|a, b| compare_descending(outputs, *a, *b));
     indices
 }
 

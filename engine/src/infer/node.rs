@@ -217,8 +217,8 @@ impl UserDefinedLogicalNodeCore for InferNode {
     }
 }
 
-/// One limit instead of two. Each pass of the optimizer pushes the limit above an extension node below it, and does not keep what it merges
-/// there.
+/// One limit instead of two. DataFusion pushes a copy of the limit above an extension node below it in every pass of the optimizer; the copies
+/// would pile up there.
 fn merge_limits(plan: LogicalPlan) -> LogicalPlan {
     let LogicalPlan::Limit(outer) = &plan else { return plan };
     let LogicalPlan::Limit(inner) = outer.input.as_ref() else { return plan };

@@ -102,7 +102,7 @@ fn scored_labels(
     pipeline: &ImagePipeline,
     select: impl Fn(&[f32], &[f32]) -> Vec<usize>,
 ) -> Result<ArrayRef> {
-    let (mut labels, mut scores, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(rows.len()));
+    let (mut labels, mut listed, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(rows.len()));
     for row in rows {
         let Some(outputs) = row.and_then(|row| row.outputs(&pipeline.image_task)) else {
             lengths.push(0);
@@ -110,19 +110,19 @@ fn scored_labels(
         };
         // Fails if all scores are NaN.
         top1_label(outputs, pipeline)?;
-        let mut probabilities = outputs.to_vec();
+        let mut scores = outputs.to_vec();
         match pipeline.image_task.activation {
             Activation::None => {}
-            Activation::Sigmoid => sigmoid(&mut probabilities),
-            Activation::Softmax => softmax(&mut probabilities),
+            Activation::Sigmoid => sigmoid(&mut scores),
+            Activation::Softmax => softmax(&mut scores),
         }
-        let classes = select(outputs, &probabilities);
+        let classes = select(outputs, &scores);
         lengths.push(classes.len());
         labels.extend(classes.iter().map(|&class| pipeline.image_task.labels[class].as_str()));
-        scores.extend(classes.iter().map(|&class| probabilities[class]));
+        listed.extend(classes.iter().map(|&class| scores[class]));
     }
     let present = NullBuffer::from_iter(rows.iter().map(|row| row.is_some_and(|row| row.tensor_row().is_some())));
-    let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(labels)), Arc::new(Float32Array::from(scores))];
+    let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(labels)), Arc::new(Float32Array::from(listed))];
     let classes = StructArray::try_new(label_struct_fields(), columns, None)?;
     let field = Arc::new(Field::new_list_field(classes.data_type().clone(), false));
     let lists = ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), Arc::new(classes), Some(present))?;

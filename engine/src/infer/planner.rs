@@ -55,7 +55,7 @@ impl ExtensionPlanner for InferExtensionPlanner {
         let spec = InferSpec {
             pipeline: ImagePipeline::new(&self.context, model, &options, &node.outputs)?,
             image,
-            is_uri: names_files(logical.schema().field(image).data_type()),
+            names_files: names_files(logical.schema().field(image).data_type()),
             guard: node.guard.as_ref().map(index).transpose()?,
             label_column: node.label_column.as_ref().map(index).transpose()?,
             outputs: node.outputs.clone(),

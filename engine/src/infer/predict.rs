@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, StructArray, UInt32Array, new_null_array};
 use datafusion::arrow::compute::{and, concat, filter, is_not_null, take};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::{ScalarValue, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
@@ -291,6 +291,11 @@ fn predict(
     let threads = context.workers.threads();
     let max_rows = (TARGET_BATCH_ELEMENTS / elements_per_row).clamp(1, MAX_BATCH_ROWS);
     let batch_rows = fixed_batch.unwrap_or(num_valid.div_ceil(num_valid.div_ceil(max_rows).next_multiple_of(threads)));
+    let structs: Vec<Option<Fields>> = graph
+        .outputs
+        .iter()
+        .map(|output| graph.zip_maps.get(&output.name).map(|labels| label_fields(labels)))
+        .collect();
     let outputs: Vec<OutputRef> = (0..graph.outputs.len()).map(OutputRef::Index).collect();
     let run_batch = |first: usize| {
         let rows = batch_rows.min(num_valid - first);
@@ -300,8 +305,8 @@ fn predict(
         });
         let results = loaded.backend.run(&inputs.collect::<Result<Vec<_>, String>>()?, &outputs, &context.workers)?;
         let arrays =
-            results.into_iter().zip(&graph.outputs).map(|(result, info)| match graph.zip_maps.get(&info.name) {
-                Some(labels) => unpad_to_struct(&result, info, labels, rows, batch),
+            results.into_iter().zip(&graph.outputs).zip(&structs).map(|((result, info), fields)| match fields {
+                Some(fields) => unpad_to_struct(&result, info, fields, rows, batch),
                 None => unpad_to_array(result, info, rows, batch),
             });
         arrays.collect::<Result<Vec<ArrayRef>, String>>()

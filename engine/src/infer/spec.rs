@@ -15,7 +15,7 @@ pub(crate) struct InferSpec {
     /// The column of encoded images or URIs.
     pub(crate) image: usize,
     /// Whether the images are URIs, to be fetched from object stores.
-    pub(crate) is_uri: bool,
+    pub(crate) names_files: bool,
     /// The boolean column with the selection mask.
     pub(crate) guard: Option<usize>,
     /// The column that names images in messages.

@@ -3,7 +3,7 @@
 //! Protocol Buffers parsers trust the lengths in a file and recurse as deep as its messages. A corrupt or malicious file makes them
 //! loop or overflow the stack. This walk compares lengths with the available bytes, and limits the nesting of recursive messages.
 
-use super::wire::varint;
+use super::wire::fields;
 
 /// The recursive message types of ONNX.
 #[derive(Clone, Copy)]
@@ -45,38 +45,24 @@ pub(super) fn validate_protobuf(file: &[u8]) -> Result<(), String> {
     walk(file, Message::Model, 0)
 }
 
-fn walk(mut bytes: &[u8], message: Message, depth: usize) -> Result<(), String> {
+fn walk(bytes: &[u8], message: Message, depth: usize) -> Result<(), String> {
     if depth > MAX_NESTING_DEPTH {
         return Err("it is nested too deeply".to_owned());
     }
-    let truncated = || "it is truncated".to_owned();
-    while !bytes.is_empty() {
-        let tag = varint(&mut bytes).ok_or_else(truncated)?;
-        let length = match tag & 7 {
-            0 => {
-                varint(&mut bytes).ok_or_else(truncated)?;
-                continue;
-            }
-            1 => 8,
-            2 => varint(&mut bytes).ok_or_else(truncated)?,
-            5 => 4,
-            wire_type => return Err(format!("a field has the unknown wire type {wire_type}")),
-        };
-        let length = usize::try_from(length).map_err(|_| truncated())?;
-        let (field, rest) = bytes.split_at_checked(length).ok_or_else(truncated)?;
-        match message.field(tag >> 3) {
-            Message::Other => {}
-            // The parser rejects fields of another wire type.
-            inner if tag & 7 == 2 => walk(field, inner, depth + 1)?,
-            _ => {}
+    for field in fields(bytes) {
+        let field = field?;
+        // The parser rejects fields of another wire type.
+        match (message.field(field.number), field.content) {
+            (Message::Other, _) | (_, None) => {}
+            (inner, Some(content)) => walk(content, inner, depth + 1)?,
         }
-        bytes = rest;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::encode_field;
     use super::*;
 
     const BUILTIN: &[u8] = include_bytes!("../models/resnet20-cifar10/model.onnx");
@@ -99,14 +85,7 @@ mod tests {
             for _ in 0..levels {
                 // A graph in an attribute of a node of a graph.
                 for field_number in [6_u8, 5, 1] {
-                    let mut length = graph.len();
-                    let mut field = vec![field_number << 3 | 2];
-                    while length >= 0x80 {
-                        field.push(length as u8 | 0x80);
-                        length >>= 7;
-                    }
-                    field.push(length as u8);
-                    graph = [field, graph].concat();
+                    graph = encode_field(field_number, &graph);
                 }
             }
             walk(&graph, Message::Graph, 0)

@@ -9,43 +9,38 @@ pub(super) struct Field<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// The fields of a message, up to the first that is invalid.
-pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
+/// The fields of a message. A message in place of the first one that is invalid, and none after it.
+pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, String>> {
     let mut rest = message;
     std::iter::from_fn(move || {
-        let start = rest;
-        let tag = varint(&mut rest)?;
-        let content = match tag & 7 {
-            0 => {
-                varint(&mut rest)?;
-                None
-            }
-            1 => {
-                take(&mut rest, 8)?;
-                None
-            }
-            2 => {
-                let length = usize::try_from(varint(&mut rest)?).ok()?;
-                Some(take(&mut rest, length)?)
-            }
-            5 => {
-                take(&mut rest, 4)?;
-                None
-            }
-            _ => return None,
-        };
-        Some(Field { number: tag >> 3, content, bytes: &start[..start.len() - rest.len()] })
+        let field = (!rest.is_empty()).then(|| next_field(&mut rest));
+        if matches!(field, Some(Err(_))) {
+            rest = &[];
+        }
+        field
     })
 }
 
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, after) = rest.split_at_checked(length)?;
+fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Field<'a>, String> {
+    let truncated = || "it is truncated".to_owned();
+    let start = *rest;
+    let tag = varint(rest).ok_or_else(truncated)?;
+    let length = match tag & 7 {
+        0 => varint(rest).map(|_| 0),
+        1 => Some(8),
+        2 => varint(rest),
+        5 => Some(4),
+        wire_type => return Err(format!("a field has the unknown wire type {wire_type}")),
+    };
+    let length = length.and_then(|length| usize::try_from(length).ok()).ok_or_else(truncated)?;
+    let (content, after) = rest.split_at_checked(length).ok_or_else(truncated)?;
     *rest = after;
-    Some(taken)
+    let bytes = &start[..start.len() - after.len()];
+    Ok(Field { number: tag >> 3, content: (tag & 7 == 2).then_some(content), bytes })
 }
 
 /// Reads a base-128 varint. `None` if it is truncated or longer than 64 bits.
-pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
@@ -80,8 +75,12 @@ mod tests {
     fn encoded_fields_are_read() {
         let long = vec![7; 300];
         let message = [encode_field(3, &long), vec![1 << 3, 0x96, 0x01], encode_field(15, b"")].concat();
-        let read: Vec<_> = fields(&message).map(|field| (field.number, field.content, field.bytes.len())).collect();
+        let read: Vec<_> = fields(&message)
+            .map(Result::unwrap)
+            .map(|field| (field.number, field.content, field.bytes.len()))
+            .collect();
         assert_eq!(read, [(3, Some(&long[..]), 303), (1, None, 3), (15, Some(&b""[..]), 2)]);
-        assert_eq!(fields(&message[..100]).count(), 0, "it is truncated");
+        let truncated: Vec<_> = fields(&message[..100]).map(|field| field.err()).collect();
+        assert_eq!(truncated, [Some("it is truncated".to_owned())]);
     }
 }

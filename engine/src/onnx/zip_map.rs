@@ -57,7 +57,8 @@ fn labels(node: &NodeProto) -> Option<Vec<String>> {
 /// default domain, 0 if the file does not use it.
 pub(crate) fn replace_zip_maps(file: &[u8], zip_maps: &ZipMaps, opset: i64) -> Vec<u8> {
     let mut replaced = Vec::with_capacity(file.len());
-    for field in fields(file) {
+    // The file has been validated.
+    for field in fields(file).map_while(Result::ok) {
         match field.content.filter(|_| field.number == u64::from(MODEL_GRAPH)) {
             Some(graph) => replaced.extend(encode_field(MODEL_GRAPH, &replace_in_graph(graph, zip_maps))),
             None => replaced.extend_from_slice(field.bytes),
@@ -72,7 +73,7 @@ pub(crate) fn replace_zip_maps(file: &[u8], zip_maps: &ZipMaps, opset: i64) -> V
 
 fn replace_in_graph(graph: &[u8], zip_maps: &ZipMaps) -> Vec<u8> {
     let mut replaced = Vec::with_capacity(graph.len());
-    for field in fields(graph) {
+    for field in fields(graph).map_while(Result::ok) {
         let new = match (u8::try_from(field.number), field.content) {
             (Ok(GRAPH_NODE), Some(node)) => identity(node, zip_maps).map(|node| encode_field(GRAPH_NODE, &node)),
             (Ok(GRAPH_OUTPUT), Some(info)) => tensor_info(info, zip_maps).map(|info| encode_field(GRAPH_OUTPUT, &info)),
@@ -88,7 +89,7 @@ fn replace_in_graph(graph: &[u8], zip_maps: &ZipMaps) -> Vec<u8> {
 
 /// The first field with a number, if it is length-delimited.
 fn content(message: &[u8], number: u8) -> Option<&[u8]> {
-    fields(message).find(|field| field.number == u64::from(number))?.content
+    fields(message).map_while(Result::ok).find(|field| field.number == u64::from(number))?.content
 }
 
 fn is_zipped(name: &[u8], zip_maps: &ZipMaps) -> bool {

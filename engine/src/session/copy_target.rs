@@ -1,11 +1,15 @@
 //! [`resolve_copy_target`]: the format and the compression of COPY by the extension of the file, and names that cannot be written.
 
+use std::str::FromStr;
+
 use datafusion::common::plan_err;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::error::Result;
 use datafusion::sql::parser::{CopyToStatement, Statement};
 use datafusion::sql::sqlparser::ast::Value;
 
 use crate::error::Error;
+use crate::storage::{TableFormat, file_extension};
 
 /// Completes `COPY … TO 'x.csv.gz'` with the format and the options that the extension stands for, so that the file can be read by its name.
 ///
@@ -28,46 +32,31 @@ fn resolve(copy: &mut CopyToStatement) -> Result<()> {
     if !path.contains("://") && path.contains(['*', '?', '[']) {
         return Err(unwritable("a name with *, ? or [ is a pattern; choose another name").into());
     }
-    let lower = path.to_lowercase();
-    let (name, compression) = COMPRESSIONS
-        .iter()
-        .find_map(|(extension, compression)| Some((lower.strip_suffix(extension)?, Some(*compression))))
-        .unwrap_or((&lower, None));
-    let Some((_, format, delimiter)) = FORMATS.iter().find(|(extension, ..)| name.ends_with(extension)) else {
-        return Ok(());
+    let extension = file_extension(&path);
+    let (stem, compression) = match extension.split_once('.') {
+        Some((stem, compression)) => (stem, FileCompressionType::from_str(compression).ok()),
+        None => (extension.as_str(), None),
     };
-    let stored_as = copy.stored_as.get_or_insert_with(|| (*format).to_owned()).to_uppercase();
+    let Some(format) = TableFormat::from_extension(stem) else { return Ok(()) };
+    let stored_as = copy.stored_as.get_or_insert_with(|| format.name().to_owned()).to_uppercase();
     if compression.is_some() && !matches!(stored_as.as_str(), "CSV" | "JSON" | "NDJSON") {
         return plan_err!(
             "file '{path}' cannot be written: {stored_as} files are not compressed as a whole; omit the extension"
         );
     }
-    let mut add_option = |key: &str, value: &str| {
+    let mut add_option = |key: &str, value: String| {
         if !copy.options.iter().any(|(other, _)| other.trim_start_matches("format.").eq_ignore_ascii_case(key)) {
-            copy.options.push((format!("format.{key}"), Value::SingleQuotedString(value.to_owned())));
+            copy.options.push((format!("format.{key}"), Value::SingleQuotedString(value)));
         }
     };
     if let Some(compression) = compression {
-        add_option("compression", compression);
+        add_option("compression", compression.get_variant().to_string().to_lowercase());
     }
-    if let (Some(delimiter), "CSV") = (delimiter, stored_as.as_str()) {
-        add_option("delimiter", delimiter);
+    if let (TableFormat::Csv { delimiter: b'\t', .. }, "CSV") = (format, stored_as.as_str()) {
+        add_option("delimiter", "\t".to_owned());
     }
     Ok(())
 }
-
-const COMPRESSIONS: [(&str, &str); 4] = [(".gz", "gzip"), (".bz2", "bzip2"), (".xz", "xz"), (".zst", "zstd")];
-
-/// The extension, the format, and the delimiter of CSV if it is not a comma.
-const FORMATS: [(&str, &str, Option<&str>); 7] = [
-    (".csv", "CSV", None),
-    (".tsv", "CSV", Some("\t")),
-    (".json", "JSON", None),
-    (".jsonl", "JSON", None),
-    (".ndjson", "JSON", None),
-    (".parquet", "PARQUET", None),
-    (".arrow", "ARROW", None),
-];
 
 #[cfg(test)]
 mod tests {

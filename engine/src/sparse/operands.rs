@@ -99,7 +99,7 @@ pub(super) fn table_name(expr: &Expr) -> Option<TableReference> {
 
 /// An identifier in lower case, unless it is quoted.
 pub(super) fn normalize(name: &Ident) -> String {
-    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_ascii_lowercase() }
 }
 
 #[cfg(test)]

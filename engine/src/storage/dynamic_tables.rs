@@ -23,16 +23,18 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::session_state::SessionState;
+use futures::{StreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 use file_table::FileTable;
 use hive_partitions::{HivePartitions, MixedKeys};
 use path_pattern::PathPattern;
-use table_format::{SUPPORTED_EXTENSIONS, TableFormat, files_by_extension};
+use table_format::files_by_extension;
+pub(crate) use table_format::{TableFormat, file_extension};
 
 use super::matrix_market::MatrixMarketTable;
-use crate::error::{Error, user_message};
+use crate::error::{Error, TABLE_EXTENSIONS, user_message};
 
 /// Opens `'photos.parquet'`, `'photos/*.parquet'` and, with a registered store, `'s3://bucket/photos/'`.
 ///
@@ -79,20 +81,19 @@ impl FileTableFactory {
         }
         let is_file = files.len() == 1 && files[0].location == pattern.base;
         let mut by_extension = files_by_extension(files, is_file || !pattern.selects_all_names());
-        let several = by_extension.len() > 1;
+        if by_extension.len() > 1 {
+            let extensions: Vec<String> = by_extension.keys().map(|extension| display_extension(extension)).collect();
+            return Err(unreadable(format!(
+                "it contains files of several formats ({}); select one, as in '…/*.parquet'",
+                extensions.join(", ")
+            )));
+        }
         let Some((extension, files)) = by_extension.pop_first() else {
             if pattern.is_glob() {
                 return Err(not_found(name, &pattern));
             }
             return Err(unreadable("it contains marker and temporary files only".to_owned()));
         };
-        if several {
-            let extensions = [extension].into_iter().chain(by_extension.into_keys());
-            let extensions = extensions.map(|extension| display_extension(&extension)).collect::<Vec<_>>().join(", ");
-            let reason =
-                format!("it contains files of several formats ({extensions}); select one, as in '…/*.parquet'");
-            return Err(unreadable(reason));
-        }
         if MatrixMarketTable::has_extension(&format!(".{extension}")) {
             return Err(unreadable("a matrix is one file; name it, as in '…/x.mtx'".to_owned()));
         }
@@ -101,7 +102,7 @@ impl FileTableFactory {
                 "" => "its name has no extension".to_owned(),
                 extension => format!(".{extension} is not supported"),
             };
-            return Err(unreadable(format!("{problem}; expected {SUPPORTED_EXTENSIONS}")));
+            return Err(unreadable(format!("{problem}; expected {TABLE_EXTENSIONS}")));
         };
         let reader = format.reader(&state);
         let schema = infer_schema(&state, &store, &reader, format, &files).await.map_err(failed)?;
@@ -109,24 +110,21 @@ impl FileTableFactory {
             return Err(unreadable("it has no columns".to_owned()));
         }
         let partitions = match is_file {
-            true => Ok(HivePartitions { columns: Vec::new(), values: vec![Vec::new(); files.len()] }),
-            false => HivePartitions::parse(&files, pattern.implied_segments, &schema).map_err(failed)?,
-        };
-        let partitions = match partitions {
-            Ok(partitions) => partitions,
-            // A pattern selects files; a folder is a table, whose columns would be ambiguous.
-            Err(_) if pattern.is_glob() => {
-                HivePartitions { columns: Vec::new(), values: vec![Vec::new(); files.len()] }
-            }
-            Err(MixedKeys(some, others)) => {
-                let list = |keys: Vec<String>| if keys.is_empty() { "none".to_owned() } else { keys.join("/") };
-                return Err(unreadable(format!(
-                    "its files have different partition keys ({} and {}); a pattern, as in '…/**/*.{extension}', reads them without partition \
-                     columns",
-                    list(some),
-                    list(others)
-                )));
-            }
+            true => HivePartitions::none(files.len()),
+            false => match HivePartitions::parse(&files, pattern.implied_segments, &schema).map_err(failed)? {
+                Ok(partitions) => partitions,
+                // A pattern selects files; a folder is a table, whose columns would be ambiguous.
+                Err(_) if pattern.is_glob() => HivePartitions::none(files.len()),
+                Err(MixedKeys(some, others)) => {
+                    let list = |keys: Vec<String>| if keys.is_empty() { "none".to_owned() } else { keys.join("/") };
+                    return Err(unreadable(format!(
+                        "its files have different partition keys ({} and {}); a pattern, as in '…/**/*.{extension}', reads them without \
+                         partition columns",
+                        list(some),
+                        list(others)
+                    )));
+                }
+            },
         };
         // DataFusion writes files with the extension of their format, below the folders of all keys.
         let is_insertable =
@@ -165,41 +163,46 @@ async fn infer_schema(
     if files.is_empty() {
         return Ok(Arc::new(Schema::empty()));
     }
-    let merged = reader.infer_schema(state, store, &files).await;
-    let name = |file: &ObjectMeta| file.location.filename().unwrap_or_default().to_owned();
-    let schema = match merged {
-        Ok(schema) => schema,
-        Err(error) if files.len() == 1 => return Err(error),
+    let schema = reader.infer_schema(state, store, &files).await;
+    if files.len() == 1 {
+        return schema;
+    }
+    let own_schema = |file: ObjectMeta| async move {
+        let schema = reader.infer_schema(state, store, std::slice::from_ref(&file)).await;
+        (file.location.filename().unwrap_or_default().to_owned(), schema)
+    };
+    let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
+    let mut own_schemas = stream::iter(files).map(own_schema).buffered(concurrency);
+    match schema {
         Err(error) => {
-            // Which of them is the cause?
-            for file in &files {
-                if let Err(error) = reader.infer_schema(state, store, std::slice::from_ref(file)).await {
-                    return plan_err!("'{}': {}", name(file), user_message(&error));
+            // Which of the files is the cause?
+            while let Some((name, own)) = own_schemas.next().await {
+                if let Err(error) = own {
+                    return plan_err!("'{name}': {}", user_message(&error));
                 }
             }
-            return Err(error);
+            Err(error)
         }
-    };
-    if matches!(format, TableFormat::Csv { .. }) && files.len() > 1 {
-        for file in &files {
-            let own = reader.infer_schema(state, store, std::slice::from_ref(file)).await?;
-            let is_same =
-                own.fields().iter().map(|field| field.name()).eq(schema.fields().iter().map(|field| field.name()));
-            if !is_same {
-                let names = |schema: &Schema| {
-                    schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
-                };
-                return plan_err!(
-                    "its files have different columns: '{}' has ({}), the files together ({}); read them one by one, with \
-                     SELECT … UNION ALL BY NAME SELECT …",
-                    name(file),
-                    names(&own),
-                    names(&schema)
-                );
+        Ok(schema) if matches!(format, TableFormat::Csv { .. }) => {
+            while let Some((name, own)) = own_schemas.next().await {
+                let own = own?;
+                let (own, all) = (column_names(&own), column_names(&schema));
+                if own != all {
+                    let (own, all) = (own.join(", "), all.join(", "));
+                    return plan_err!(
+                        "its files have different columns: '{name}' has ({own}), the files together ({all}); read them one by one, with \
+                         SELECT … UNION ALL BY NAME SELECT …"
+                    );
+                }
             }
+            Ok(schema)
         }
+        Ok(schema) => Ok(schema),
     }
-    Ok(schema)
+}
+
+fn column_names(schema: &Schema) -> Vec<&str> {
+    schema.fields().iter().map(|field| field.name().as_str()).collect()
 }
 
 /// The folder as a table of DataFusion, which `INSERT INTO` writes to.

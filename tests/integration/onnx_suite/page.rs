@@ -24,7 +24,8 @@ OCELLI_ONNX_SUITE=/tmp/onnx-suite OCELLI_COMPLETE=1 cargo test -p ocelli-tests -
 - `gpu` computes in floats, of 32 bits here, and takes inputs that are floats, booleans or 8-bit integers. Weights, sizes and axes have to be
   constants.
 
-A result counts as right if it differs from the expected one by at most 0.2% and 0.0001. A model that a backend rejects is rejected with the
+A result counts as right if it differs from the expected one by at most 0.2%, plus 0.0001, plus a millionth of the largest expected
+value. A model that a backend rejects is rejected with the
 reason when it is created or called.
 ";
 

@@ -14,30 +14,34 @@ pub(super) fn may_need_repair(graph: &GraphInfo) -> bool {
     graph.omits_kernel_shapes || DIFFERENT.iter().any(|operator| graph.operators.contains(*operator))
 }
 
-/// The file with all operators as rten computes them right.
+/// The file with each operator that rten computes differently replaced by equivalent operators.
 ///
 /// # Errors
 /// One sentence that names an operator for which there is no such form.
 pub(super) fn repair(file: &[u8]) -> Result<Vec<u8>, String> {
     let mut model = ModelProto::parse_buf(file).map_err(|error| error.to_string())?;
     if let Some(graph) = &mut model.graph {
-        repair_graph(graph)?;
+        repair_graph(graph, false)?;
     }
     model.write_buf().map_err(|error| error.to_string())
 }
 
 /// The nesting of subgraphs is limited by `validate_protobuf`.
-fn repair_graph(graph: &mut GraphProto) -> Result<(), String> {
+fn repair_graph(graph: &mut GraphProto, is_subgraph: bool) -> Result<(), String> {
     let mut repaired = Vec::with_capacity(graph.node.len());
     for mut node in std::mem::take(&mut graph.node) {
         for attribute in &mut node.attribute {
             if let Some(subgraph) = &mut attribute.g {
-                repair_graph(subgraph)?;
+                repair_graph(subgraph, true)?;
             }
         }
         if omits_kernel_shape(&node) {
-            let kernel_shape = kernel_shape(&node, &graph.initializer)?;
-            node.attribute.push(kernel_shape);
+            match kernel_shape(&node, &graph.initializer) {
+                Some(kernel_shape) => node.attribute.push(kernel_shape),
+                // The weight may be one of an outer graph; rten reports it if it needs the attribute.
+                None if is_subgraph => {}
+                None => return Err("the kernel shape of a convolution is unknown".to_owned()),
+            }
         }
         if !is_default_domain(node.domain.as_deref()) {
             repaired.push(node);
@@ -136,11 +140,11 @@ fn sequence_insert(node: &NodeProto) -> Option<Vec<NodeProto>> {
 }
 
 /// The attribute `kernel_shape`, which is optional in ONNX and required by rten.
-fn kernel_shape(node: &NodeProto, initializers: &[TensorProto]) -> Result<AttributeProto, String> {
+fn kernel_shape(node: &NodeProto, initializers: &[TensorProto]) -> Option<AttributeProto> {
     let is_weight = |tensor: &&TensorProto| tensor.name.as_ref() == node.input.get(1);
-    let weight = initializers.iter().find(is_weight).ok_or("the kernel shape of a convolution is unknown")?;
+    let weight = initializers.iter().find(is_weight)?;
     let ints = weight.dims.get(2..).unwrap_or_default().to_vec();
-    Ok(AttributeProto { ints, ..attribute("kernel_shape", AttributeType::INTS) })
+    Some(AttributeProto { ints, ..attribute("kernel_shape", AttributeType::INTS) })
 }
 
 fn operator(op_type: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
@@ -196,11 +200,11 @@ mod tests {
     #[test]
     fn other_operators_stay() {
         let mut relu = graph(vec![operator("Relu", &["x"], &["y"])]);
-        repair_graph(&mut relu).unwrap();
+        repair_graph(&mut relu, false).unwrap();
         assert_eq!(types(&relu.node), ["Relu"]);
         let mut foreign = operator("Sign", &["x"], &["y"]);
         foreign.domain = Some("example.com".to_owned());
-        assert_eq!(repair_graph(&mut graph(vec![foreign])), Ok(()));
+        assert_eq!(repair_graph(&mut graph(vec![foreign]), false), Ok(()));
         let mut resize = operator("Resize", &["x", "", "scales"], &["y"]);
         resize.attribute =
             vec![AttributeProto { s: Some("linear".to_owned()), ..attribute("mode", AttributeType::STRING) }];
@@ -214,7 +218,7 @@ mod tests {
         conditional.attribute =
             vec![AttributeProto { g: Some(branch), ..attribute("then_branch", AttributeType::GRAPH) }];
         let mut outer = graph(vec![conditional]);
-        repair_graph(&mut outer).unwrap();
+        repair_graph(&mut outer, false).unwrap();
         let branch = outer.node[0].attribute[0].g.as_ref().unwrap();
         assert_eq!(types(&branch.node), ["Constant", "CastLike", "Greater", "Less", "Sub", "CastLike"]);
     }
@@ -237,7 +241,7 @@ mod tests {
             vec![AttributeProto { s: Some("cubic".to_owned()), ..attribute("mode", AttributeType::STRING) }];
         let error =
             "its results for operator Resize are wrong, because rten interpolates linearly where mode is 'cubic'";
-        assert_eq!(repair_graph(&mut graph(vec![node])).unwrap_err(), error);
+        assert_eq!(repair_graph(&mut graph(vec![node]), false).unwrap_err(), error);
         let node =
             NodeProto { name: Some("nms".to_owned()), ..operator("NonMaxSuppression", &["boxes", "scores"], &["y"]) };
         let error = "its results for operator NonMaxSuppression 'nms' are wrong, because rten suppresses other boxes than ONNX defines";

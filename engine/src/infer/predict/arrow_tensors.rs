@@ -156,7 +156,7 @@ pub(super) fn label_fields(labels: &[String]) -> Fields {
 pub(super) fn unpad_to_struct(
     output: &Tensor,
     info: &TensorInfo,
-    labels: &[String],
+    labels: &Fields,
     rows: usize,
     batch: usize,
 ) -> Result<ArrayRef, String> {
@@ -170,7 +170,7 @@ pub(super) fn unpad_to_struct(
         take(&scores, &UInt32Array::from_iter_values(indices), None).map_err(to_message)
     });
     let columns = columns.collect::<Result<Vec<ArrayRef>, String>>()?;
-    Ok(Arc::new(StructArray::try_new(label_fields(labels), columns, None).map_err(to_message)?))
+    Ok(Arc::new(StructArray::try_new(labels.clone(), columns, None).map_err(to_message)?))
 }
 
 pub(super) fn is_list(data_type: &DataType) -> bool {
@@ -251,10 +251,11 @@ mod tests {
     fn scores_per_label_are_a_struct() {
         let values: ArrayRef = Arc::new(Float32Array::from(vec![0.25, 0.75, 1.0, 0.0, 0.5, 0.5]));
         let (output, labels) = (Tensor { shape: vec![3, 2], values }, ["no".to_owned(), "yes".to_owned()]);
+        let (labels, first) = (label_fields(&labels), label_fields(&labels[..1]));
         let array = unpad_to_struct(&output, &info(&[Dim::Fixed(2)]), &labels, 2, 3).unwrap();
         let yes = array.as_struct().column_by_name("yes").unwrap();
         assert_eq!(yes.as_primitive::<Float32Type>().values().to_vec(), [0.75, 0.0]);
-        let error = unpad_to_struct(&output, &info(&[Dim::Fixed(3)]), &labels[..1], 3, 3).unwrap_err();
+        let error = unpad_to_struct(&output, &info(&[Dim::Fixed(3)]), &first, 3, 3).unwrap_err();
         assert_eq!(error, "its output is x float32 [?, 3], but the backend returned [3, 2] for 3 rows");
     }
 

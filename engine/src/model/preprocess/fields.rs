@@ -100,6 +100,11 @@ fn shorten(value: &Value) -> String {
     }
 }
 
+/// An edge in pixels. `None` for another value.
+pub(super) fn edge(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|edge| u32::try_from(edge).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

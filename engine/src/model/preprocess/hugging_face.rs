@@ -9,21 +9,14 @@ mod processors;
 use ocelli_udf::image::Resampling;
 use serde_json::Value;
 
-use super::fields::{Fields, invalid};
-use super::overrides::{PreprocessOverrides, SET_ALL};
+use super::fields::{Fields, edge, invalid};
+use super::overrides::{
+    PreprocessOverrides, SET_ALL, SET_CHANNELS, SET_CROP, SET_MEAN, SET_RESAMPLE, SET_RESCALE_FACTOR, SET_SIZE,
+    SET_SIZE_AND_CROP, SET_STD,
+};
 use super::{Channels, Crop, CropRounding, Layout, PreprocessConfig, Resize};
 use crate::model::json;
 use processors::{Kind, Processor};
-
-/// The remedies for values that cannot be understood.
-const SET_SIZE: &str = "set the option 'size'";
-const SET_CROP: &str = "set the option 'crop'";
-const SET_SIZE_AND_CROP: &str = "set the options 'size' and 'crop'";
-const SET_RESAMPLE: &str = "set the option 'resample'";
-const SET_RESCALE_FACTOR: &str = "set the option 'rescale_factor'";
-const SET_MEAN: &str = "set the option 'mean'";
-const SET_STD: &str = "set the option 'std'";
-const SET_CHANNELS: &str = "set the option 'channels'";
 
 /// The edge from which ConvNeXT resizes to a square instead of cropping.
 const CONVNEXT_SQUARE_EDGE: u32 = 384;
@@ -238,7 +231,6 @@ impl File<'_> {
 
 /// Parses `224`, `[height, width]`, `{"shortest_edge": 224}` or `{"height": 224, "width": 224}`.
 fn parse_size(size: &Value, is_shortest: bool) -> Option<Resize> {
-    let edge = |value: &Value| value.as_u64().and_then(|edge| u32::try_from(edge).ok());
     if let Some(edge) = edge(size) {
         return Some(if is_shortest { Resize::ShortestEdge(edge) } else { Resize::Exact(edge, edge) });
     }

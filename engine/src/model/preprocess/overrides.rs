@@ -19,6 +19,16 @@ pub(crate) struct PreprocessOverrides {
     pub(crate) layout: Option<Layout>,
 }
 
+/// The remedies for values that cannot be understood.
+pub(super) const SET_SIZE: &str = "set the option 'size'";
+pub(super) const SET_CROP: &str = "set the option 'crop'";
+pub(super) const SET_SIZE_AND_CROP: &str = "set the options 'size' and 'crop'";
+pub(super) const SET_RESAMPLE: &str = "set the option 'resample'";
+pub(super) const SET_RESCALE_FACTOR: &str = "set the option 'rescale_factor'";
+pub(super) const SET_MEAN: &str = "set the option 'mean'";
+pub(super) const SET_STD: &str = "set the option 'std'";
+pub(super) const SET_CHANNELS: &str = "set the option 'channels'";
+
 /// The remedy for a file of which nothing can be read.
 pub(crate) const SET_ALL: &str =
     "set the options 'size', 'crop', 'resample', 'rescale_factor', 'mean', 'std' and 'channels'";

@@ -3,17 +3,14 @@
 use ocelli_udf::image::Resampling;
 use serde_json::Value;
 
-use super::fields::{Fields, invalid};
-use super::overrides::PreprocessOverrides;
+use super::fields::{Fields, edge, invalid};
+use super::overrides::{PreprocessOverrides, SET_CROP, SET_MEAN, SET_RESAMPLE, SET_SIZE, SET_STD};
 use super::{Channels, Crop, CropRounding, IMAGENET_MEAN, IMAGENET_STD, Layout, PreprocessConfig, Resize};
 
 /// The default `crop_pct` of timm (`DEFAULT_CROP_PCT` in `timm.data.constants`).
 const CROP_PCT: f64 = 0.875;
 /// The default `input_size` of timm (`timm.data.resolve_data_config`): height and width.
 const INPUT_EDGE: u32 = 224;
-
-const SET_SIZE: &str = "set the option 'size'";
-const SET_CROP: &str = "set the option 'crop'";
 
 /// Reads the configuration, with the options applied. Absent fields and null have timm's defaults; a setting that an option replaces
 /// is not read.
@@ -27,8 +24,8 @@ pub(crate) fn parse(cfg: &Value, overrides: &PreprocessOverrides) -> Result<Prep
         filter: overrides.resample.map_or_else(|| filter(fields), Ok)?,
         crop: overrides.crop.map_or_else(|| crop(fields).map(Some), Ok)?,
         rescale: overrides.rescale_factor.unwrap_or(1.0 / 255.0),
-        mean: overrides.mean.map_or_else(|| fields.per_channel("mean", IMAGENET_MEAN, "set the option 'mean'"), Ok)?,
-        std: overrides.std.map_or_else(|| fields.per_channel("std", IMAGENET_STD, "set the option 'std'"), Ok)?,
+        mean: overrides.mean.map_or_else(|| fields.per_channel("mean", IMAGENET_MEAN, SET_MEAN), Ok)?,
+        std: overrides.std.map_or_else(|| fields.per_channel("std", IMAGENET_STD, SET_STD), Ok)?,
         channels: overrides.channels.unwrap_or(Channels::Rgb),
         layout: Layout::Nchw,
     })
@@ -37,7 +34,6 @@ pub(crate) fn parse(cfg: &Value, overrides: &PreprocessOverrides) -> Result<Prep
 /// Width and height of the model input.
 fn input_size(fields: Fields, remedy: &str) -> Result<(u32, u32), String> {
     let Some(value) = fields.get("input_size") else { return Ok((INPUT_EDGE, INPUT_EDGE)) };
-    let edge = |value: &Value| value.as_u64().and_then(|edge| u32::try_from(edge).ok());
     let edges: Option<Vec<u32>> = value.as_array().and_then(|values| values.iter().map(edge).collect());
     match edges.as_deref() {
         Some([3, height, width]) => Ok((*width, *height)),
@@ -70,7 +66,7 @@ fn crop(fields: Fields) -> Result<Crop, String> {
 fn filter(fields: Fields) -> Result<Resampling, String> {
     let Some(value) = fields.get("interpolation") else { return Ok(Resampling::Bicubic) };
     let filter = value.as_str().and_then(Resampling::from_name);
-    filter.ok_or_else(|| invalid("interpolation", value, "a filter of Pillow", "set the option 'resample'"))
+    filter.ok_or_else(|| invalid("interpolation", value, "a filter of Pillow", SET_RESAMPLE))
 }
 
 #[cfg(test)]

@@ -60,7 +60,8 @@ struct StagingStore {
 impl StagingStore {
     async fn start(&self, location: &Path, options: PutMultipartOptions) -> Result<TransactionUpload> {
         let (path, target, folders) = if self.is_local {
-            let path = LocalFileSystem::new().path_to_filesystem(location)?;
+            let path = LocalFileSystem::new().path_to_filesystem(location);
+            let path = path.map_err(|error| self.failed(&format!("/{location}"), error))?;
             let name = path.display().to_string();
             let (file, folders) =
                 StagedFile::create(&path).map_err(|error| self.failed(&name, staging_error(error)))?;

@@ -20,6 +20,11 @@ pub(super) struct HivePartitions {
 pub(super) struct MixedKeys(pub(super) Vec<String>, pub(super) Vec<String>);
 
 impl HivePartitions {
+    /// No columns, for a number of files.
+    pub(super) fn none(files: usize) -> Self {
+        Self { columns: Vec::new(), values: vec![Vec::new(); files] }
+    }
+
     /// Reads the columns from the paths of the files. The first `skipped` segments are not part of the table. Keys that are columns of the
     /// files as well are omitted.
     ///

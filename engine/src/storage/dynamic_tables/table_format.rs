@@ -15,19 +15,16 @@ use object_store::ObjectMeta;
 
 /// A format that is read as a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TableFormat {
+pub(crate) enum TableFormat {
     Parquet,
     Csv { delimiter: u8, compression: FileCompressionType },
     Json(FileCompressionType),
     Arrow,
 }
 
-/// The extensions, for messages.
-pub(super) const SUPPORTED_EXTENSIONS: &str = ".parquet, .csv, .tsv, .json, .jsonl or .ndjson (newline-delimited), .arrow or .mtx; text may be compressed, as .csv.gz";
-
 impl TableFormat {
     /// The format of an extension in lower case, such as `csv.gz`.
-    pub(super) fn from_extension(extension: &str) -> Option<Self> {
+    pub(crate) fn from_extension(extension: &str) -> Option<Self> {
         let (format, compression) = match extension.split_once('.') {
             Some((format, compression)) => (format, FileCompressionType::from_str(compression).ok()?),
             None => (extension, FileCompressionType::UNCOMPRESSED),
@@ -39,6 +36,16 @@ impl TableFormat {
             "parquet" if !compression.is_compressed() => Some(Self::Parquet),
             "arrow" if !compression.is_compressed() => Some(Self::Arrow),
             _ => None,
+        }
+    }
+
+    /// As COPY names it in `STORED AS`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "PARQUET",
+            Self::Csv { .. } => "CSV",
+            Self::Json(_) => "JSON",
+            Self::Arrow => "ARROW",
         }
     }
 
@@ -69,13 +76,14 @@ pub(super) fn files_by_extension(files: Vec<ObjectMeta>, with_hidden: bool) -> B
     for file in files {
         let name = file.location.filename().unwrap_or_default();
         if with_hidden || !name.starts_with(['_', '.']) {
-            extensions.entry(extension(name)).or_default().push(file);
+            extensions.entry(file_extension(name)).or_default().push(file);
         }
     }
     extensions
 }
 
-fn extension(name: &str) -> String {
+/// The extension of a file name in lower case, with that of a compression: `csv.gz`.
+pub(crate) fn file_extension(name: &str) -> String {
     let name = name.to_lowercase();
     let Some((stem, last)) = name.rsplit_once('.') else { return String::new() };
     let is_compression = matches!(last, "gz" | "bz2" | "xz" | "zst");
@@ -103,7 +111,7 @@ mod tests {
             ("parquet", None),
             ("a.txt", None),
         ] {
-            assert_eq!(TableFormat::from_extension(&extension(name)), expected, "{name}");
+            assert_eq!(TableFormat::from_extension(&file_extension(name)), expected, "{name}");
         }
     }
 }

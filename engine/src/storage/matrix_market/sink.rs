@@ -14,9 +14,11 @@ use std::io::Write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, PrimitiveArray, RecordBatch, UInt64Array,
+};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef, UInt64Type};
+use datafusion::arrow::datatypes::{ArrowPrimitiveType, Int64Type, SchemaRef};
 use datafusion::datasource::sink::DataSink;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -98,23 +100,21 @@ struct WrittenMatrix {
 /// The values of a batch.
 enum Values {
     Pattern,
-    Integers(ArrayRef),
-    Unsigned(ArrayRef),
-    Reals(ArrayRef),
+    Integers(Int64Array),
+    Unsigned(UInt64Array),
+    Reals(Float64Array),
 }
 
 impl MatrixMarketSink {
     /// Appends the lines of a batch.
     fn append(&self, batch: &RecordBatch, matrix: &mut WrittenMatrix, text: &mut Vec<u8>) -> Result<()> {
-        let indices = |column: usize| -> Result<Int64Array> {
-            Ok(widen(batch.column(column), &DataType::Int64)?.as_primitive::<Int64Type>().clone())
-        };
-        let (rows, columns) = (indices(self.columns.row)?, indices(self.columns.col)?);
+        let (rows, columns) =
+            (widen::<Int64Type>(batch.column(self.columns.row))?, widen::<Int64Type>(batch.column(self.columns.col))?);
         let values = match (self.columns.value, self.field) {
             (None, _) | (_, Field::Pattern) => Values::Pattern,
-            (Some(value), Field::Integer) => Values::Integers(widen(batch.column(value), &DataType::Int64)?),
-            (Some(value), Field::UnsignedInteger) => Values::Unsigned(widen(batch.column(value), &DataType::UInt64)?),
-            (Some(value), Field::Real) => Values::Reals(widen(batch.column(value), &DataType::Float64)?),
+            (Some(value), Field::Integer) => Values::Integers(widen(batch.column(value))?),
+            (Some(value), Field::UnsignedInteger) => Values::Unsigned(widen(batch.column(value))?),
+            (Some(value), Field::Real) => Values::Reals(widen(batch.column(value))?),
         };
         for at in 0..batch.num_rows() {
             matrix.entries += 1;
@@ -130,9 +130,9 @@ impl MatrixMarketSink {
             // The shortest text that is read back as the same float.
             match &values {
                 Values::Pattern => writeln!(text)?,
-                Values::Integers(values) => writeln!(text, " {}", values.as_primitive::<Int64Type>().value(at))?,
-                Values::Unsigned(values) => writeln!(text, " {}", values.as_primitive::<UInt64Type>().value(at))?,
-                Values::Reals(values) => writeln!(text, " {:?}", values.as_primitive::<Float64Type>().value(at))?,
+                Values::Integers(values) => writeln!(text, " {}", values.value(at))?,
+                Values::Unsigned(values) => writeln!(text, " {}", values.value(at))?,
+                Values::Reals(values) => writeln!(text, " {:?}", values.value(at))?,
             }
         }
         Ok(())
@@ -191,8 +191,9 @@ impl MatrixMarketSink {
 }
 
 /// Casts a column to a type that holds all of its values, or fails.
-fn widen(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
-    Ok(cast_with_options(column, data_type, &CastOptions { safe: false, ..CastOptions::default() })?)
+fn widen<T: ArrowPrimitiveType>(column: &ArrayRef) -> Result<PrimitiveArray<T>> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    Ok(cast_with_options(column, &T::DATA_TYPE, &options)?.as_primitive::<T>().clone())
 }
 
 #[cfg(test)]
