@@ -4,6 +4,7 @@
 //! than the caller's pixel limit allows.
 
 mod bmp;
+mod cmyk;
 mod decode;
 mod decoder_panic;
 mod encode;

@@ -261,7 +261,7 @@ impl From<String> for RowError {
     }
 }
 
-const PATH_ONLY: &str = "the image has a path but no bytes, and only classify, classify_topk and embed read files";
+const PATH_ONLY: &str = "the image has a path but no bytes, and only the functions that run a model read files";
 
 /// An argument after the image, as its [`ParameterKind`] requires.
 enum ArgValue {

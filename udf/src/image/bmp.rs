@@ -3,11 +3,10 @@
 mod header;
 mod runs;
 
-use std::io::ErrorKind;
-
-use image::{ColorType, ImageDecoder, ImageError as DecoderError, ImageResult, Limits};
+use image::{ColorType, ImageDecoder, ImageResult, Limits};
 
 use super::ImageError;
+use super::invalid::truncated;
 use header::{
     Channel, Header, MASKS, Palette, RAW, RLE4, RLE8, channels, corrupt, pixels_start, read_masks, read_palette,
 };
@@ -180,10 +179,6 @@ impl ImageDecoder for BmpDecoder<'_> {
     fn read_image_boxed(self: Box<Self>, pixels: &mut [u8]) -> ImageResult<()> {
         (*self).read_image(pixels)
     }
-}
-
-fn truncated() -> DecoderError {
-    DecoderError::IoError(ErrorKind::UnexpectedEof.into())
 }
 
 #[cfg(test)]

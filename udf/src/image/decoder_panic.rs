@@ -8,7 +8,7 @@ use std::thread;
 
 use super::{ImageError, one_line};
 
-/// Decoders are third-party code on untrusted bytes: a panic counts as one invalid image and does not end the process.
+/// Decoders read untrusted bytes, and some are third-party code: a panic counts as one invalid image and does not end the process.
 ///
 /// The reason is in the error. A panic hook that the application has set before the first call does not see the panic, and sees all
 /// others; one that it sets afterwards replaces ours, and sees all.

@@ -10,7 +10,7 @@ use super::decoder_panic::catch_decoder_panic;
 use super::gif::GifFirstFrame;
 use super::jpeg::JpegFile;
 use super::orientation::orientation;
-use super::oversized::Oversized;
+use super::oversized::OversizedPng;
 use super::tiff::TiffDecoder;
 use super::unsupported::unsupported_format;
 use super::{ImageError, one_line, webp};
@@ -73,8 +73,8 @@ pub(super) struct ImageFile<'a> {
     bytes: &'a [u8],
     entry: FormatEntry,
     pub(super) decoder: Box<dyn ImageDecoder + 'a>,
-    /// The memory of the decoder in bytes besides that of the pixels, if it is known.
-    pub(super) buffer_bytes: u64,
+    /// The memory in bytes that decoding needs besides the decoded pixels.
+    pub(super) working_bytes: u64,
 }
 
 impl ImageFile<'_> {
@@ -100,33 +100,41 @@ pub(super) fn open(bytes: &[u8]) -> Result<ImageFile<'_>, ImageError> {
             unsupported_format(bytes).unwrap_or_else(|| ImageError::UnknownFormat { start: display_start(bytes) })
         })?;
     let format = entry.format;
-    let (decoder, buffer_bytes): (Box<dyn ImageDecoder + '_>, u64) = match format {
+    let (decoder, working_bytes): (Box<dyn ImageDecoder + '_>, u64) = match format {
         ImageFormat::Bmp => (Box::new(BmpDecoder::try_new(bytes)?), 0),
         _ => open_decoder(format, bytes).map_err(|error| from_decoder_error(format, error))?,
     };
     if decoder.dimensions().0 == 0 || decoder.dimensions().1 == 0 {
         return Err(ImageError::Corrupt { format: entry.display_name, reason: "it has no pixels".to_owned() });
     }
-    Ok(ImageFile { bytes, entry, decoder, buffer_bytes })
+    Ok(ImageFile { bytes, entry, decoder, working_bytes })
 }
 
-/// Our own decoder of the format, or that of the `image` crate; and its memory in bytes besides that of the pixels, for TIFF.
+/// Our own decoder of the format, or that of the `image` crate; and the memory in bytes that it needs besides the decoded pixels.
 fn open_decoder(format: ImageFormat, bytes: &[u8]) -> Result<(Box<dyn ImageDecoder + '_>, u64), DecoderError> {
-    let decoder: Box<dyn ImageDecoder + '_> = match format {
-        ImageFormat::Jpeg => Box::new(JpegFile::try_new(bytes)?),
-        ImageFormat::Gif => Box::new(GifFirstFrame::try_new(bytes)?),
-        ImageFormat::WebP => webp::open(bytes)?,
+    match format {
+        ImageFormat::Jpeg => {
+            let decoder = JpegFile::try_new(bytes)?;
+            let working_bytes = decoder.working_bytes();
+            Ok((Box::new(decoder), working_bytes))
+        }
+        ImageFormat::Gif => {
+            let decoder = GifFirstFrame::try_new(bytes)?;
+            let (width, height) = decoder.dimensions();
+            // The indices of the frame.
+            Ok((Box::new(decoder), u64::from(width) * u64::from(height)))
+        }
+        ImageFormat::WebP => webp::open(bytes),
         ImageFormat::Tiff => {
             let decoder = TiffDecoder::try_new(bytes)?;
-            let buffer_bytes = decoder.buffer_bytes();
-            return Ok((Box::new(decoder), buffer_bytes));
+            let working_bytes = decoder.working_bytes();
+            Ok((Box::new(decoder), working_bytes))
         }
         _ => match ImageReader::with_format(Cursor::new(bytes), format).into_decoder() {
-            Ok(decoder) => Box::new(decoder),
-            Err(error) => Box::new(Oversized::try_new(format, bytes, error)?),
+            Ok(decoder) => Ok((Box::new(decoder), 0)),
+            Err(error) => Ok((Box::new(OversizedPng::try_new(bytes, error)?), 0)),
         },
-    };
-    Ok((decoder, 0))
+    }
 }
 
 /// Converts the error of a decoder.

@@ -81,14 +81,14 @@ impl<'a> JpegFile<'a> {
     pub(super) fn working_bytes(&self) -> u64 {
         self.frame.plane_bytes()
     }
+}
 
-    /// The payloads of the segments APP1 that start with `name`, without it, before the first scan.
-    fn application_data(&self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-        Segments::new(self.bytes)
-            .take_while(|segment| segment.marker != START_OF_SCAN)
-            .filter(|segment| segment.marker == APP1)
-            .filter_map(move |segment| segment.payload.strip_prefix(name))
-    }
+/// The payloads of the segments APP1 before the first scan.
+pub(super) fn app1_segments(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Segments::new(bytes)
+        .take_while(|segment| segment.marker != START_OF_SCAN)
+        .filter(|segment| segment.marker == APP1)
+        .map(|segment| segment.payload)
 }
 
 /// The precedence of libjpeg: JFIF, which is YCbCr, then Adobe's segment, then the names of the components.
@@ -121,16 +121,6 @@ impl ImageDecoder for JpegFile<'_> {
 
     fn color_type(&self) -> ColorType {
         ColorType::Rgb8
-    }
-
-    /// Of several segments, the data is concatenated, as in Pillow.
-    fn exif_metadata(&mut self) -> ImageResult<Option<Vec<u8>>> {
-        let data: Vec<&[u8]> = self.application_data(b"Exif\0\0").collect();
-        Ok(if data.is_empty() { None } else { Some(data.concat()) })
-    }
-
-    fn xmp_metadata(&mut self) -> ImageResult<Option<Vec<u8>>> {
-        Ok(self.application_data(b"http://ns.adobe.com/xap/1.0/\0").last().map(<[u8]>::to_vec))
     }
 
     fn read_image(self, pixels: &mut [u8]) -> ImageResult<()> {

@@ -36,7 +36,7 @@ pub(super) fn decode_jpeg_scaled(bytes: &[u8], size: (u32, u32), target: (u32, u
     let width = u16::try_from(size.0.div_ceil(scale_denom)).ok()?;
     let height = u16::try_from(size.1.div_ceil(scale_denom)).ok()?;
     let (width, height) = decoder.scale(width, height).ok()?;
-    // The size that was checked against the pixel limit is from another decoder, which may have read another header.
+    // The size that was checked against the pixel limit is from our own decoder, which may have read another header.
     decoder.set_max_decoding_buffer_size(usize::from(width) * usize::from(height) * 4);
     let pixels = decoder.decode().ok()?;
     let (width, height) = (u32::from(width), u32::from(height));

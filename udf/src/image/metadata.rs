@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use image::ImageFormat;
 
+use super::jpeg;
 use super::png_text::{parse_raw_profile, png_text, split_at_zero};
+use super::webp::Chunks;
 
 /// The metadata that may have the orientation of an image, from where Pillow reads it.
 ///
@@ -37,10 +39,8 @@ impl<'a> Metadata<'a> {
     }
 
     fn from_jpeg(bytes: &'a [u8]) -> Self {
-        const APP1: u8 = 0xe1;
         let mut metadata = Self::default();
-        let segments = JpegSegments { rest: bytes.get(2..).unwrap_or_default() };
-        for content in segments.filter(|(marker, _)| *marker == APP1).map(|(_, content)| content) {
+        for content in jpeg::app1_segments(bytes) {
             if let Some(continuation) = content.strip_prefix(b"Exif\0\0") {
                 match &mut metadata.exif {
                     // EXIF data of more than 64 KiB.
@@ -87,53 +87,19 @@ impl<'a> Metadata<'a> {
         const HAS_XMP: u8 = 0x04;
         let length = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?) as usize;
         let body = &bytes[..bytes.len().min(length.saturating_add(8))];
-        let mut chunks = RiffChunks { rest: body.get(12..)? };
-        let (kind, header) = chunks.next()?;
-        if kind != *b"VP8X" {
-            return None;
-        }
-        let flags = header.first()?;
+        let mut chunks = Chunks(body.get(12..)?);
+        let header = chunks.next().filter(|chunk| chunk.name == *b"VP8X")?;
+        let flags = header.data.first()?;
         let (mut exif, mut xmp) = (None, None);
-        for (kind, content) in chunks {
-            match &kind {
-                b"EXIF" if flags & HAS_EXIF != 0 => exif = exif.or(Some(content)),
-                b"XMP " if flags & HAS_XMP != 0 => xmp = xmp.or(Some(content)),
+        for chunk in chunks {
+            match &chunk.name {
+                b"EXIF" if flags & HAS_EXIF != 0 => exif = exif.or(Some(chunk.data)),
+                b"XMP " if flags & HAS_XMP != 0 => xmp = xmp.or(Some(chunk.data)),
                 _ => {}
             }
         }
         let borrow = |content: Option<&'a [u8]>| content.filter(|content| !content.is_empty()).map(Cow::Borrowed);
         Some(Self { exif: borrow(exif), xmp: borrow(xmp) })
-    }
-}
-
-/// The marker segments before the pixels of a JPEG file: marker and content.
-struct JpegSegments<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for JpegSegments<'a> {
-    type Item = (u8, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        const START_OF_SCAN: u8 = 0xda;
-        loop {
-            // Other bytes between the segments are skipped.
-            let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff);
-            let start = self.rest.windows(2).position(is_marker)?;
-            let marker = self.rest[start + 1];
-            self.rest = &self.rest[start + 2..];
-            match marker {
-                START_OF_SCAN => return None,
-                // Markers without a content.
-                0x01 | 0xc8 | 0xd0..=0xd9 | 0xf0..=0xfd => {}
-                _ => {
-                    let length = usize::from(u16::from_be_bytes(*self.rest.first_chunk()?));
-                    let content = self.rest.get(2..length)?;
-                    self.rest = &self.rest[length..];
-                    return Some((marker, content));
-                }
-            }
-        }
     }
 }
 
@@ -151,25 +117,6 @@ impl<'a> Iterator for PngChunks<'a> {
         let (content, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
         // After the checksum.
         self.rest = rest.get(4..).unwrap_or_default();
-        Some((*kind, content))
-    }
-}
-
-/// The chunks of a RIFF file, which is what WebP is: kind and content.
-struct RiffChunks<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for RiffChunks<'a> {
-    type Item = ([u8; 4], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (kind, rest) = self.rest.split_first_chunk()?;
-        let (length, rest) = rest.split_first_chunk()?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let (content, rest) = rest.split_at_checked(length)?;
-        // Chunks are padded to an even length.
-        self.rest = rest.get(length % 2..).unwrap_or_default();
         Some((*kind, content))
     }
 }

@@ -4,6 +4,7 @@ use image::ImageFormat;
 use image::metadata::Orientation;
 
 use super::metadata::Metadata;
+use super::tiff::ByteOrder;
 
 /// The orientation of an image, as Pillow's `Image.getexif` and `ImageOps.exif_transpose` find it.
 ///
@@ -60,8 +61,8 @@ impl<'a> Directory<'a> {
         const ORIENTATION: u64 = 274;
         const XMP: u64 = 700;
         let numbers = match data.first_chunk::<2>()? {
-            b"II" => Numbers { data, is_big_endian: false },
-            b"MM" => Numbers { data, is_big_endian: true },
+            b"II" => Numbers { data, order: ByteOrder::Little },
+            b"MM" => Numbers { data, order: ByteOrder::Big },
             _ => return None,
         };
         // Bytes of an offset, where the directory starts, and its number of entries.
@@ -142,7 +143,7 @@ fn unit_bytes(kind: u64) -> Option<u64> {
 /// Numbers in the byte order of TIFF data.
 struct Numbers<'a> {
     data: &'a [u8],
-    is_big_endian: bool,
+    order: ByteOrder,
 }
 
 impl<'a> Numbers<'a> {
@@ -153,9 +154,7 @@ impl<'a> Numbers<'a> {
 
     /// An unsigned number of at most 8 bytes.
     fn get(&self, offset: u64, length: u64) -> Option<u64> {
-        let append = |number: u64, &byte: &u8| (number << 8) | u64::from(byte);
-        let bytes = self.bytes(offset, length)?.iter();
-        Some(if self.is_big_endian { bytes.fold(0, append) } else { bytes.rev().fold(0, append) })
+        Some(self.order.number(self.bytes(offset, length)?))
     }
 }
 

@@ -1,23 +1,19 @@
-//! [`Oversized`]: a file with a valid header, whose size its decoder does not accept.
+//! [`OversizedPng`]: a PNG file with a valid header, whose size its decoder does not accept.
 
 use image::error::{LimitError, LimitErrorKind};
-use image::{ColorType, ImageDecoder, ImageError as DecoderError, ImageFormat, ImageResult, Limits};
+use image::{ColorType, ImageDecoder, ImageError as DecoderError, ImageResult, Limits};
 
 /// Knows the size only, so that the caller can compare it with the limit of pixels. Reading the pixels fails with the decoder's error.
-pub(super) struct Oversized {
+pub(super) struct OversizedPng {
     size: (u32, u32),
     error: Option<DecoderError>,
 }
 
-impl Oversized {
+impl OversizedPng {
     /// # Errors
     /// The decoder's own error, if it has another reason than the size.
-    pub(super) fn try_new(format: ImageFormat, bytes: &[u8], error: DecoderError) -> Result<Self, DecoderError> {
-        let size = match format {
-            ImageFormat::Png if matches!(error, DecoderError::Limits(_)) => png_size(bytes),
-            _ => None,
-        };
-        match size {
+    pub(super) fn try_new(bytes: &[u8], error: DecoderError) -> Result<Self, DecoderError> {
+        match png_size(bytes).filter(|_| matches!(error, DecoderError::Limits(_))) {
             Some(size) => Ok(Self { size, error: Some(error) }),
             None => Err(error),
         }
@@ -40,7 +36,7 @@ fn four_bytes(bytes: &[u8], offset: usize) -> Option<[u8; 4]> {
     bytes.get(offset..offset + 4)?.try_into().ok()
 }
 
-impl ImageDecoder for Oversized {
+impl ImageDecoder for OversizedPng {
     fn dimensions(&self) -> (u32, u32) {
         self.size
     }

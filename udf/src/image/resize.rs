@@ -88,7 +88,8 @@ fn resample(
 ) -> Vec<u8> {
     let removed_rows = i64::from(image.height) - height as i64;
     let removed_columns = i64::from(image.width) - width as i64;
-    if removed_rows > 0 && removed_rows > 2 * removed_columns {
+    // With one pass there is no order.
+    if removed_columns != 0 && removed_rows > 0 && removed_rows > 2 * removed_columns {
         resample_vertical_first(image, width, height, columns, rows, resampling)
     } else {
         resample_horizontal_first(image, width, height, columns, rows, resampling)
@@ -107,7 +108,7 @@ fn resample_vertical_first(
     let row_length = image.width as usize * 3;
     let horizontal = ResampleCoefficients::new(image.width as usize, width, columns, resampling);
     let vertical = ResampleCoefficients::new(image.height as usize, height, rows, resampling);
-    let lanes = if image.width as usize > MAX_BLOCKED_WIDTH { 3 } else { BLOCK_LANES };
+    let lanes = lanes_of(image.width as usize);
     let mut block = vec![0; image.width as usize * lanes];
     let mut reduced = vec![0; row_length * (lanes / 3)];
     let mut sums = vec![0; row_length];
@@ -123,11 +124,7 @@ fn resample_vertical_first(
             }
             clip_all(&sums, row);
         }
-        if lanes == BLOCK_LANES {
-            scale_rows::<BLOCK_LANES>(reduced, &mut block, to, &horizontal);
-        } else {
-            scale_rows::<3>(reduced, &mut block, to, &horizontal);
-        }
+        scale_block(lanes, reduced, &mut block, to, &horizontal);
     }
     data
 }
@@ -146,8 +143,7 @@ fn resample_horizontal_first(
     let horizontal =
         (from_width != width).then(|| ResampleCoefficients::new(from_width, width, columns.clone(), resampling));
     let vertical = ResampleCoefficients::new(image.height as usize, height, rows, resampling);
-    // A block of very wide rows would take more memory than the image: those are scaled one by one.
-    let lanes = if from_width > MAX_BLOCKED_WIDTH { 3 } else { BLOCK_LANES };
+    let lanes = lanes_of(from_width);
     let mut block = vec![0; from_width * lanes];
     let mut scaled = vec![0; to_width * lanes];
     let mut sums = vec![ROUND_HALF; vertical.len() * to_width * 3];
@@ -164,10 +160,7 @@ fn resample_horizontal_first(
                     to.copy_from_slice(&from[columns.start * 3..columns.end * 3]);
                 }
             }
-            Some(coefficients) if lanes == BLOCK_LANES => {
-                scale_rows::<BLOCK_LANES>(rows, &mut block, scaled, coefficients);
-            }
-            Some(coefficients) => scale_rows::<3>(rows, &mut block, scaled, coefficients),
+            Some(coefficients) => scale_block(lanes, rows, &mut block, scaled, coefficients),
         }
         let first_row = source_rows.start + block_index * (lanes / 3);
         for (row, source_row) in scaled.chunks_exact(to_width * 3).zip(first_row..) {
@@ -251,6 +244,21 @@ impl ResampleCoefficients {
     fn get(&self, output: usize) -> (Range<usize>, &[i32]) {
         let range = self.ranges[output].clone();
         (range.clone(), &self.weights[output * self.stride..][..range.len()])
+    }
+}
+
+/// The values of a pixel column in a block of rows of a width. A block of very wide rows would take more memory than the image: those are
+/// scaled one by one.
+fn lanes_of(width: usize) -> usize {
+    if width > MAX_BLOCKED_WIDTH { 3 } else { BLOCK_LANES }
+}
+
+/// [`scale_rows`] of a block with a number of lanes that [`lanes_of`] returns.
+fn scale_block(lanes: usize, from: &[u8], block: &mut [u8], to: &mut [u8], coefficients: &ResampleCoefficients) {
+    if lanes == BLOCK_LANES {
+        scale_rows::<BLOCK_LANES>(from, block, to, coefficients);
+    } else {
+        scale_rows::<3>(from, block, to, coefficients);
     }
 }
 

@@ -1,9 +1,8 @@
 //! [`TiffDecoder`] decodes TIFF files to the pixels of Pillow.
 
 use std::borrow::Cow;
-use std::io::{self, ErrorKind};
 
-use image::error::{DecodingError, ImageFormatHint, LimitError, LimitErrorKind};
+use image::error::{LimitError, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError as DecoderError, ImageFormat, ImageResult, Limits};
 
@@ -18,8 +17,10 @@ mod predictor;
 mod rows;
 mod ycbcr;
 
+use super::invalid::{corrupt, truncated};
 use chunks::{ChunkSize, Chunks, Region};
 use compression::{Compression, MAX_LZMA_BYTES, in_bit_order};
+pub(super) use directory::ByteOrder;
 use directory::{Directory, tag};
 use format::{Format, Meaning};
 use predictor::Predictor;
@@ -66,10 +67,8 @@ impl TiffError {
 impl From<TiffError> for DecoderError {
     fn from(error: TiffError) -> Self {
         match error {
-            TiffError::Truncated => Self::IoError(io::Error::from(ErrorKind::UnexpectedEof)),
-            TiffError::Invalid(reason) => {
-                Self::Decoding(DecodingError::new(ImageFormatHint::Exact(ImageFormat::Tiff), reason))
-            }
+            TiffError::Truncated => truncated(),
+            TiffError::Invalid(reason) => corrupt(ImageFormat::Tiff, reason),
         }
     }
 }
@@ -119,7 +118,7 @@ impl<'a> TiffDecoder<'a> {
     }
 
     /// The peak memory of [`ImageDecoder::read_image`] in bytes, without that of the pixels.
-    pub(super) fn buffer_bytes(&self) -> u64 {
+    pub(super) fn working_bytes(&self) -> u64 {
         let chunks = self.chunk_bytes();
         match self.compression {
             // Coefficients of progressive JPEG have two bytes each; the data is joined with the tables.

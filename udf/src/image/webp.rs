@@ -3,15 +3,22 @@
 use std::io::Cursor;
 
 use image::codecs::webp::WebPDecoder;
-use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError as DecoderError, ImageFormat, ImageResult};
 
 use super::invalid;
 
-/// Reads the header.
-pub(super) fn open(bytes: &[u8]) -> ImageResult<Box<dyn ImageDecoder + '_>> {
+/// Reads the header. Also returns the memory in bytes that decoding needs besides the decoded pixels: the planes of a lossy image, and the
+/// first frame of an animation, with alpha.
+pub(super) fn open(bytes: &[u8]) -> ImageResult<(Box<dyn ImageDecoder + '_>, u64)> {
+    const PLANES: u64 = 2;
+    const FRAME: u64 = 4;
     let file = WebPDecoder::new(Cursor::new(bytes))?;
-    if file.has_animation() { Ok(Box::new(FirstFrame { file, bytes })) } else { Ok(Box::new(file)) }
+    let size = file.dimensions();
+    let pixels = u64::from(size.0) * u64::from(size.1);
+    Ok(match file.has_animation() {
+        true => (Box::new(FirstFrame { size, bytes }), pixels * (PLANES + FRAME)),
+        false => (Box::new(file), pixels * PLANES),
+    })
 }
 
 /// Whether the file is at least as long as its RIFF header declares.
@@ -21,45 +28,21 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
     bytes.len() >= SIGNATURE_AND_LENGTH.saturating_add(length as usize)
 }
 
-/// The memory in bytes that decoding needs beside the decoded pixels: the planes of a lossy image, and the first frame of an
-/// animation, with alpha.
-pub(super) fn working_bytes(bytes: &[u8], pixels: u64) -> u64 {
-    const PLANES: u64 = 2;
-    const FRAME: u64 = 4;
-    const FLAGS: usize = 20;
-    const HAS_ANIMATION: u8 = 2;
-    let is_extended = bytes.get(12..16) == Some(b"VP8X".as_slice());
-    let is_animated = is_extended && bytes.get(FLAGS).is_some_and(|flags| flags & HAS_ANIMATION != 0);
-    pixels * if is_animated { PLANES + FRAME } else { PLANES }
-}
-
 /// An animated file. The decoder of the `image` crate blends the first frame with the empty canvas, which changes its values; Pillow
 /// (libwebp's `WebPAnimDecoder`) copies it to a black, transparent canvas. The background color of the file is not used.
 struct FirstFrame<'a> {
-    /// For the size of the canvas and the metadata.
-    file: WebPDecoder<Cursor<&'a [u8]>>,
+    /// Of the canvas.
+    size: (u32, u32),
     bytes: &'a [u8],
 }
 
 impl ImageDecoder for FirstFrame<'_> {
     fn dimensions(&self) -> (u32, u32) {
-        self.file.dimensions()
+        self.size
     }
 
     fn color_type(&self) -> ColorType {
         ColorType::Rgb8
-    }
-
-    fn exif_metadata(&mut self) -> ImageResult<Option<Vec<u8>>> {
-        self.file.exif_metadata()
-    }
-
-    fn xmp_metadata(&mut self) -> ImageResult<Option<Vec<u8>>> {
-        self.file.xmp_metadata()
-    }
-
-    fn orientation(&mut self) -> ImageResult<Orientation> {
-        self.file.orientation()
     }
 
     fn read_image(self, pixels: &mut [u8]) -> ImageResult<()> {
@@ -141,13 +124,13 @@ impl<'a> Frame<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct Chunk<'a> {
-    name: [u8; 4],
-    data: &'a [u8],
+pub(super) struct Chunk<'a> {
+    pub(super) name: [u8; 4],
+    pub(super) data: &'a [u8],
 }
 
-/// Iterates over the chunks, up to the first that is not complete.
-struct Chunks<'a>(&'a [u8]);
+/// Iterates over the chunks of a RIFF file after its header, up to the first that is not complete.
+pub(super) struct Chunks<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Chunks<'a> {
     type Item = Chunk<'a>;

@@ -124,14 +124,11 @@ impl Frame {
         if ![1, 3, 4].contains(&count) || specifications.len() != usize::from(count) * 3 {
             return Err(Invalid::Corrupt("it has not 1, 3 or 4 components"));
         }
-        let component = |specification: &[u8]| match *specification {
-            [id, sampling, table] => {
-                let sampling = (usize::from(sampling >> 4), usize::from(sampling & 15));
-                FrameComponent { id, sampling, table: usize::from(table) }
-            }
-            _ => FrameComponent { id: 0, sampling: (0, 0), table: 0 },
+        let component = |&[id, sampling, table]: &[u8; 3]| {
+            let sampling = (usize::from(sampling >> 4), usize::from(sampling & 15));
+            FrameComponent { id, sampling, table: usize::from(table) }
         };
-        let components: Vec<FrameComponent> = specifications.chunks_exact(3).map(component).collect();
+        let components: Vec<FrameComponent> = specifications.as_chunks().0.iter().map(component).collect();
         let max = |factor: fn(&FrameComponent) -> usize| components.iter().map(factor).max().unwrap_or(1);
         let max_sampling = (max(|component| component.sampling.0), max(|component| component.sampling.1));
         for component in &components {

@@ -3,6 +3,8 @@
 
 use multiversion::multiversion;
 
+use crate::image::cmyk::without_ink;
+
 use super::planes::Plane;
 use super::segments::Frame;
 
@@ -67,8 +69,10 @@ pub(super) fn write_rgb(planes: &[Plane], frame: &Frame, color_space: ColorSpace
         for component in &mut components {
             component.seek(y);
         }
-        let rows: Vec<&[u8]> = components.iter().map(UpsampledPlane::row).collect();
-        match (color_space, rows.as_slice()) {
+        // At most four components.
+        let mut rows: [&[u8]; 4] = [&[]; 4];
+        let count = rows.iter_mut().zip(&components).map(|(row, component)| *row = component.row()).count();
+        match (color_space, &rows[..count]) {
             (ColorSpace::YCbCr, &[y, cb, cr]) => write_ycbcr(y, cb, cr, row),
             (ColorSpace::Rgb, &[red, green, blue]) => {
                 for (pixel, ((&red, &green), &blue)) in row.chunks_exact_mut(3).zip(red.iter().zip(green).zip(blue)) {
@@ -95,12 +99,6 @@ pub(super) fn write_rgb(planes: &[Plane], frame: &Frame, color_space: ColorSpace
             (_, []) => {}
         }
     }
-}
-
-/// The light that an ink leaves of that which black leaves.
-fn without_ink(ink: u8, black: u8) -> u8 {
-    let product = u32::from(ink) * u32::from(black) + 128;
-    black.saturating_sub((((product >> 8) + product) >> 8) as u8)
 }
 
 /// The number of pixels that are converted together, in vector registers.
@@ -278,13 +276,5 @@ mod tests {
     fn narrow_components_and_other_ratios_are_repeated() {
         assert_eq!(upsampled(&[0, 100], (2, 1), (2, 2)), [[0, 0, 100, 100], [0, 0, 100, 100]]);
         assert_eq!(upsampled(&[7, 9, 1], (3, 1), (4, 1)), [[7, 7, 7, 7, 9, 9, 9, 9, 1, 1, 1, 1]]);
-    }
-
-    #[test]
-    fn black_leaves_no_light() {
-        assert_eq!(
-            [without_ink(0, 255), without_ink(255, 255), without_ink(0, 0), without_ink(128, 100)],
-            [255, 0, 0, 50]
-        );
     }
 }

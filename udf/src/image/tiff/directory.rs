@@ -33,7 +33,7 @@ pub(super) mod tag {
 
 /// The order of the bytes of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ByteOrder {
+pub(in crate::image) enum ByteOrder {
     /// `II`: the low byte is first.
     Little,
     /// `MM`: the high byte is first.
@@ -42,7 +42,7 @@ pub(super) enum ByteOrder {
 
 impl ByteOrder {
     /// The unsigned integer of up to eight bytes.
-    pub(super) fn number(self, bytes: &[u8]) -> u64 {
+    pub(in crate::image) fn number(self, bytes: &[u8]) -> u64 {
         let append = |number: u64, byte: &u8| (number << 8) | u64::from(*byte);
         match self {
             Self::Little => bytes.iter().rev().fold(0, append),

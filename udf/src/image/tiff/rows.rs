@@ -6,6 +6,7 @@ use super::directory::{ByteOrder, Directory, tag};
 use super::format::{Format, Meaning, NumberType};
 use super::lab;
 use super::ycbcr::YCbCrTables;
+use crate::image::cmyk::without_ink;
 
 /// Converts the pixels of a [`Format`].
 pub(super) struct RowConverter {
@@ -168,13 +169,9 @@ fn unpremultiplied([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
     [red, green, blue].map(|value| (u32::from(value) * 255 / u32::from(alpha)).min(255) as u8)
 }
 
-/// The light that remains of that which is not absorbed by black: (255 - ink) * (255 - black) / 255, rounded.
+/// Of inks that are stored as they are.
 fn cmyk([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
-    let light = 255 - i32::from(black);
-    [cyan, magenta, yellow].map(|ink| {
-        let product = i32::from(ink) * light + 128;
-        (light - (((product >> 8) + product) >> 8)).clamp(0, 255) as u8
-    })
+    [cyan, magenta, yellow].map(|ink| without_ink(ink, 255 - black))
 }
 
 #[cfg(test)]
