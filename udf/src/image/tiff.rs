@@ -49,6 +49,12 @@ pub(super) struct TiffDecoder<'a> {
     file_bytes: u64,
 }
 
+/// Tiles may have pixels outside of the image, which are decompressed with the others: up to this many times the bytes of the image, or
+/// [`MAX_UNUSED_BYTES`].
+const MAX_UNUSED_PER_USED: u64 = 3;
+
+const MAX_UNUSED_BYTES: u64 = 256 << 20;
+
 /// Why a file is not decoded.
 #[derive(Debug)]
 enum TiffError {
@@ -112,7 +118,7 @@ impl<'a> TiffDecoder<'a> {
             predictor: Predictor::try_new(directory, compression, &format)?,
             converter: RowConverter::try_new(directory, compression, format)?,
             chunks: Chunks::try_new(directory, compression, size)?,
-            jpeg_tables: directory.field(tag::JPEG_TABLES)?.map(|field| field.bytes),
+            jpeg_tables: jpeg_tables(directory)?,
             file_bytes: directory.file.len() as u64,
         })
     }
@@ -124,37 +130,60 @@ impl<'a> TiffDecoder<'a> {
             // Coefficients of progressive JPEG have two bytes each; the data is joined with the tables.
             Compression::Jpeg => chunks.saturating_mul(3).saturating_add(self.file_bytes.saturating_mul(2)),
             Compression::Lzma => chunks.saturating_add(self.file_bytes).saturating_add(MAX_LZMA_BYTES),
-            Compression::None => chunks,
-            _ => chunks.saturating_add(if self.format.is_bit_reversed { self.file_bytes } else { 0 }),
+            _ => chunks.saturating_add(if self.is_reversed() { self.file_bytes } else { 0 }),
         }
+    }
+
+    /// Whether the bits of each byte are reversed before it is decompressed. In JPEG they are not, as in libtiff.
+    fn is_reversed(&self) -> bool {
+        self.format.is_bit_reversed && self.compression != Compression::Jpeg
     }
 
     /// The bytes of the decompressed chunks that are in memory at once, and of a row that is joined from planes.
     fn chunk_bytes(&self) -> u64 {
         let planes = u64::from(self.format.planes());
-        let is_borrowed = self.compression == Compression::None && !self.format.is_bit_reversed;
-        let chunk = if is_borrowed { 0 } else { self.chunks.max_bytes(self.compression, &self.format) };
+        let chunk = match self.compression {
+            Compression::None => 0,
+            compression => self.chunks.max_bytes(compression, &self.format),
+        };
         let row = if self.format.is_separate { self.chunks.row_bytes(&self.format) } else { 0 };
         chunk.saturating_add(row).saturating_mul(planes)
     }
 
+    /// A small file may have many tiles that are far larger than the image, each of which is decompressed.
+    fn check_unused_bytes(&self) -> Result<(), TiffError> {
+        if self.compression == Compression::None {
+            return Ok(());
+        }
+        let total = self.chunks.total_bytes(self.compression, &self.format);
+        let used = self.chunks.image_bytes(&self.format);
+        if total.saturating_sub(used) > used.saturating_mul(MAX_UNUSED_PER_USED).max(MAX_UNUSED_BYTES) {
+            return Err(TiffError::Invalid(format!(
+                "its tiles decompress to {total} bytes, of which the image has {used}; write it with smaller tiles"
+            )));
+        }
+        Ok(())
+    }
+
     fn read(&self, pixels: &mut [u8]) -> Result<(), TiffError> {
+        // Reversed once: the size of each strip may be stated as that of the file.
+        let file = in_bit_order(self.chunks.file, self.is_reversed());
         for region in self.chunks.regions() {
             let size = self.chunks.size(region.height, self.compression, &self.format)?;
+            let max_len = size.max_stored_bytes(self.compression);
             let planes: Vec<Cow<'_, [u8]>> = (0..self.format.planes())
-                .map(|plane| self.decompress(self.chunks.data(&region, plane)?, &size, region.height))
+                .map(|plane| self.decompress(self.chunks.data(&file, &region, plane, max_len)?, &size, region.height))
                 .collect::<Result<_, TiffError>>()?;
             self.convert(&planes, &region, &size, pixels);
         }
         Ok(())
     }
 
-    /// The rows of a chunk.
+    /// The rows of a chunk, whose data is in the order of bits.
     fn decompress<'d>(&self, data: &'d [u8], size: &ChunkSize, height: usize) -> Result<Cow<'d, [u8]>, TiffError> {
         let bytes = size.row_bytes * size.rows;
         if self.compression == Compression::None {
-            let data = data.get(..bytes).ok_or(TiffError::Truncated)?;
-            return Ok(in_bit_order(data, self.format.is_bit_reversed));
+            return data.get(..bytes).map(Cow::Borrowed).ok_or(TiffError::Truncated);
         }
         if self.compression == Compression::Jpeg {
             let expected = jpeg::Expected {
@@ -166,9 +195,8 @@ impl<'a> TiffDecoder<'a> {
             };
             return jpeg::decode(data, self.jpeg_tables, &expected).map(Cow::Owned);
         }
-        let data = in_bit_order(data, self.format.is_bit_reversed);
         let mut rows = vec![0; bytes];
-        self.compression.decompress(&data, size.width, &mut rows)?;
+        self.compression.decompress(data, size.width, &mut rows)?;
         for row in rows.chunks_exact_mut(size.row_bytes.max(1)) {
             self.predictor.restore(row, &self.format);
         }
@@ -191,6 +219,18 @@ impl<'a> TiffDecoder<'a> {
                 self.converter.convert(&joined, y, out);
             }
         }
+    }
+}
+
+/// The tables that all strips or tiles share, which are read with each of them.
+fn jpeg_tables<'a>(directory: &Directory<'a>) -> Result<Option<&'a [u8]>, TiffError> {
+    // All tables that a JPEG file can have at once take less than 4 KiB.
+    const MAX_BYTES: usize = 1 << 14;
+    match directory.field(tag::JPEG_TABLES)? {
+        Some(field) if field.bytes.len() > MAX_BYTES => {
+            Err(TiffError::Invalid(format!("its JPEG tables have {} bytes, more than {MAX_BYTES}", field.bytes.len())))
+        }
+        field => Ok(field.map(|field| field.bytes)),
     }
 }
 
@@ -226,6 +266,7 @@ impl ImageDecoder for TiffDecoder<'_> {
     fn set_limits(&mut self, limits: Limits) -> ImageResult<()> {
         let (width, height) = self.size;
         limits.check_dimensions(width, height)?;
+        self.check_unused_bytes()?;
         if limits.max_alloc.is_some_and(|max_bytes| self.chunk_bytes() > max_bytes) {
             return Err(DecoderError::Limits(LimitError::from_kind(LimitErrorKind::InsufficientMemory)));
         }
@@ -320,6 +361,56 @@ mod tests {
         assert_eq!(error(&tiled(16, 0)), no_pixels);
         // Tiles of 2^31 x 2^31 pixels need more memory than the limit.
         assert_eq!(error(&tiled(1 << 31, 1 << 31)), "the TIFF file cannot be decoded: Memory limit exceeded");
+    }
+
+    #[test]
+    fn tiles_that_are_far_larger_than_the_image_are_rejected() {
+        // The field StripOffsets becomes TileOffsets.
+        let tiled = |width: u32, tiles: u32| {
+            let changes = [(256, 1), (257, 1024 * tiles), (259, 8), (273, 8), (322, width), (323, 1024), (325, 12)];
+            let mut file = rgb(&changes);
+            let strips = file.windows(2).position(|bytes| bytes == 273_u16.to_le_bytes()).unwrap();
+            file[strips..strips + 2].copy_from_slice(&324_u16.to_le_bytes());
+            decode(&file, 64_000_000).unwrap_err()
+        };
+        let reason =
+            "its tiles decompress to 4026531840 bytes, of which the image has 61440; write it with smaller tiles";
+        assert_eq!(tiled(1 << 16, 20), corrupt(reason));
+        // One tile of the same size is decompressed, of which the data is not valid.
+        let ImageError::Corrupt { reason, .. } = tiled(1 << 16, 1) else { panic!("not corrupt") };
+        assert!(!reason.contains("smaller tiles"), "{reason}");
+    }
+
+    #[test]
+    fn bits_are_reversed_before_data_is_decompressed() {
+        let reversed: Vec<u8> = b"abcdefghijkl".iter().map(|byte| byte.reverse_bits()).collect();
+        assert_eq!(decode(&rgb(&[(266, 2)]), 4).unwrap().data, reversed);
+        // The reversed letter `a` is the count of a run of 123 bytes, each the reversed letter `b`.
+        let run = rgb(&[(266, 2), (259, 32773), (279, u32::MAX)]);
+        assert_eq!(decode(&run, 4).unwrap().data, [b'b'.reverse_bits(); 12]);
+    }
+
+    #[test]
+    fn data_without_pixels_is_read_up_to_a_limit() {
+        let with_padding = |len: usize| {
+            let start = rgb(&[]).len() as u32;
+            let mut file = rgb(&[(259, 32773), (273, start), (279, u32::MAX)]);
+            file.extend(vec![128; len]);
+            file.extend([11, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+            file
+        };
+        assert_eq!(decode(&with_padding(4000), 4).unwrap().data, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(error(&with_padding(5000)), "the TIFF file is truncated");
+    }
+
+    #[test]
+    fn jpeg_tables_are_limited() {
+        let mut file = rgb(&[(259, 7), (347, 0)]);
+        let entry = file.windows(2).position(|bytes| bytes == 347_u16.to_le_bytes()).unwrap();
+        file[entry + 4..entry + 8].copy_from_slice(&5000_u32.to_le_bytes());
+        file.resize(20_000, 0);
+        let reason = "its JPEG tables have 20000 bytes, more than 16384";
+        assert_eq!(decode(&file, 4), Err(corrupt(reason)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::format::Format;
 
 /// Where the chunks, which are strips or tiles, are in the image and in the file.
 pub(super) struct Chunks<'a> {
-    file: &'a [u8],
+    pub(super) file: &'a [u8],
     offsets: Field<'a>,
     /// The compressed sizes; `None` if they follow from the number of pixels.
     byte_counts: Option<Field<'a>>,
@@ -40,6 +40,20 @@ pub(super) struct ChunkSize {
     pub(super) row_bytes: usize,
     /// The rows of samples that are decompressed; of subsampled YCbCr, those of blocks.
     pub(super) rows: usize,
+}
+
+impl ChunkSize {
+    /// The bytes of a chunk in the file that are read at most; its size in the file's fields may be that of the whole file. libtiff has
+    /// the same limit, but for the margin of JPEG, whose headers may be long.
+    pub(super) fn max_stored_bytes(&self, compression: Compression) -> usize {
+        const MARGIN: usize = 4096;
+        const JPEG_MARGIN: usize = 1 << 16;
+        let (rows, margin) = match compression {
+            Compression::Jpeg => (self.max_height.max(self.rows), JPEG_MARGIN),
+            _ => (self.rows, MARGIN),
+        };
+        self.row_bytes.saturating_mul(rows).saturating_mul(10).saturating_add(margin)
+    }
 }
 
 impl<'a> Chunks<'a> {
@@ -114,8 +128,9 @@ impl<'a> Chunks<'a> {
         format: &Format,
     ) -> Result<ChunkSize, TiffError> {
         let (row_bytes, rows) = (self.row_bytes(format), self.rows(region_height, compression, format));
-        match (usize::try_from(row_bytes), usize::try_from(row_bytes.saturating_mul(rows))) {
-            (Ok(row_bytes), Ok(_)) => {
+        let bytes = row_bytes.checked_mul(rows).and_then(|bytes| usize::try_from(bytes).ok());
+        match (usize::try_from(row_bytes), bytes) {
+            (Ok(row_bytes), Some(_)) => {
                 Ok(ChunkSize { width: self.width, max_height: self.height, row_bytes, rows: rows as usize })
             }
             _ => Err(TiffError::Invalid(format!("its tiles have {} x {} pixels", self.width, self.height))),
@@ -129,15 +144,30 @@ impl<'a> Chunks<'a> {
         self.row_bytes(format).saturating_mul(self.rows(height, compression, format))
     }
 
+    /// The bytes that are decompressed of all chunks, also outside of the image.
+    pub(super) fn total_bytes(&self, compression: Compression, format: &Format) -> u64 {
+        let (across, down) = self.counts();
+        let full_rows = down.saturating_sub(1);
+        let last_height = match compression {
+            Compression::Jpeg => self.height,
+            _ => self.image_height - full_rows * self.height,
+        };
+        let rows = self.rows(self.height, compression, format).saturating_mul(full_rows as u64);
+        let rows = rows.saturating_add(self.rows(last_height, compression, format));
+        let planes = u64::from(format.planes());
+        self.row_bytes(format).saturating_mul(rows).saturating_mul(across as u64).saturating_mul(planes)
+    }
+
+    /// The bytes of the samples of the image.
+    pub(super) fn image_bytes(&self, format: &Format) -> u64 {
+        let rows = (self.image_height as u64).div_ceil(u64::from(format.subsampling.1));
+        let planes = u64::from(format.planes());
+        row_bytes(self.image_width, format).saturating_mul(rows).saturating_mul(planes)
+    }
+
     /// The bytes of a decompressed row.
     pub(super) fn row_bytes(&self, format: &Format) -> u64 {
-        let (horizontal, vertical) = format.subsampling;
-        if format.subsampling == (1, 1) {
-            let bits = u64::from(format.bits) * u64::from(format.chunk_samples());
-            return (self.width as u64).saturating_mul(bits).div_ceil(8);
-        }
-        let block = u64::from(horizontal) * u64::from(vertical) + 2;
-        (self.width as u64).div_ceil(u64::from(horizontal)).saturating_mul(block)
+        row_bytes(self.width, format)
     }
 
     fn rows(&self, region_height: usize, compression: Compression, format: &Format) -> u64 {
@@ -146,17 +176,35 @@ impl<'a> Chunks<'a> {
         (height as u64).div_ceil(u64::from(format.subsampling.1))
     }
 
-    /// The bytes of a chunk in the file, which may be more than it has if it is not compressed.
-    pub(super) fn data(&self, region: &Region, plane: u8) -> Result<&'a [u8], TiffError> {
+    /// The bytes of a chunk in `file`, which is that of the chunks, perhaps with reversed bits; at most `max_len` if it is compressed, and
+    /// up to the end of the file if it is not.
+    pub(super) fn data<'d>(
+        &self,
+        file: &'d [u8],
+        region: &Region,
+        plane: u8,
+        max_len: usize,
+    ) -> Result<&'d [u8], TiffError> {
         let (across, down) = self.counts();
         let first = (across as u64).saturating_mul(down as u64).saturating_mul(u64::from(plane));
         let index = first.saturating_add(region.index);
         let missing = || TiffError::Invalid(format!("it has no strip or tile {index}"));
         let index = usize::try_from(index).map_err(|_| missing())?;
         let offset = usize::try_from(self.offsets.get(index).ok_or_else(missing)?).map_err(|_| TiffError::Truncated)?;
-        let data = self.file.get(offset..).filter(|data| !data.is_empty()).ok_or(TiffError::Truncated)?;
+        let data = file.get(offset..).filter(|data| !data.is_empty()).ok_or(TiffError::Truncated)?;
         let Some(byte_counts) = self.byte_counts else { return Ok(data) };
         let len = usize::try_from(byte_counts.get(index).ok_or_else(missing)?).unwrap_or(usize::MAX);
-        Ok(&data[..data.len().min(len)])
+        Ok(&data[..data.len().min(len).min(max_len)])
     }
+}
+
+/// The bytes of a row of `width` pixels; of subsampled YCbCr, of a row of blocks.
+fn row_bytes(width: usize, format: &Format) -> u64 {
+    let (horizontal, vertical) = format.subsampling;
+    if format.subsampling == (1, 1) {
+        let bits = u64::from(format.bits) * u64::from(format.chunk_samples());
+        return (width as u64).saturating_mul(bits).div_ceil(8);
+    }
+    let block = u64::from(horizontal) * u64::from(vertical) + 2;
+    (width as u64).div_ceil(u64::from(horizontal)).saturating_mul(block)
 }
