@@ -16,7 +16,7 @@ mod jpeg;
 mod jpeg_scaled;
 mod metadata;
 mod orientation;
-mod oversized;
+mod png;
 mod png_text;
 mod resampling;
 mod resize;

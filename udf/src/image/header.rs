@@ -1,16 +1,16 @@
 //! [`probe`] reads format and size from the header of an encoded image, without decoding pixels.
 
-use std::io::{Cursor, ErrorKind};
+use std::io::ErrorKind;
 
 use image::metadata::Orientation;
-use image::{ImageDecoder, ImageError as DecoderError, ImageFormat, ImageReader};
+use image::{ImageDecoder, ImageError as DecoderError, ImageFormat};
 
 use super::bmp::BmpDecoder;
 use super::decoder_panic::catch_decoder_panic;
 use super::gif::GifFirstFrame;
 use super::jpeg::JpegFile;
 use super::orientation::orientation;
-use super::oversized::OversizedPng;
+use super::png::PngFile;
 use super::tiff::TiffDecoder;
 use super::unsupported::unsupported_format;
 use super::{ImageError, one_line, webp};
@@ -130,10 +130,7 @@ fn open_decoder(format: ImageFormat, bytes: &[u8]) -> Result<(Box<dyn ImageDecod
             let working_bytes = decoder.working_bytes();
             Ok((Box::new(decoder), working_bytes))
         }
-        _ => match ImageReader::with_format(Cursor::new(bytes), format).into_decoder() {
-            Ok(decoder) => Ok((Box::new(decoder), 0)),
-            Err(error) => Ok((Box::new(OversizedPng::try_new(bytes, error)?), 0)),
-        },
+        _ => Ok((Box::new(PngFile::try_new(bytes)?), 0)),
     }
 }
 

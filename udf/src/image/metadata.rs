@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use image::ImageFormat;
 
 use super::jpeg;
+use super::png::chunks::{Chunk, Chunks as PngChunks};
 use super::png_text::{parse_raw_profile, png_text, split_at_zero};
 use super::webp::Chunks;
 
@@ -18,7 +19,7 @@ use super::webp::Chunks;
 /// WebP   the first chunk EXIF that the header announces    the first chunk "XMP " that the header announces
 /// ```
 ///
-/// Segments and chunks after the first that is truncated are ignored, as are texts that do not inflate to at most 1 MiB.
+/// Segments and chunks after the first that is truncated are ignored, as are texts that do not inflate.
 #[derive(Debug, Default)]
 pub(super) struct Metadata<'a> {
     /// A TIFF header and directories, after `Exif\0\0` or not.
@@ -58,8 +59,7 @@ impl<'a> Metadata<'a> {
         let mut metadata = Self::default();
         let mut raw_profile = None;
         let (mut is_animated, mut has_pixels) = (false, false);
-        let chunks = PngChunks { rest: bytes.get(8..).unwrap_or_default() };
-        for (kind, content) in chunks {
+        for Chunk { kind, content, .. } in PngChunks::new(bytes).take_while(|chunk| !chunk.is_truncated) {
             match &kind {
                 b"IEND" => break,
                 b"acTL" => is_animated = true,
@@ -100,24 +100,6 @@ impl<'a> Metadata<'a> {
         }
         let borrow = |content: Option<&'a [u8]>| content.filter(|content| !content.is_empty()).map(Cow::Borrowed);
         Some(Self { exif: borrow(exif), xmp: borrow(xmp) })
-    }
-}
-
-/// The chunks of a PNG file: kind and content.
-struct PngChunks<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for PngChunks<'a> {
-    type Item = ([u8; 4], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (length, rest) = self.rest.split_first_chunk()?;
-        let (kind, rest) = rest.split_first_chunk()?;
-        let (content, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        // After the checksum.
-        self.rest = rest.get(4..).unwrap_or_default();
-        Some((*kind, content))
     }
 }
 
