@@ -61,12 +61,16 @@ impl<'a> BmpDecoder<'a> {
                     _ => Layout::Indexed(palette),
                 }
             }
-            (RAW, 16) => Layout::Masks(channels([0x7c00, 0x03e0, 0x001f])?),
+            (RAW, 16) => Layout::Masks(channels([0x7c00, 0x03e0, 0x001f], 16)?),
             (RAW, 24 | 32) => Layout::Bgr,
             (MASKS, 16 | 24 | 32) => {
                 let (masks, masks_end) = read_masks(file)?;
                 end = end.max(masks_end);
-                if masks == [0; 3] && header.bits == 32 { Layout::Bgr } else { Layout::Masks(channels(masks)?) }
+                if masks == [0; 3] && header.bits == 32 {
+                    Layout::Bgr
+                } else {
+                    Layout::Masks(channels(masks, header.bits)?)
+                }
             }
             (compression, bits) => {
                 return Err(corrupt(format!("{bits} bits per pixel with compression {compression} are not supported")));

@@ -115,13 +115,25 @@ impl Channel {
     }
 }
 
-/// The channels of the masks of red, green and blue.
-pub(super) fn channels(masks: [u32; 3]) -> Result<[Channel; 3], ImageError> {
+/// The channels of the masks of red, green and blue in pixels of up to 32 bits.
+///
+/// # Errors
+/// [`ImageError`] if a mask is empty, has gaps, is beyond the bits of a pixel or overlaps another one. Pillow has a list of masks, all of
+/// which are accepted.
+pub(super) fn channels(masks: [u32; 3], bits: u16) -> Result<[Channel; 3], ImageError> {
     let [red, green, blue] = masks;
-    match masks.map(Channel::from_mask) {
-        [Some(red), Some(green), Some(blue)] => Ok([red, green, blue]),
-        _ => Err(corrupt(format!("the bit masks {red:#x}, {green:#x} and {blue:#x} are not supported"))),
-    }
+    let all = red | green | blue;
+    let problem = if all.checked_shr(bits.into()).is_some_and(|beyond| beyond != 0) {
+        format!("exceed the {bits} bits of a pixel")
+    } else if red & green != 0 || green & blue != 0 || blue & red != 0 {
+        "overlap".to_owned()
+    } else {
+        match masks.map(Channel::from_mask) {
+            [Some(red), Some(green), Some(blue)] => return Ok([red, green, blue]),
+            _ => "are not supported".to_owned(),
+        }
+    };
+    Err(corrupt(format!("the bit masks {red:#x}, {green:#x} and {blue:#x} {problem}")))
 }
 
 /// The masks of red, green and blue, which follow the shortest header and are part of the others, and where they end.
@@ -151,20 +163,53 @@ mod tests {
 
     #[test]
     fn channels_are_scaled_as_in_pillow() {
-        let [red, green, blue] = channels([0xf800, 0x07e0, 0x001f]).unwrap();
+        let [red, green, blue] = channels([0xf800, 0x07e0, 0x001f], 16).unwrap();
         assert_eq!([red.read(9 << 11), green.read(7 << 5), blue.read(3)], [74, 28, 24]);
         assert_eq!([red.read(0xffff), green.read(0xffff), blue.read(0xffff)], [255; 3]);
-        assert_eq!(channels([u32::MAX, 1, 1 << 31]).unwrap().map(|channel| channel.read(u32::MAX)), [255; 3]);
+        let wide = channels([0x7fff_fffe, 1, 1 << 31], 32).unwrap();
+        assert_eq!(wide.map(|channel| channel.read(u32::MAX)), [255; 3]);
     }
 
     #[test]
     fn masks_that_are_empty_or_have_gaps_are_rejected() {
-        let error = channels([0xf800, 0x0660, 0x001f]).err().unwrap();
+        let error = channels([0xf800, 0x0660, 0x001f], 16).err().unwrap();
         assert_eq!(
             error.to_string(),
             "the BMP file cannot be decoded: the bit masks 0xf800, 0x660 and 0x1f are not supported"
         );
-        assert!(channels([0, 0xff, 0xff00]).is_err());
+        assert!(channels([0, 0xff, 0xff00], 24).is_err());
+    }
+
+    #[test]
+    fn masks_that_overlap_or_exceed_the_pixels_are_rejected() {
+        let reason = |masks, bits| {
+            let error = channels(masks, bits).err().unwrap().to_string();
+            error.strip_prefix("the BMP file cannot be decoded: the bit masks ").unwrap().to_owned()
+        };
+        assert_eq!(reason([0x00ff_0000, 0xff00, 0xff], 16), "0xff0000, 0xff00 and 0xff exceed the 16 bits of a pixel");
+        assert_eq!(
+            reason([0xff00_0000, 0xff00, 0xff], 24),
+            "0xff000000, 0xff00 and 0xff exceed the 24 bits of a pixel"
+        );
+        assert_eq!(reason([u32::MAX, 0xff00, 0xff], 32), "0xffffffff, 0xff00 and 0xff overlap");
+        assert_eq!(reason([0xf800, 0x07e0, 0x003f], 16), "0xf800, 0x7e0 and 0x3f overlap");
+        assert_eq!(reason([0x1f, 0x07e0, 0x1f], 16), "0x1f, 0x7e0 and 0x1f overlap");
+    }
+
+    #[test]
+    fn all_masks_of_pillow_are_accepted() {
+        let supported = [
+            ([0x00ff_0000, 0xff00, 0xff], 32),
+            ([0xff00_0000, 0x00ff_0000, 0xff00], 32),
+            ([0xff00_0000, 0xff00, 0xff], 32),
+            ([0xff, 0xff00, 0x00ff_0000], 32),
+            ([0x00ff_0000, 0xff00, 0xff], 24),
+            ([0xf800, 0x07e0, 0x001f], 16),
+            ([0x7c00, 0x03e0, 0x001f], 16),
+        ];
+        for (masks, bits) in supported {
+            assert!(channels(masks, bits).is_ok(), "{masks:x?} of {bits} bits");
+        }
     }
 
     #[test]
