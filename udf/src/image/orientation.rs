@@ -105,9 +105,8 @@ impl<'a> Directory<'a> {
                 continue;
             }
             if tag == ORIENTATION && directory.tag.is_none() {
-                let is_integer = matches!(kind, SHORT | LONG | SIGNED_BYTE | SIGNED_SHORT | SIGNED_LONG | IFD | LONG8);
-                let number = numbers.get(offset, unit).filter(|_| is_integer);
-                directory.tag = Some(number.and_then(|number| u8::try_from(number).ok()));
+                let first = value.get(..unit as usize).unwrap_or(value);
+                directory.tag = Some(integer(kind, first, numbers.order).and_then(|number| u8::try_from(number).ok()));
             } else if tag == XMP && directory.xmp.is_none() && unit == 1 {
                 directory.xmp = Some(value);
             }
@@ -120,22 +119,49 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// Types of TIFF values that are integers.
+/// Types of TIFF values that are numbers.
 const SHORT: u64 = 3;
 const LONG: u64 = 4;
+const RATIONAL: u64 = 5;
 const SIGNED_BYTE: u64 = 6;
 const SIGNED_SHORT: u64 = 8;
 const SIGNED_LONG: u64 = 9;
+const SIGNED_RATIONAL: u64 = 10;
+const FLOAT: u64 = 11;
+const DOUBLE: u64 = 12;
 const IFD: u64 = 13;
 const LONG8: u64 = 16;
+
+/// The positive integer that a value equals: 6.0 and 12/2 are 6 for Pillow, whereas a byte is a text.
+fn integer(kind: u64, bytes: &[u8], order: ByteOrder) -> Option<u64> {
+    // A negative integer is a large number here, which is no orientation.
+    let number = || order.number(bytes);
+    let real = match kind {
+        SHORT | LONG | SIGNED_BYTE | SIGNED_SHORT | SIGNED_LONG | IFD | LONG8 => return Some(number()),
+        FLOAT => f64::from(f32::from_bits(number() as u32)),
+        DOUBLE => f64::from_bits(number()),
+        RATIONAL | SIGNED_RATIONAL => {
+            let (numerator, denominator) = bytes.split_at_checked(4)?;
+            let value = |bytes: &[u8]| match kind {
+                RATIONAL => f64::from(order.number(bytes) as u32),
+                _ => f64::from(order.number(bytes) as u32 as i32),
+            };
+            // Exact if the fraction is an integer.
+            value(numerator) / value(denominator)
+        }
+        _ => return None,
+    };
+    // The fraction of NaN and of infinity is NaN.
+    (real.fract() == 0.0 && real > 0.0 && real < 256.0).then_some(real as u64)
+}
 
 /// The bytes of an element of a TIFF type. Pillow ignores the other types.
 fn unit_bytes(kind: u64) -> Option<u64> {
     match kind {
         1 | 2 | SIGNED_BYTE | 7 => Some(1),
         SHORT | SIGNED_SHORT => Some(2),
-        LONG | SIGNED_LONG | 11 | IFD => Some(4),
-        5 | 10 | 12 | LONG8 => Some(8),
+        LONG | SIGNED_LONG | FLOAT | IFD => Some(4),
+        RATIONAL | SIGNED_RATIONAL | DOUBLE | LONG8 => Some(8),
         _ => None,
     }
 }
@@ -246,6 +272,35 @@ mod tests {
         }
         let several = [tiff(&[entry(274, 3, 3, [26, 0, 0, 0])]), vec![6, 0, 1, 0, 1, 0]].concat();
         assert_eq!(of_jpeg(Some(&several), None), 6);
+    }
+
+    #[test]
+    fn reals_that_are_integers_are_read() {
+        let long = |kind: u16, value: &[u8]| {
+            let exif = [tiff(&[entry(274, kind, 1, [26, 0, 0, 0])]), value.to_vec()].concat();
+            of_jpeg(Some(&exif), Some(XMP))
+        };
+        let fraction = |numerator: i32, denominator: i32| [numerator.to_le_bytes(), denominator.to_le_bytes()].concat();
+        for kind in [5, 10] {
+            assert_eq!(long(kind, &fraction(8, 1)), 8);
+            assert_eq!(long(kind, &fraction(16, 2)), 8);
+            for (numerator, denominator) in [(17, 2), (8, 0), (0, 0), (0, 1), (-8, 1), (i32::MAX, i32::MAX - 1)] {
+                assert_eq!(
+                    long(kind, &fraction(numerator, denominator)),
+                    1,
+                    "{numerator}/{denominator} of type {kind}"
+                );
+            }
+        }
+        assert_eq!(long(10, &fraction(-16, -2)), 8);
+        for (value, expected) in
+            [(8.0, 8), (8.5, 1), (0.0, 1), (-8.0, 1), (f64::NAN, 1), (f64::INFINITY, 1), (264.0, 1)]
+        {
+            assert_eq!(long(12, &value.to_le_bytes()), expected, "{value}");
+            let exif = tiff(&[entry(274, 11, 1, (value as f32).to_le_bytes())]);
+            assert_eq!(of_jpeg(Some(&exif), Some(XMP)), expected, "{value}");
+        }
+        assert_eq!(long(12, &8.000_000_1_f64.to_le_bytes()), 1);
     }
 
     #[test]
