@@ -30,7 +30,7 @@ SMALL = (24, 17)
 EXACT = 0
 JPEG_IN_TIFF = 3
 
-GRAY, RGB, GRAY_ALPHA = 0, 2, 4  # colour types of a PNG header
+GRAY, RGB, INDEXED, GRAY_ALPHA = 0, 2, 3, 4  # colour types of a PNG header
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 
 
@@ -89,6 +89,11 @@ def orientation(value):
     return exif
 
 
+def float_orientation(value):
+    """EXIF data in which the orientation is a floating-point number."""
+    return b"Exif\0\0MM\0*" + struct.pack(">IHHHIfI", 8, 1, ExifTags.Base.Orientation, 11, 1, value, 0)
+
+
 def xmp(value):
     return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><x tiff:Orientation="{value}"/></x:xmpmeta>'.encode()
 
@@ -97,20 +102,21 @@ def png_chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png_file(size, depth, colour, scanlines, interlaced=False):
+def png_file(size, depth, colour, scanlines, interlaced=False, extra=b""):
+    """A file with `extra` chunks before the pixels."""
     header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, interlaced)
-    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(scanlines, 9)) + png_chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
+    pixels = png_chunk(b"IDAT", zlib.compress(scanlines, 9))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + extra + pixels + png_chunk(b"IEND", b"")
 
 
 def png_scanlines(samples):
     return b"".join(b"\0" + row.tobytes() for row in samples)  # 0: no filter
 
 
-def png_16_bit(samples, colour):
+def png_16_bit(samples, colour, extra=b""):
     """Encodes 16-bit samples, which Pillow writes for grayscale only."""
     height, width = samples.shape[:2]
-    return png_file((width, height), 16, colour, png_scanlines(samples.astype(">u2")))
+    return png_file((width, height), 16, colour, png_scanlines(samples.astype(">u2")), extra=extra)
 
 
 def png_adam7(image):
@@ -118,6 +124,19 @@ def png_adam7(image):
     samples = np.asarray(image)
     passes = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7]
     return png_file(image.size, 8, RGB, b"".join(map(png_scanlines, passes)), interlaced=True)
+
+
+def png_wrong_crc(data, kind):
+    """Changes the last byte of the checksum before a chunk."""
+    crc = data.index(kind) - 5
+    return data[:crc] + bytes([data[crc] ^ 0xFF]) + data[crc + 1 :]
+
+
+def png_empty_chunks(data):
+    """Adds chunks of pixels without content before and after the others, and bytes after the end."""
+    empty = png_chunk(b"IDAT", b"")
+    start, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
+    return data[:start] + empty + data[start:end] + empty + data[end:] + b"other bytes"
 
 
 def png_texts(**texts):
@@ -226,6 +245,17 @@ def png_cases():
     yield "png-gray-alpha-16.png", png_16_bit(sixteen_bits(with_alpha(image.convert("L"))), GRAY_ALPHA), EXACT
     yield "png-interlaced.png", png_adam7(image), EXACT
     small = synthetic_image(SMALL)
+    transparent = png_chunk(b"tRNS", b"\0\x64")
+    gray_16 = png_16_bit(sixteen_bits(small.convert("L")), GRAY, transparent)
+    yield "png-gray-16-transparent.png", gray_16, EXACT
+    yield "png-wrong-crc.png", png_wrong_crc(encode(small, "PNG"), b"IEND"), EXACT
+    yield "png-no-end.png", encode(small, "PNG")[:-16], EXACT  # without the last checksum and the last chunk
+    yield "png-empty-chunks.png", png_empty_chunks(encode(small, "PNG")), EXACT
+    indices = np.asarray(small.quantize(16))
+    palette = png_chunk(b"PLTE", bytes(range(100, 130)))
+    yield "png-short-palette.png", png_file(SMALL, 8, INDEXED, png_scanlines(indices), extra=palette), EXACT
+    yield "png-no-palette.png", png_file((5, 2), 8, INDEXED, png_scanlines(indices[:2, :5])), EXACT
+    yield "png-exif-float-6.png", encode(small, "PNG", exif=float_orientation(6)), EXACT
     yield "png-exif-6.png", encode(small, "PNG", exif=orientation(6)), EXACT
     yield "png-xmp-8.png", encode(small, "PNG", pnginfo=png_texts(xmp=xmp(8))), EXACT
     yield "png-profile-5.png", encode(small, "PNG", pnginfo=png_texts(profile=orientation(5), xmp=xmp(6))), EXACT
@@ -418,12 +448,6 @@ def jpeg_wrong_restart(image):
     return data[: data.index(b"\xff\xd1")] + data[data.index(b"\xff\xd2") :]
 
 
-def png_wrong_crc(data):
-    """Changes the last byte of the checksum before the IEND chunk."""
-    crc = data.index(b"IEND") - 5
-    return data[:crc] + bytes([data[crc] ^ 0xFF]) + data[crc + 1 :]
-
-
 def bad_files():
     image = synthetic_image(SIZE)
     jpeg = encode(image, "JPEG", quality=95, subsampling="4:4:4")
@@ -438,7 +462,11 @@ def bad_files():
     yield "no-frame-size.gif", bytes.fromhex("47494638396101000100800000ffffff0000002c00000000000001000002024401003b")
     yield "empty.jpg", b""
     yield "truncated.png", half(png)
-    yield "wrong-crc.png", png_wrong_crc(png)
+    yield "wrong-crc.png", png_wrong_crc(png, b"IDAT")
+    profile = png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(4 << 20), 9))
+    yield "large-profile.png", png_file((1, 1), 8, RGB, bytes(4), extra=profile)
+    masks = struct.pack("<3I", 0xF800, 0x7E0, 0x3F)
+    yield "overlapping-masks.bmp", bmp((2, 1), 16, [bytes(4)], 40, 3, gap=masks)
     yield "bomb.png", png_file((60000, 60000), 8, RGB, bytes(64))
     yield "truncated.webp", half(encode(image, "WEBP", quality=90))
     yield "truncated.gif", half(encode(image.quantize(32), "GIF"))

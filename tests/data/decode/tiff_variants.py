@@ -222,6 +222,7 @@ def cases(image, jpeg_image):
     yield "tiff-planes-cmyk.tif", planes_of(ink, CMYK)
     yield "tiff-planes-ycbcr.tif", planes_of(np.asarray(ycbcr), YCBCR, [deflate, (SUBSAMPLING, [1, 1])])
     yield "tiff-tiles.tif", tiles_of(rgb, RGB, fields, predictor=differences)
+    yield "tiff-large-tile.tif", tiles_of(rgb, RGB, [deflate], side=64)
     yield "tiff-tiles-planes.tif", tiles_of(rgb // 64 * 64, RGB, [(COMPRESSION, [PACK_BITS])], planes=True)
 
     yield "tiff-lab.tif", saved(lab)

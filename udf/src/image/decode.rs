@@ -14,18 +14,31 @@ use super::{ImageError, RgbImage, webp};
 /// Decodes an encoded image as Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` does.
 ///
 /// ```text
-/// gray          repeated in the three channels     gray, 16, 32 bits  clipped at 0 and 255
-/// alpha         dropped without blending           RGB, 16 bits       the high byte
-/// CMYK, YCCK    (255 - ink) * (255 - black) / 255  orientation        applied (EXIF, XMP)
-/// palette       replaced by its colours            several frames     the first
+/// gray                         repeated in the three channels     palette         replaced by its colours, black where it has none
+/// gray, 16 and 32 bits         clipped at 0 and 255               CMYK, YCCK      (255 - ink) * (255 - black) / 255
+/// gray, 16 bits, with alpha    the high byte                      orientation     applied (EXIF, XMP)
+/// RGB, 16 bits                 the high byte                      several frames  the first
+/// alpha, transparent colour    dropped without blending
 /// ```
 ///
 /// AVIF, HEIC and JPEG XL are not decoded; the error names them. AVIF and HEIC contain frames of video: their established decoders
 /// (dav1d, libde265) are C libraries, which need a C compiler, an assembler and other build tools, and those in Rust are new. JPEG XL has
 /// a decoder in Rust, jxl-oxide, but Pillow, whose pixels are the reference for all formats, reads neither JPEG XL nor HEIC.
 ///
-/// Premultiplied alpha of TIFF files is divided out, YCbCr and LAB are converted to sRGB. TIFF files that Pillow does not read, and
-/// those with JPEG in its old form (compression 6), are rejected.
+/// Premultiplied alpha of TIFF files is divided out, YCbCr and LAB are converted to sRGB. TIFF files that Pillow does not read are
+/// rejected.
+///
+/// Differences to Pillow are by design:
+///
+/// ```text
+/// JPEG, PNG  pixels that are damaged or missing are errors; Pillow fills them with gray or black
+/// PNG        frames of an animation without an IDAT chunk, or smaller than the image, are rejected
+/// BMP        4 and 8 bits with a palette of black and white, and 4 bits with the palette 0, 1, 2, …: the palette is used, which
+///            Pillow ignores; all bit masks are read that do not overlap, Pillow has a list
+/// TIFF       JPEG in its old form (compression 6), and tiles that decompress to far more bytes than the image, are rejected; planes
+///            of 16 bits that are not compressed, planes of LAB, and big-endian numbers with sign or of 32 bits that are compressed
+///            are decoded as the file says, which Pillow misreads
+/// ```
 ///
 /// The pixels equal Pillow's, also those of JPEG, of which the standard defines neither the rounding of the inverse DCT nor the
 /// upsampling of chroma; JPEG in TIFF may differ by 3 levels. Of the colours of LAB, 8 in a million differ by 1 level.
