@@ -83,24 +83,30 @@ impl<'a> Directory<'a> {
         Ok(Self { file, order, is_big, entries })
     }
 
-    /// A field; `None` if the directory lacks it, or its type is unknown. The last one counts if there are several, as in Pillow.
+    /// A field; `None` if the directory lacks it, or it has no values, or values of an unknown type. The first one counts if there are
+    /// several, as in Pillow and libtiff.
     ///
     /// # Errors
     /// If its values are beyond the end of the file.
     pub(super) fn field(&self, tag: u16) -> Result<Option<Field<'a>>, TiffError> {
         let (entry_bytes, value_start) = if self.is_big { (20, 12) } else { (12, 8) };
-        let has_tag = |entry: &&'a [u8]| self.order.number(&entry[..2]) == u64::from(tag);
-        let Some(entry) = self.entries.chunks_exact(entry_bytes).rfind(has_tag) else { return Ok(None) };
-        let kind = self.order.number(&entry[2..4]);
-        let item_bytes: u64 = match kind {
-            1 | 2 | 6 | 7 => 1,
-            3 | 8 => 2,
-            4 | 9 | 11 | 13 => 4,
-            5 | 10 | 12 | 16 | 17 | 18 => 8,
-            _ => return Ok(None),
+        let read = |entry: &'a [u8]| {
+            if self.order.number(&entry[..2]) != u64::from(tag) {
+                return None;
+            }
+            let kind = self.order.number(&entry[2..4]);
+            let item_bytes: u64 = match kind {
+                1 | 2 | 6 | 7 => 1,
+                3 | 8 => 2,
+                4 | 9 | 11 | 13 => 4,
+                5 | 10 | 12 | 16 | 17 | 18 => 8,
+                _ => return None,
+            };
+            let bytes = self.order.number(&entry[4..value_start]).saturating_mul(item_bytes);
+            (bytes > 0).then_some((kind, item_bytes, bytes, &entry[value_start..]))
         };
-        let value = &entry[value_start..];
-        let bytes = self.order.number(&entry[4..value_start]).saturating_mul(item_bytes);
+        let field = self.entries.chunks_exact(entry_bytes).find_map(read);
+        let Some((kind, item_bytes, bytes, value)) = field else { return Ok(None) };
         let bytes = if bytes <= value.len() as u64 {
             slice(value, 0, bytes)?
         } else {
@@ -189,6 +195,19 @@ mod tests {
         let mut file = b"MM\0\x2b\0\x08\0\0\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\x01".to_vec();
         file.extend(b"\x01\0\0\x10\0\0\0\0\0\0\0\x01\0\0\0\0\0\x01\0\0");
         assert_eq!(Directory::try_new(&file).unwrap().number(tag::IMAGE_WIDTH, 0).unwrap(), 65536);
+    }
+
+    #[test]
+    fn the_first_field_with_values_counts() {
+        // An unknown type, no values, and two fields of one value.
+        let entries = [[99, 0, 1, 0, 0, 0, 1, 0, 0, 0], [3, 0, 0, 0, 0, 0, 2, 0, 0, 0], [3, 0, 1, 0, 0, 0, 3, 0, 0, 0]];
+        let last = [3, 0, 1, 0, 0, 0, 4, 0, 0, 0];
+        let mut file = b"II\x2a\0\x08\0\0\0\x04\0".to_vec();
+        for entry in entries.iter().chain([&last]) {
+            file.extend(tag::PHOTOMETRIC.to_le_bytes());
+            file.extend(entry);
+        }
+        assert_eq!(Directory::try_new(&file).unwrap().number(tag::PHOTOMETRIC, 0).unwrap(), 3);
     }
 
     #[test]
