@@ -52,11 +52,12 @@ pub(super) fn decode(data: &[u8], encoding: Encoding, width: usize, rows: &mut [
             }
             Encoding::Group4 => read_differences(&mut bits, width, &above, &mut changes)?,
         };
-        if !is_complete {
-            break;
-        }
+        // Zeros after the end of truncated data look like an end-of-block code.
         if bits.position > data.len() * 8 {
             return Err(TiffError::Truncated);
+        }
+        if !is_complete {
+            break;
         }
         for run in changes.chunks(2) {
             fill_bits(row, run[0], run.get(1).copied().unwrap_or(width));
@@ -261,6 +262,18 @@ mod tests {
         let mut rows = [0; 2];
         decode(&[0b0010_1111, 0b0111_1000], Encoding::Group4, 8, &mut rows).unwrap();
         assert_eq!(rows, [0b0011_1000, 0b0011_1000]);
+    }
+
+    #[test]
+    fn truncated_differences_are_no_end_of_block() {
+        // Horizontal 001, white 2: 0111, black 3: 10, two changes at the same places, V0: 1 at the end of each row.
+        let mut rows = [0; 4];
+        let row = [0b0010_1111, 0b0111_0000];
+        assert!(matches!(decode(&row, Encoding::Group4, 8, &mut rows), Err(TiffError::Truncated)));
+        // The code 000000000001 twice.
+        let with_end = [0b0010_1111, 0b0111_1000, 0b0000_0000, 0b1000_0000, 0b0000_1000];
+        decode(&with_end, Encoding::Group4, 8, &mut rows).unwrap();
+        assert_eq!(rows, [0b0011_1000, 0b0011_1000, 0, 0]);
     }
 
     #[test]
