@@ -48,7 +48,7 @@ enum BuildState {
     /// Nothing was spilled.
     InMemory(Arc<BuiltOperands>),
     /// Panels are lists of partition indices.
-    Spilled { inputs: SpilledInputs, left_panels: Vec<Vec<usize>>, right_panels: Vec<Vec<usize>> },
+    Spilled { inputs: Box<SpilledInputs>, left_panels: Vec<Vec<usize>>, right_panels: Vec<Vec<usize>> },
 }
 
 struct SpilledInputs {
@@ -254,7 +254,7 @@ async fn collect_inputs(
     };
     let left_panels = inputs.left.panels(pool, LEFT_PANEL_FRACTION, |panel| inputs.left_bytes(panel, spec));
     let right_panels = inputs.right.panels(pool, RIGHT_PANEL_FRACTION, |panel| inputs.right_bytes(panel, spec));
-    Ok(BuildState::Spilled { inputs, left_panels, right_panels })
+    Ok(BuildState::Spilled { inputs: Box::new(inputs), left_panels, right_panels })
 }
 
 impl CooInputs {
