@@ -10,6 +10,7 @@ mod group_dictionary;
 mod group_interner;
 mod ids;
 mod input;
+mod integer_code;
 mod join_fallback_exec;
 mod kernels;
 mod key_dictionary;

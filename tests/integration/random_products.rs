@@ -15,6 +15,9 @@ const QUERIES_PER_TABLES: usize = 12;
 /// The minimum fraction of queries that run as sparse products; otherwise the queries do not test the rule.
 const MIN_PRODUCT_FRACTION: f64 = 0.8;
 
+/// The minimum number of products with a mask.
+const MIN_MASKED: usize = 30;
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("random_products::rule_on_and_off", || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
@@ -23,7 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 async fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let (mut queries, mut products) = (0, 0);
+    let (mut queries, mut products, mut masked) = (0, 0, 0);
     for seed in 0..TABLES {
         let mut random = Rng::with_seed(seed);
         let ocelli = Ocelli::builder().with_threads(2).build()?;
@@ -37,6 +40,7 @@ async fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
             queries += 1;
             products +=
                 usize::from(plan.iter().any(|line| line.contains("method=spgemm") || line.contains("method=spmv")));
+            masked += usize::from(plan.iter().any(|line| line.contains("mask=") && line.contains("method=spgemm")));
             let on = rows(&ocelli, &sql).await;
             ocelli.sql("SET ocelli.sparse_matmul = false").await?;
             let off = rows(&ocelli, &sql).await;
@@ -52,6 +56,9 @@ async fn run() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let fraction = products as f64 / queries as f64;
     if fraction < MIN_PRODUCT_FRACTION {
         return Err(format!("{products} of {queries} queries ran as products").into());
+    }
+    if masked < MIN_MASKED {
+        return Err(format!("{masked} of {queries} queries ran as products with a mask").into());
     }
     Ok(())
 }
@@ -75,7 +82,8 @@ async fn rows(ocelli: &Ocelli, sql: &str) -> Result<Vec<String>> {
     Ok(rows)
 }
 
-/// Two tables `a` and `b` of `g, h, k, l, v, w, t`: two groups, two keys, two values, a boolean.
+/// Two tables `a` and `b` of `g, h, k, l, v, w, t`: two groups, two keys, two values, a boolean. A table `m` of
+/// `g, h, g2, h2` for masks, each column of the type of that group.
 struct Tables {
     create: Vec<String>,
     values: &'static ValueType,
@@ -89,7 +97,13 @@ struct KeyType {
     value: fn(&mut Rng) -> String,
 }
 
-const KEYS: [KeyType; 9] = [
+const KEYS: [KeyType; 12] = [
+    KeyType { name: "DOUBLE", value: |random| format!("{}", random.i32(-2..4)) },
+    KeyType {
+        name: "DOUBLE",
+        value: |random| ["-0.0", "0.0", "2.5", "'NaN'", "'inf'", "1e300"][random.usize(0..6)].to_owned(),
+    },
+    KeyType { name: "REAL", value: |random| ["-0.0", "0.0", "3", "-7"][random.usize(0..4)].to_owned() },
     KeyType { name: "BIGINT", value: |random| random.i64(-3..6).to_string() },
     KeyType { name: "BIGINT", value: |random| (random.i64(-2..3) * 4_000_000_000_000_000_000).to_string() },
     KeyType { name: "INT", value: |random| random.i64(0..5).to_string() },
@@ -188,6 +202,24 @@ impl Tables {
                 all.join(", ")
             ));
         }
+        let nulls = [0, 10][random.usize(0..2)];
+        let row = |random: &mut Rng| {
+            let cells = [types[0], types[1], types[0], types[1]].map(|key| {
+                let cell = if random.u8(0..100) < nulls { "NULL".to_owned() } else { (key.value)(random) };
+                format!("CAST({cell} AS {})", key.name)
+            });
+            format!("({})", cells.join(", "))
+        };
+        let all: Vec<String> = (0..random.usize(1..40)).map(|_| row(random)).collect();
+        let dictionary = |column: &str| match types[0].name {
+            "VARCHAR" => format!("arrow_cast({column}, 'Dictionary(Int32, Utf8)') AS {column}"),
+            _ => column.to_owned(),
+        };
+        let (g, g2) = (dictionary("g"), dictionary("g2"));
+        tables.create.push(format!(
+            "CREATE TABLE m AS SELECT {g}, h, {g2}, h2 FROM (VALUES {}) AS m (g, h, g2, h2)",
+            all.join(", ")
+        ));
         tables
     }
 
@@ -241,6 +273,11 @@ impl Tables {
             return format!(
                 "SELECT x.g, z.h, {aggregate} AS s FROM {left} x JOIN {right} y ON {on} JOIN b z ON y.h = z.h GROUP BY x.g, z.h"
             );
+        }
+        if random.u8(0..4) == 0 {
+            let not = pick(random, &["", "NOT "]);
+            let from = format!("{left} x JOIN {right} y ON {on}");
+            return masked(random, not, &from, &aggregates, having);
         }
         if random.u8(0..12) == 0 && condition.is_empty() {
             return format!("SELECT DISTINCT {groups} FROM {left} x JOIN {right} y ON {on}");
@@ -324,4 +361,31 @@ impl Tables {
         }
         all[random.usize(0..all.len())].to_owned()
     }
+}
+
+/// A product with EXISTS or NOT EXISTS on its groups, below the aggregation or above it.
+fn masked(random: &mut Rng, not: &str, from: &str, aggregates: &str, having: &str) -> String {
+    // Each group, and the column of the mask that it is compared with.
+    let keys: &[(&str, &str)] = match random.u8(0..6) {
+        0 | 1 => &[("x.g", "g"), ("y.g", "g2")],
+        2 => &[("x.g", "g"), ("y.h", "h")],
+        3 => &[("y.h", "h2"), ("x.h", "h"), ("x.g", "g")],
+        4 => &[("x.g", "g"), ("y.g", "g")],
+        _ => &[("x.h", "h")],
+    };
+    let groups = keys.iter().map(|(group, _)| *group).collect::<Vec<_>>().join(", ");
+    let exists = |names: &[String]| {
+        let equal = names.iter().zip(keys).map(|(name, (_, column))| format!("z.{column} = {name}"));
+        format!("{not}EXISTS (SELECT 1 FROM m z WHERE {})", equal.collect::<Vec<_>>().join(" AND "))
+    };
+    if random.bool() {
+        let names: Vec<String> = keys.iter().map(|(group, _)| (*group).to_owned()).collect();
+        let exists = exists(&names);
+        return format!("SELECT {groups}, {aggregates} FROM {from} WHERE {exists} GROUP BY {groups}{having}");
+    }
+    let columns = keys.iter().enumerate().map(|(at, (group, _))| format!("{group} AS c{at}"));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let names: Vec<String> = (0..keys.len()).map(|at| format!("p.c{at}")).collect();
+    let exists = exists(&names);
+    format!("SELECT * FROM (SELECT {columns}, {aggregates} FROM {from} GROUP BY {groups}{having}) p WHERE {exists}")
 }

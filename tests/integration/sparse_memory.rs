@@ -30,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             partitions_that_only_fit_separately_are_merged,
         ),
         trial("sparse_memory::strings_are_spilled", strings_are_spilled),
+        trial("sparse_memory::masks_are_spilled", masks_are_spilled),
         trial("sparse_memory::too_little_memory_is_reported", too_little_memory_is_reported),
     ]
 }
@@ -134,6 +135,26 @@ async fn strings_are_spilled() -> Outcome {
     let (actual, files) = run(Some(24 << 20), &strings, square).await?;
     assert_eq!(actual, expected);
     assert!(files > 0);
+    Ok(())
+}
+
+#[tokio::main]
+async fn masks_are_spilled() -> Outcome {
+    for exists in ["EXISTS", "NOT EXISTS"] {
+        let sql = format!(
+            "SELECT COUNT(*), SUM(value), SUM(row * 3 + col), MAX(n) FROM (
+                SELECT a.row, b.col, SUM(a.value * b.value) AS value, COUNT(*) AS n FROM m a JOIN m b ON a.col = b.row
+                WHERE {exists} (SELECT 1 FROM m c WHERE c.row = a.row AND c.col = b.col) GROUP BY a.row, b.col)"
+        );
+        let expected = joined(MATRIX, &sql).await?;
+        assert!(expected[0] > 0.0, "{exists}");
+        assert_eq!(run(None, MATRIX, &sql).await?, (expected.clone(), 0), "{exists}");
+        for limit in [4 << 20, 12 << 20] {
+            let (actual, files) = run(Some(limit), MATRIX, &sql).await?;
+            assert_eq!(actual, expected, "{exists}, limit {limit}");
+            assert!(files > 0, "{exists}, limit {limit}");
+        }
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
-use super::key_dictionary::fits_int64;
+use super::integer_code::fits_int64;
 use super::spec::SparseMatMulSpec;
 
 /// The estimate for which the join is preferred, as EXPLAIN shows it.
@@ -110,7 +110,8 @@ mod tests {
 
     /// The reason for which the join is preferred, if it is. Each input is `(rows, ends)`.
     fn join_reason(left: (usize, &[i64]), right: (usize, &[i64])) -> Option<String> {
-        let spec = SparseMatMulSpec { num_keys: 1, num_row_groups: 1, num_col_groups: 1, aggregates: Vec::new() };
+        let spec =
+            SparseMatMulSpec { num_keys: 1, num_row_groups: 1, num_col_groups: 1, aggregates: Vec::new(), mask: None };
         prefer_join(&spec, &plan(left.0, left.1), &plan(right.0, right.1)).map(|estimate| estimate.to_string())
     }
 

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::internal_err;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -23,7 +22,8 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::build::{BuildPhase, BuiltOperands, PanelStep};
-use super::kernels::StreamedSide;
+use super::input::ProductInputs;
+use super::kernels::{MaskKind, StreamedSide};
 use super::spec::SparseMatMulSpec;
 use super::spgemm::SpGemmWorker;
 use super::spmv_stream::SpMvExecution;
@@ -43,12 +43,13 @@ pub(crate) enum Algorithm {
 ///
 /// - Output rows are those of the join and its aggregation, in any order. Each group is in one partition.
 /// - NULL keys match nothing, NULL groups are groups, and NULL values are skipped as by the aggregates.
+/// - A mask keeps the groups of its rows, or all others if it is complemented, as a semi-join or an anti-join. The
+///   accumulators of other groups do not exist.
 /// - Memory: the inputs of [`Algorithm::SpGemm`] and the accumulators of [`Algorithm::SpMv`] for streamed groups are
 ///   spilled if they do not fit.
 /// - Dropping a stream stops the work at the next batch.
 pub(crate) struct SparseMatMulExec {
-    left: Arc<dyn ExecutionPlan>,
-    right: Arc<dyn ExecutionPlan>,
+    inputs: ProductInputs,
     spec: Arc<SparseMatMulSpec>,
     algorithm: Algorithm,
     workers: Arc<WorkerPool>,
@@ -65,8 +66,8 @@ struct SharedExecution {
 }
 
 impl SparseMatMulExec {
-    pub(crate) fn new(
-        (left, right): (Arc<dyn ExecutionPlan>, Arc<dyn ExecutionPlan>),
+    pub(super) fn new(
+        inputs: ProductInputs,
         spec: Arc<SparseMatMulSpec>,
         algorithm: Algorithm,
         workers: Arc<WorkerPool>,
@@ -83,8 +84,7 @@ impl SparseMatMulExec {
             Boundedness::Bounded,
         );
         Self {
-            left,
-            right,
+            inputs,
             spec,
             algorithm,
             workers,
@@ -105,7 +105,7 @@ impl SparseMatMulExec {
         let mut execution = match current.take() {
             Some(execution) if !execution.executed[partition] => execution,
             _ => {
-                let inputs = (Arc::clone(&self.left), Arc::clone(&self.right));
+                let inputs = self.inputs.clone();
                 let build = BuildPhase::new(inputs, &self.spec, &self.workers, context, &self.metrics);
                 let partitions = self.properties.output_partitioning().partition_count();
                 SharedExecution { build: Arc::new(build), executed: vec![false; partitions] }
@@ -141,9 +141,10 @@ impl SparseMatMulExec {
     }
 
     fn execute_spmv(&self, streamed_side: StreamedSide, context: &Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (left, right) = (Arc::clone(&self.inputs.left), Arc::clone(&self.inputs.right));
         let (resident, streamed) = match streamed_side {
-            StreamedSide::Left => (Arc::clone(&self.right), Arc::clone(&self.left)),
-            StreamedSide::Right => (Arc::clone(&self.left), Arc::clone(&self.right)),
+            StreamedSide::Left => (right, left),
+            StreamedSide::Right => (left, right),
         };
         let batch_size = context.session_config().batch_size();
         let execution = SpMvExecution {
@@ -230,6 +231,11 @@ impl DisplayAs for SparseMatMulExec {
         match format {
             DisplayFormatType::TreeRender => {
                 writeln!(f, "semiring={semirings}")?;
+                match self.spec.mask {
+                    Some(MaskKind::Structural) => writeln!(f, "mask=structural")?,
+                    Some(MaskKind::Complemented) => writeln!(f, "mask=complemented")?,
+                    None => {}
+                }
                 writeln!(f, "method={algorithm}")
             }
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
@@ -237,14 +243,17 @@ impl DisplayAs for SparseMatMulExec {
                     plan.schema().fields().iter().skip(from).take(count).map(|field| field.name().clone()).collect()
                 };
                 let SparseMatMulSpec { num_keys, num_row_groups, num_col_groups, .. } = *self.spec;
-                let on = names(&self.left, 0, num_keys).into_iter().zip(names(&self.right, 0, num_keys));
+                let ProductInputs { left, right, mask } = &self.inputs;
+                let on = names(left, 0, num_keys).into_iter().zip(names(right, 0, num_keys));
                 let on: Vec<String> = on.map(|(left, right)| format!("{left} = {right}")).collect();
-                let left = names(&self.left, num_keys, num_row_groups).join(", ");
-                let right = names(&self.right, num_keys, num_col_groups).join(", ");
-                let on = on.join(", ");
+                let left = names(left, num_keys, num_row_groups).join(", ");
+                let right = names(right, num_keys, num_col_groups).join(", ");
+                let mask = mask.as_ref().map(|mask| names(mask, 0, num_row_groups + num_col_groups));
+                let mask: Vec<&str> = mask.iter().flatten().map(String::as_str).collect();
+                let (on, mask) = (on.join(", "), self.spec.display_mask(&mask));
                 write!(
                     f,
-                    "{}: semiring={semirings}, on=[{on}], groups=[{left}] x [{right}], method={algorithm}",
+                    "{}: semiring={semirings}, on=[{on}], groups=[{left}] x [{right}]{mask}, method={algorithm}",
                     self.name()
                 )
             }
@@ -262,12 +271,12 @@ impl ExecutionPlan for SparseMatMulExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.left, &self.right]
+        self.inputs.iter().collect()
     }
 
     /// All partitions of an input are read concurrently, whatever their number.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false, false]
+        vec![false; self.inputs.iter().count()]
     }
 
     fn apply_expressions(
@@ -283,11 +292,9 @@ impl ExecutionPlan for SparseMatMulExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let Ok([left, right]) = <[Arc<dyn ExecutionPlan>; 2]>::try_from(children) else {
-            return internal_err!("SparseMatMulExec has two inputs");
-        };
+        let inputs = ProductInputs::try_new(&children, self.spec.mask.is_some())?;
         let (spec, workers) = (Arc::clone(&self.spec), Arc::clone(&self.workers));
-        Ok(Arc::new(Self::new((left, right), spec, self.algorithm, workers, self.schema())))
+        Ok(Arc::new(Self::new(inputs, spec, self.algorithm, workers, self.schema())))
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {

@@ -9,8 +9,8 @@ use datafusion::physical_plan::aggregates::group_values::GroupValues;
 
 use super::group_dictionary::{create_group_values, emit_all};
 use super::ids::checked_id;
+use super::integer_code::{IntegerCode, dense_range, fits_int64};
 use super::kernels::NULL_ID;
-use super::key_dictionary::{bounds, dense_range, fits_int64, for_each_int64};
 
 /// Assigns ids to groups batch by batch, in the order of their first occurrence, with NULL as a group.
 ///
@@ -76,7 +76,7 @@ impl GroupInterner {
         let Self::Dense { low, ids, values, .. } = self else {
             return Ok(false);
         };
-        let Some((lowest, highest)) = bounds(std::slice::from_ref(array))? else {
+        let Some((lowest, highest)) = IntegerCode::Integer.bounds(std::slice::from_ref(array))? else {
             return Ok(true);
         };
         let (current_low, current_high) = match ids.len() {
@@ -111,7 +111,7 @@ impl GroupInterner {
         group_ids.reserve(array.len());
         // Tables are often sorted by group: reuse the id of the previous row.
         let mut previous = None;
-        for_each_int64(array, |value| {
+        IntegerCode::Integer.for_each(array, |value| {
             if let Some((previous, id)) = previous
                 && previous == value
             {

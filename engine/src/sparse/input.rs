@@ -69,6 +69,31 @@ impl CooInput {
     }
 }
 
+/// The inputs of a product.
+#[derive(Debug, Clone)]
+pub(super) struct ProductInputs {
+    pub(super) left: Arc<dyn ExecutionPlan>,
+    pub(super) right: Arc<dyn ExecutionPlan>,
+    pub(super) mask: Option<Arc<dyn ExecutionPlan>>,
+}
+
+impl ProductInputs {
+    /// The inputs, in this order: left, right and, if there is one, the mask.
+    pub(super) fn try_new(inputs: &[Arc<dyn ExecutionPlan>], has_mask: bool) -> Result<Self> {
+        let (left, right, mask) = match inputs {
+            [left, right] if !has_mask => (left, right, None),
+            [left, right, mask] if has_mask => (left, right, Some(mask)),
+            _ => return internal_err!("SparseMatMul has two inputs, and a third one for a mask"),
+        };
+        Ok(Self { left: Arc::clone(left), right: Arc::clone(right), mask: mask.map(Arc::clone) })
+    }
+
+    /// The inputs in the order of [`try_new`](Self::try_new).
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<dyn ExecutionPlan>> {
+        [&self.left, &self.right].into_iter().chain(&self.mask)
+    }
+}
+
 /// Collects an operand from all partitions of a plan.
 pub(super) struct OperandCollector {
     pub(super) input: Arc<dyn ExecutionPlan>,

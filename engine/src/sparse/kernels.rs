@@ -13,6 +13,7 @@
 //!   "Sparse matrices in MATLAB", SIAM J. Matrix Anal. Appl. 1992) for few columns, a hash table for rows that are
 //!   short relative to the number of columns (Nagasaka et al., "High-performance sparse matrix-matrix products on Intel
 //!   KNL and multicore architectures", ICPP 2018, which also finds that sorting the output rows does not pay off).
+//! - [`MaskedIndex`] is a column index for `C<M> = A B` and `C<!M> = A B`, where a mask excludes entries of C.
 //! - [`spmv_push`] accumulates a stream of entries into a vector: sparse matrix times vector.
 //!
 //! The kernels take a [`Csr`] and value slices and do not depend on Arrow or DataFusion, so that another backend can
@@ -22,6 +23,7 @@ mod accumulator;
 mod csr;
 mod dense_accumulator;
 mod gustavson;
+mod masked_index;
 mod ops;
 mod prefetch;
 mod push;
@@ -34,6 +36,7 @@ pub(crate) use accumulator::{ColumnIndex, HashIndex, SpaIndex};
 pub(crate) use csr::{Csr, CsrPermutation, NULL_ID};
 pub(crate) use dense_accumulator::{DenseRow, gustavson_dense_row};
 pub(crate) use gustavson::{Accumulators, NullableValues, gustavson_row, gustavson_row_numeric, row_flops};
+pub(crate) use masked_index::{MaskKind, MaskedIndex};
 pub(crate) use ops::{
     DivOp, LAndMonoid, LAndOp, LOrMonoid, LOrOp, MaxMonoid, MaxOp, MinMonoid, MinOp, MonoidKernel, PlusMonoid, PlusOp,
     TimesOp,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
@@ -15,6 +14,7 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::cost::{prefer_join, statistics};
 use super::exec::{Algorithm, SparseMatMulExec};
+use super::input::ProductInputs;
 use super::join_fallback_exec::JoinFallbackExec;
 use super::kernels::StreamedSide;
 use super::node::SparseMatMulNode;
@@ -41,19 +41,16 @@ impl ExtensionPlanner for SparseMatMulExtensionPlanner {
         let Some(node) = node.as_any().downcast_ref::<SparseMatMulNode>() else {
             return Ok(None);
         };
-        let [left, right] = physical_inputs else {
-            return internal_err!("SparseMatMul has two inputs");
-        };
+        let inputs = ProductInputs::try_new(physical_inputs, node.spec.mask.is_some())?;
         if let Some(fallback) = &node.fallback
-            && let Some(reason) = prefer_join(&node.spec, left, right)
+            && let Some(reason) = prefer_join(&node.spec, &inputs.left, &inputs.right)
         {
             let input = planner.create_physical_plan(&fallback.plan, session).await?;
             let semirings = node.spec.semirings();
             let input = project_columns(input, &fallback.projection)?;
             return Ok(Some(Arc::new(JoinFallbackExec { input, semirings, reason })));
         }
-        let inputs = (Arc::clone(left), Arc::clone(right));
-        let algorithm = choose_algorithm(&node.spec, left, right);
+        let algorithm = choose_algorithm(&node.spec, &inputs.left, &inputs.right);
         let (spec, workers) = (Arc::new(node.spec.clone()), Arc::clone(&self.workers));
         let schema = Arc::clone(node.schema.inner());
         Ok(Some(Arc::new(SparseMatMulExec::new(inputs, spec, algorithm, workers, schema))))

@@ -3,6 +3,8 @@
 mod aggregate;
 mod chain;
 mod factor;
+mod input_columns;
+mod mask;
 mod no_match;
 mod pattern;
 mod side;
@@ -27,6 +29,7 @@ use crate::plan::is_infallible;
 
 use aggregate::SemiringAggregates;
 use chain::pre_aggregate_chain;
+use mask::{MaskJoin, match_mask};
 use no_match::{NoMatch, unsupported};
 use pattern::AggregateOverJoin;
 use side::{JoinSchemas, OperandProjection};
@@ -44,7 +47,8 @@ use side::{JoinSchemas, OperandProjection};
 /// ```
 ///
 /// Applies when each group key comes from one table, and each aggregate reduces products of a value of one table and a
-/// value of the other. Otherwise the join is kept, and the log and EXPLAIN VERBOSE report the reason. Switch:
+/// value of the other. A semi-join or an anti-join on all groups, below or above the aggregation, becomes the mask of
+/// the product. Otherwise the join is kept, and the log and EXPLAIN VERBOSE report the reason. Switch:
 /// `ocelli.sparse_matmul`.
 #[derive(Debug)]
 pub(crate) struct FuseSparseMatMul;
@@ -59,13 +63,10 @@ impl OptimizerRule for FuseSparseMatMul {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let LogicalPlan::Aggregate(aggregate) = &plan else {
-            return Ok(Transformed::no(plan));
-        };
         if !OcelliOptions::from_config(&config.options()).sparse_matmul {
             return Ok(Transformed::no(plan));
         }
-        match match_sparse_product(aggregate) {
+        match match_node(&plan) {
             Ok(product) => Ok(Transformed::yes(product)),
             Err(NoMatch::NotAJoin) => Ok(Transformed::no(plan)),
             Err(NoMatch::Unsupported(reason)) => {
@@ -73,6 +74,15 @@ impl OptimizerRule for FuseSparseMatMul {
                 Ok(Transformed::no(plan))
             }
         }
+    }
+}
+
+/// Rewrites an aggregation over a join, or a semi-join over a product.
+fn match_node(plan: &LogicalPlan) -> Result<LogicalPlan, NoMatch> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => match_sparse_product(aggregate),
+        LogicalPlan::Join(join) => match_mask(join),
+        _ => Err(NoMatch::NotAJoin),
     }
 }
 
@@ -94,13 +104,11 @@ pub(crate) fn annotate_explain(plan: &LogicalPlan) -> Result<Option<LogicalPlan>
     Ok(Some(LogicalPlan::Explain(explain)))
 }
 
-/// The aggregations over a join that remain in an optimized plan, each with the reason.
+/// The aggregations over a join and semi-joins over a product that remain in an optimized plan, each with the reason.
 fn missed_products(plan: &LogicalPlan) -> Result<Vec<String>> {
     let mut missed = Vec::new();
     plan.apply_with_subqueries(|plan| {
-        if let LogicalPlan::Aggregate(aggregate) = plan
-            && let Err(NoMatch::Unsupported(reason)) = match_sparse_product(aggregate)
-        {
+        if let Err(NoMatch::Unsupported(reason)) = match_node(plan) {
             missed.push(format!("{}: {reason}", plan.display()));
         }
         Ok(TreeNodeRecursion::Continue)
@@ -139,12 +147,6 @@ fn match_sparse_product(aggregate: &Aggregate) -> Result<LogicalPlan, NoMatch> {
         if left_type.is_null() {
             return unsupported("the join key is always NULL");
         }
-        if left_type.is_floating() {
-            return unsupported(format!(
-                "the join key is {left_type}, whose equal values may have different bits; if they are integers, join on \
-                 TRY_CAST({left_key} AS BIGINT) = TRY_CAST({right_key} AS BIGINT)"
-            ));
-        }
         if left_type.is_nested() {
             return unsupported(format!("the join key is {left_type}, whose equal values may have different bits"));
         }
@@ -160,6 +162,21 @@ fn match_sparse_product(aggregate: &Aggregate) -> Result<LogicalPlan, NoMatch> {
         let operand = if side == JoinSide::Left { &mut left } else { &mut right };
         operand.groups.push(group.clone());
         group_sides.push(side);
+    }
+    // A semi-join on one side filters that operand, one on both sides is the mask.
+    let mut mask: Option<&MaskJoin<'_>> = None;
+    for semi_join in &pattern.masks {
+        semi_join.check_condition()?;
+        let operand = match semi_join.side(&schemas) {
+            Some(JoinSide::Left) => &mut left,
+            Some(_) => &mut right,
+            None if mask.is_some() => return unsupported("several semi-joins are on columns of both tables"),
+            None => {
+                mask = Some(semi_join);
+                continue;
+            }
+        };
+        operand.semi_joins.push((semi_join.join, semi_join.keys.clone()));
     }
     let semirings = SemiringAggregates::new(aggregate, &pattern.arguments, &schemas, &mut left, &mut right)?;
     // Conditions on one side are pushed below the product, conditions on the groups stay above it.
@@ -179,14 +196,18 @@ fn match_sparse_product(aggregate: &Aggregate) -> Result<LogicalPlan, NoMatch> {
         }
     }
     let (num_keys, num_row_groups, num_col_groups) = (join.on.len(), left.groups.len(), right.groups.len());
+    let groups = [left.groups.as_slice(), &right.groups].concat();
     let mut aggregates = semirings.aggregates.clone();
     let (left, right) = (left.into_logical_plan()?, right.into_logical_plan()?);
     let left = pre_aggregate_chain(left, num_keys + num_row_groups, &mut aggregates, JoinSide::Left)?;
     let right = pre_aggregate_chain(right, num_keys + num_col_groups, &mut aggregates, JoinSide::Right)?;
-    let spec = SparseMatMulSpec { num_keys, num_row_groups, num_col_groups, aggregates };
+    let spec = SparseMatMulSpec { num_keys, num_row_groups, num_col_groups, aggregates, mask: None };
     let schema = semirings.output_schema(aggregate, &group_sides)?;
     let fallback = semirings.join_fallback(aggregate, &group_sides);
-    let node = SparseMatMulNode::try_new(left, right, spec, fallback, schema)?;
+    let mut node = SparseMatMulNode::try_new(left, right, spec, fallback, schema)?;
+    if let Some(mask) = mask {
+        node = mask.apply(node, &groups)?;
+    }
     restore_output(aggregate, node.into_logical_plan(), &semirings, post_filters)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::LogicalPlan;
 
+use super::kernels::MaskKind;
 use super::semiring::{BinaryOp, Monoid};
 
 /// The key, group and value columns of both inputs, and the aggregates over the values.
@@ -21,6 +22,8 @@ pub(crate) struct SparseMatMulSpec {
     /// Number of group columns of the right input.
     pub(crate) num_col_groups: usize,
     pub(crate) aggregates: Vec<SemiringAggregate>,
+    /// What the rows of the mask mean, if there is one. Its columns are the left groups and the right groups.
+    pub(crate) mask: Option<MaskKind>,
 }
 
 /// One aggregate over the joined row pairs, as a product over a semiring.
@@ -55,6 +58,16 @@ impl SparseMatMulSpec {
         match self.aggregates.as_slice() {
             [aggregate] => aggregate.to_string(),
             several => format!("[{}]", several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        }
+    }
+
+    /// The mask as in EXPLAIN, given the names of its columns. Empty without a mask.
+    pub(super) fn display_mask(&self, columns: &[&str]) -> String {
+        let columns = columns.join(", ");
+        match self.mask {
+            None => String::new(),
+            Some(MaskKind::Structural) => format!(", mask=[{columns}]"),
+            Some(MaskKind::Complemented) => format!(", mask=not [{columns}]"),
         }
     }
 }

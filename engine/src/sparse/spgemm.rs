@@ -10,8 +10,9 @@ use datafusion::error::Result;
 
 use super::csr_operand::{CsrOperand, Orientation};
 use super::group_dictionary::GroupDictionary;
+use super::ids::checked_id;
 use super::input::CooInput;
-use super::kernels::{Csr, HashIndex, SpaIndex, row_flops};
+use super::kernels::{Csr, HashIndex, MaskKind, MaskedIndex, SpaIndex, row_flops};
 use super::key_dictionary::KeyDictionary;
 use super::spec::SparseMatMulSpec;
 use super::spgemm_values::{OperandValues, OutputBlock, OutputRow, RowIndex, operand_values};
@@ -25,6 +26,8 @@ pub(super) struct SpGemmOperands {
     right: Csr,
     row_groups: GroupDictionary,
     col_groups: GroupDictionary,
+    /// Row groups x column groups.
+    mask: Option<(MaskKind, Csr)>,
     /// For each aggregate.
     values: Vec<Arc<dyn OperandValues>>,
     /// The first entry of the left matrix that no worker has claimed.
@@ -50,24 +53,43 @@ const DENSE_ROW_FLOPS_RATIO: usize = 16;
 const DENSE_ROW_MAX_COLUMNS: usize = 1 << 16;
 
 impl SpGemmOperands {
-    /// Encodes keys and groups and converts both inputs to CSR.
-    pub(super) fn new(spec: &SparseMatMulSpec, left: CooInput, right: CooInput) -> Result<Self> {
+    /// Encodes keys and groups and converts the inputs to CSR. Rows of the mask that are groups of none of the operands
+    /// are left out.
+    pub(super) fn new(
+        spec: &SparseMatMulSpec,
+        left: CooInput,
+        right: CooInput,
+        mask: Option<CooInput>,
+    ) -> Result<Self> {
         let key_columns = 0..spec.num_keys;
         let types = right.types(key_columns.clone());
         let keys = KeyDictionary::new(right.columns(key_columns), &types)?;
+        let (row_groups, col_groups) = (spec.num_row_groups, spec.num_col_groups);
+        // The columns of the mask for the groups of each operand.
+        let (row_mask, col_mask) = match &mask {
+            Some(mask) => (mask.columns(0..row_groups), mask.columns(row_groups..row_groups + col_groups)),
+            None => Default::default(),
+        };
         let (left, right) = rayon::join(
-            || CsrOperand::new(&left, spec.num_keys, spec.num_row_groups, &keys, Orientation::GroupMajor),
-            || CsrOperand::new(&right, spec.num_keys, spec.num_col_groups, &keys, Orientation::KeyMajor),
+            || CsrOperand::new(&left, spec.num_keys, row_groups, &keys, Orientation::GroupMajor, row_mask),
+            || CsrOperand::new(&right, spec.num_keys, col_groups, &keys, Orientation::KeyMajor, col_mask),
         );
         let (left, right) = (left?, right?);
+        let mask = match (spec.mask, &mask) {
+            (Some(kind), Some(mask)) => {
+                checked_id(mask.num_rows, "rows of one table")?;
+                Some((kind, Csr::new(&left.mask_ids, &right.mask_ids, left.groups.num_ids()).0))
+            }
+            _ => None,
+        };
         let values = spec.aggregates.iter().map(|aggregate| {
             let column = |operand: &CsrOperand<'_>, value: Option<usize>, groups| {
                 value.map(|value| operand.input.column(spec.num_keys + groups + value))
             };
             operand_values(
                 aggregate,
-                (column(&left, aggregate.left, spec.num_row_groups), &left.permutation),
-                (column(&right, aggregate.right, spec.num_col_groups), &right.permutation),
+                (column(&left, aggregate.left, row_groups), &left.permutation),
+                (column(&right, aggregate.right, col_groups), &right.permutation),
             )
         });
         Ok(Self {
@@ -76,13 +98,15 @@ impl SpGemmOperands {
             right: right.matrix,
             row_groups: left.groups,
             col_groups: right.groups,
+            mask,
             next_entry: AtomicUsize::new(0),
         })
     }
 
     /// Bytes of the operands.
     pub(super) fn memory_size(&self) -> usize {
-        let matrices = self.left.memory_size() + self.right.memory_size();
+        let mask = self.mask.as_ref().map_or(0, |(_, mask)| mask.memory_size());
+        let matrices = self.left.memory_size() + self.right.memory_size() + mask;
         let values: usize = self.values.iter().map(|values| values.memory_size()).sum();
         matrices + values + self.row_groups.memory_size() + self.col_groups.memory_size()
     }
@@ -105,6 +129,9 @@ pub(super) struct SpGemmWorker {
     /// Allocated for the first row that uses it.
     spa: Option<RowIndex>,
     hash: RowIndex,
+    /// The same for rows with a mask.
+    masked_spa: Option<RowIndex>,
+    masked_hash: Option<RowIndex>,
     chunk: Range<usize>,
     /// The next row and its flops. The memory it reads is being prefetched.
     prefetched: Option<(usize, usize)>,
@@ -127,6 +154,8 @@ impl SpGemmWorker {
             batch_size,
             spa: None,
             hash: RowIndex::Hash(HashIndex::default()),
+            masked_spa: None,
+            masked_hash: None,
             chunk: 0..0,
             prefetched: None,
             row_ids: Vec::new(),
@@ -160,12 +189,17 @@ impl SpGemmWorker {
 
     /// The next row that has products, and its flops. Prefetches what the row reads.
     fn prefetch_next_row(&mut self) -> Option<(usize, usize)> {
-        let SpGemmOperands { left, right, values, .. } = self.operands.as_ref();
+        let SpGemmOperands { left, right, values, mask, .. } = self.operands.as_ref();
         loop {
             let Some(row) = self.chunk.next() else {
                 self.chunk = self.operands.next_chunk()?;
                 continue;
             };
+            if let Some((MaskKind::Structural, mask)) = mask
+                && mask.row_range(row).is_empty()
+            {
+                continue;
+            }
             let flops = row_flops(left, right, row, |entry| values.iter().for_each(|values| values.prefetch(entry)));
             if flops > 0 {
                 return Some((row, flops));
@@ -174,11 +208,15 @@ impl SpGemmWorker {
     }
 
     fn multiply_row(&mut self, row: usize, flops: usize) {
-        let SpGemmOperands { left, right, col_groups, values, .. } = self.operands.as_ref();
+        let SpGemmOperands { left, right, col_groups, mask, values, .. } = self.operands.as_ref();
         let num_columns = col_groups.num_ids();
         let output_row = OutputRow { left, right, row };
+        let mask = mask.as_ref().map(|(kind, mask)| (*kind, &mask.col_indices()[mask.row_range(row)]));
+        // A complemented mask without entries excludes nothing.
+        let mask = mask.filter(|(kind, columns)| *kind == MaskKind::Structural || !columns.is_empty());
         if flops >= num_columns / DENSE_ROW_FLOPS_RATIO
             && num_columns <= DENSE_ROW_MAX_COLUMNS
+            && mask.is_none()
             && !values.iter().any(|values| values.has_nulls())
         {
             let mut col_ids = Some(&mut self.col_ids);
@@ -188,12 +226,28 @@ impl SpGemmWorker {
             self.row_ids.resize(self.col_ids.len(), row as u32);
             return;
         }
-        let index = if num_columns <= SPA_ALWAYS_COLUMNS || flops >= num_columns / SPA_FLOPS_RATIO {
-            self.spa.get_or_insert_with(|| RowIndex::Spa(SpaIndex::new(num_columns)))
-        } else {
-            &mut self.hash
+        // The columns that the index of the row holds.
+        let max_columns = match mask {
+            None => flops.min(num_columns),
+            Some((MaskKind::Structural, columns)) => columns.len(),
+            Some((MaskKind::Complemented, columns)) => columns.len() + flops.min(num_columns),
         };
-        index.start_row(flops.min(num_columns));
+        let work = if mask.is_some() { max_columns } else { flops };
+        let uses_spa = num_columns <= SPA_ALWAYS_COLUMNS || work >= num_columns / SPA_FLOPS_RATIO;
+        let index = match (mask, uses_spa) {
+            (None, true) => self.spa.get_or_insert_with(|| RowIndex::Spa(SpaIndex::new(num_columns))),
+            (None, false) => &mut self.hash,
+            (Some((kind, _)), true) => {
+                self.masked_spa.get_or_insert_with(|| RowIndex::Masked(MaskedIndex::spa(kind, num_columns)))
+            }
+            (Some((kind, _)), false) => {
+                self.masked_hash.get_or_insert_with(|| RowIndex::Masked(MaskedIndex::hash(kind)))
+            }
+        };
+        index.start_row(max_columns);
+        if let (RowIndex::Masked(index), Some((_, columns))) = (&mut *index, mask) {
+            index.mask(columns);
+        }
         let start = self.col_ids.len();
         let mut blocks = self.blocks.iter_mut();
         if let Some(first) = blocks.next() {
@@ -206,9 +260,10 @@ impl SpGemmWorker {
         self.row_ids.resize(self.col_ids.len(), row as u32);
     }
 
-    /// Bytes of the SPA, the hash table, the accumulators and the current batch.
+    /// Bytes of the column indices, the accumulators and the current batch.
     pub(super) fn memory_size(&self) -> usize {
-        let indices = self.spa.as_ref().map_or(0, RowIndex::memory_size) + self.hash.memory_size();
+        let others = [&self.spa, &self.masked_spa, &self.masked_hash].into_iter().flatten();
+        let indices = self.hash.memory_size() + others.map(RowIndex::memory_size).sum::<usize>();
         let blocks: usize = self.blocks.iter().map(|block| block.memory_size()).sum();
         // The row id, the column id and the accumulators of each entry, and the batch that was emitted last.
         indices + blocks + self.col_ids.capacity() * (4 + self.blocks.len()) * size_of::<u64>()

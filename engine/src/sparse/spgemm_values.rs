@@ -7,8 +7,8 @@ use datafusion::arrow::buffer::NullBuffer;
 use datafusion::error::Result;
 
 use super::kernels::{
-    Accumulators, ColumnIndex, Csr, CsrPermutation, DenseRow, HashIndex, NullableValues, SemiringOps, SpaIndex,
-    gustavson_dense_row, gustavson_row, gustavson_row_numeric,
+    Accumulators, ColumnIndex, Csr, CsrPermutation, DenseRow, HashIndex, MaskedIndex, NullableValues, SemiringOps,
+    SpaIndex, gustavson_dense_row, gustavson_row, gustavson_row_numeric,
 };
 use super::semiring_dispatch::{ArrowScalar, SemiringVisitor};
 use super::spec::SemiringAggregate;
@@ -95,10 +95,11 @@ pub(super) trait OutputBlock: Send {
     fn memory_size(&self) -> usize;
 }
 
-/// The column index of a row: SPA or hash accumulator.
+/// The column index of a row: SPA or hash accumulator, or either of them with a mask.
 pub(super) enum RowIndex {
     Spa(SpaIndex),
     Hash(HashIndex),
+    Masked(MaskedIndex),
 }
 
 impl RowIndex {
@@ -107,6 +108,7 @@ impl RowIndex {
         match self {
             Self::Spa(index) => index.start_row(max_columns),
             Self::Hash(index) => index.start_row(max_columns),
+            Self::Masked(index) => index.start_row(max_columns),
         }
     }
 
@@ -115,6 +117,7 @@ impl RowIndex {
         match self {
             Self::Spa(index) => index.memory_size(),
             Self::Hash(index) => index.memory_size(),
+            Self::Masked(index) => index.memory_size(),
         }
     }
 }
@@ -202,6 +205,9 @@ where
             RowIndex::Hash(index) => {
                 gustavson_row(*semiring, left, right, row.row, index, columns, &mut self.accumulators)
             }
+            RowIndex::Masked(index) => {
+                gustavson_row(*semiring, left, right, row.row, index, columns, &mut self.accumulators)
+            }
         }
     }
 
@@ -215,6 +221,9 @@ where
                 gustavson_row_numeric(*semiring, left, right, row.row, index, start, &mut self.accumulators)
             }
             RowIndex::Hash(index) => {
+                gustavson_row_numeric(*semiring, left, right, row.row, index, start, &mut self.accumulators)
+            }
+            RowIndex::Masked(index) => {
                 gustavson_row_numeric(*semiring, left, right, row.row, index, start, &mut self.accumulators)
             }
         }

@@ -124,13 +124,13 @@ impl SpillPartitions {
     }
 
     /// Groups the partitions into panels, given by the indices of their partitions. A panel takes at most this
-    /// fraction of the pool, unless a single partition takes more. `estimate_bytes` maps the rows and bytes of a
-    /// partition to the memory it needs.
+    /// fraction of the pool, unless a single partition takes more. `estimate_bytes` is the memory that a panel of the
+    /// given partition needs.
     pub(super) fn panels(
         &self,
         pool: &Arc<dyn MemoryPool>,
         fraction: f64,
-        estimate_bytes: impl Fn(usize, usize) -> usize,
+        estimate_bytes: impl Fn(&[usize]) -> usize,
     ) -> Vec<Vec<usize>> {
         let max_bytes = match pool.memory_limit() {
             MemoryLimit::Finite(limit) => (limit as f64 * fraction) as usize,
@@ -138,8 +138,8 @@ impl SpillPartitions {
         };
         let mut panels: Vec<Vec<usize>> = Vec::new();
         let mut panel_bytes = usize::MAX;
-        for (index, partition) in self.partitions.iter().enumerate().filter(|(_, partition)| partition.rows > 0) {
-            let bytes = estimate_bytes(partition.rows, partition.bytes);
+        for (index, _) in self.partitions.iter().enumerate().filter(|(_, partition)| partition.rows > 0) {
+            let bytes = estimate_bytes(&[index]);
             panel_bytes = panel_bytes.saturating_add(bytes);
             match panels.last_mut() {
                 Some(panel) if panel_bytes <= max_bytes => panel.push(index),

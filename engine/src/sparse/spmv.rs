@@ -42,7 +42,7 @@ impl ResidentOperand {
         let types = input.types(0..spec.num_keys);
         let keys = KeyDictionary::new(input.columns(0..spec.num_keys), &types)?;
         let CsrOperand { matrix, permutation, groups, .. } =
-            CsrOperand::new(input, spec.num_keys, num_groups, &keys, Orientation::KeyMajor)?;
+            CsrOperand::new(input, spec.num_keys, num_groups, &keys, Orientation::KeyMajor, &[])?;
         let values = spec.aggregates.iter().map(|aggregate| {
             let value = match streamed {
                 StreamedSide::Left => aggregate.right,

@@ -69,7 +69,8 @@ impl SpMvExecution {
                 }
                 Accumulated::Spilled(partitions) => {
                     let pool = execution.context.memory_pool();
-                    let panels = partitions.panels(pool, MERGE_MEMORY_FRACTION, |_, bytes| MERGE_BYTES_FACTOR * bytes);
+                    let merge_bytes = |panel: &[usize]| MERGE_BYTES_FACTOR * partitions.panel_size(panel).1;
+                    let panels = partitions.panels(pool, MERGE_MEMORY_FRACTION, merge_bytes);
                     (partitions, panels)
                 }
             };

@@ -8,6 +8,9 @@
 //! | `transpose('a')` | `SELECT col AS row, row AS col, value FROM a` |
 //! | `read_mtx('a.mtx')` | `SELECT * FROM 'a.mtx'` |
 //!
+//! `mxm('a', 'b', mask => 'm')` computes the rows and columns that are in `m`, by `WHERE EXISTS (SELECT 1 FROM m WHERE
+//! m.row = a.row AND m.col = b.col)`.
+//!
 //! A table without other columns than its indices is a pattern, whose values are 1. Inner dimensions must be equal where
 //! both are known: Matrix Market files have a shape, which the functions pass on.
 //!
@@ -44,15 +47,19 @@ pub struct TableFunction {
 pub const FUNCTIONS: [TableFunction; 5] = [
     TableFunction {
         name: "mxm",
-        description: "The product of two matrices, tables of `row, col, value`, or of `row, col` whose values are 1: `SUM(a.value * b.value)` for each row of one and column of the other with a common key, or the aggregate of another semiring.",
+        description: "The product of two matrices, tables of `row, col, value`, or of `row, col` whose values are 1: `SUM(a.value * b.value)` for each row of one and column of the other with a common key, or the aggregate of another semiring. With a mask, the name of a table or file with the columns of indices, only its entries are computed.",
         example: "SELECT * FROM mxm('examples/data/karate.mtx', 'examples/data/karate.mtx', semiring => 'plus_pair')",
-        syntax: "mxm(a, b, [semiring => 'plus_times'], [row => 'row'], [col => 'col'], [value => 'value'])",
+        syntax: "mxm(a, b, [semiring => 'plus_times'], [mask => 'm'], [row => 'row'], [col => 'col'], [value => 'value'])",
         num_tables: 2,
-        options: &["semiring", "row", "col", "value"],
+        options: &["semiring", "mask", "row", "col", "value"],
         sql: |call| {
             let (row, col) = (call.column("row"), call.column("col"));
+            let mask = call.option("mask").map_or_else(String::new, |mask| {
+                let table = Value::SingleQuotedString(mask.to_owned());
+                format!(" WHERE EXISTS (SELECT 1 FROM {table} AS m WHERE m.{row} = a.{row} AND m.{col} = b.{col})")
+            });
             let sql = format!(
-                "SELECT a.{row} AS row, b.{col} AS col, {} AS value FROM {} AS a JOIN {} AS b ON a.{col} = b.{row} GROUP BY a.{row}, b.{col}",
+                "SELECT a.{row} AS row, b.{col} AS col, {} AS value FROM {} AS a JOIN {} AS b ON a.{col} = b.{row}{mask} GROUP BY a.{row}, b.{col}",
                 call.aggregate(("a", MATRIX), ("b", MATRIX))?,
                 call.tables[0].sql,
                 call.tables[1].sql

@@ -7,11 +7,12 @@ pub(crate) trait ColumnIndex {
     /// Clears the map for a new row, which will have at most `max_columns` distinct columns.
     fn start_row(&mut self, max_columns: usize);
 
-    /// Returns the slot of `column`, inserting it at slot `next` if it is absent.
-    fn find_or_insert(&mut self, column: u32, next: u32) -> u32;
+    /// Returns the slot of `column`, inserting it at slot `next` if it is absent. `None` if a mask excludes the column.
+    fn find_or_insert(&mut self, column: u32, next: u32) -> Option<u32>;
 
-    /// Returns the slot of a column that was inserted.
-    fn get(&self, column: u32) -> u32;
+    /// Returns the slot of a column that was passed to [`find_or_insert`](Self::find_or_insert), `None` if a mask
+    /// excludes it.
+    fn get(&self, column: u32) -> Option<u32>;
 }
 
 /// Sparse accumulator (SPA): a dense `[columns]` array of slots. Generation stamps make clearing it between rows free.
@@ -33,6 +34,41 @@ impl SpaIndex {
     pub(crate) fn memory_size(&self) -> usize {
         self.stamped_slots.capacity() * size_of::<u32>()
     }
+
+    /// Leaves this many stamps until the array has to be cleared.
+    #[cfg(test)]
+    pub(super) fn exhaust_stamps(&mut self, left: u32) {
+        self.generation = u32::MAX - left;
+    }
+
+    /// Returns the slot of `column`, inserting it at `slot` if it is absent. `slot` is no smaller than earlier ones.
+    #[inline(always)]
+    pub(super) fn get_or_insert(&mut self, column: u32, slot: u32) -> u32 {
+        let stamped_slot = &mut self.stamped_slots[column as usize];
+        if *stamped_slot >= self.generation {
+            return *stamped_slot - self.generation;
+        }
+        *stamped_slot = self.generation + slot;
+        self.used = slot + 1;
+        slot
+    }
+
+    /// Returns the slot of `column`, after replacing slot 0 by `slot`. `slot` is no smaller than earlier ones.
+    #[inline(always)]
+    pub(super) fn replace_zero(&mut self, column: u32, slot: u32) -> Option<u32> {
+        let stamped_slot = &mut self.stamped_slots[column as usize];
+        if *stamped_slot == self.generation {
+            *stamped_slot += slot;
+            self.used = slot + 1;
+        }
+        stamped_slot.checked_sub(self.generation)
+    }
+
+    /// The slot of `column`, if it was inserted.
+    #[inline(always)]
+    pub(super) fn find(&self, column: u32) -> Option<u32> {
+        self.stamped_slots[column as usize].checked_sub(self.generation)
+    }
 }
 
 impl ColumnIndex for SpaIndex {
@@ -48,19 +84,13 @@ impl ColumnIndex for SpaIndex {
     }
 
     #[inline(always)]
-    fn find_or_insert(&mut self, column: u32, next: u32) -> u32 {
-        let stamped_slot = &mut self.stamped_slots[column as usize];
-        if *stamped_slot >= self.generation {
-            return *stamped_slot - self.generation;
-        }
-        *stamped_slot = self.generation + next;
-        self.used = next + 1;
-        next
+    fn find_or_insert(&mut self, column: u32, next: u32) -> Option<u32> {
+        Some(self.get_or_insert(column, next))
     }
 
     #[inline(always)]
-    fn get(&self, column: u32) -> u32 {
-        self.stamped_slots[column as usize] - self.generation
+    fn get(&self, column: u32) -> Option<u32> {
+        Some(self.stamped_slots[column as usize] - self.generation)
     }
 }
 
@@ -90,6 +120,52 @@ impl HashIndex {
         // Fibonacci hashing: the upper bits of the product with 2^64 / golden ratio.
         (u64::from(column).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
     }
+
+    /// Returns the slot of `column`, inserting it at `slot` if it is absent.
+    #[inline(always)]
+    pub(super) fn get_or_insert(&mut self, column: u32, slot: u32) -> u32 {
+        let mut bucket = self.bucket(column);
+        loop {
+            let (key, found) = &mut self.buckets[bucket];
+            if *key == column {
+                return *found;
+            }
+            if *key == NULL_ID {
+                (*key, *found) = (column, slot);
+                return slot;
+            }
+            bucket = (bucket + 1) & self.mask;
+        }
+    }
+
+    /// Returns the slot of `column`, after replacing slot 0 by `slot`.
+    #[inline(always)]
+    pub(super) fn replace_zero(&mut self, column: u32, slot: u32) -> Option<u32> {
+        let bucket = self.find_bucket(column)?;
+        let found = &mut self.buckets[bucket].1;
+        if *found == 0 {
+            *found = slot;
+        }
+        Some(*found)
+    }
+
+    /// The slot of `column`, if it was inserted.
+    #[inline(always)]
+    pub(super) fn find(&self, column: u32) -> Option<u32> {
+        Some(self.buckets[self.find_bucket(column)?].1)
+    }
+
+    #[inline(always)]
+    fn find_bucket(&self, column: u32) -> Option<usize> {
+        let mut bucket = self.bucket(column);
+        loop {
+            match self.buckets[bucket].0 {
+                key if key == column => return Some(bucket),
+                NULL_ID => return None,
+                _ => bucket = (bucket + 1) & self.mask,
+            }
+        }
+    }
 }
 
 impl ColumnIndex for HashIndex {
@@ -104,28 +180,17 @@ impl ColumnIndex for HashIndex {
     }
 
     #[inline(always)]
-    fn find_or_insert(&mut self, column: u32, next: u32) -> u32 {
-        let mut bucket = self.bucket(column);
-        loop {
-            let (key, slot) = &mut self.buckets[bucket];
-            if *key == column {
-                return *slot;
-            }
-            if *key == NULL_ID {
-                (*key, *slot) = (column, next);
-                return next;
-            }
-            bucket = (bucket + 1) & self.mask;
-        }
+    fn find_or_insert(&mut self, column: u32, next: u32) -> Option<u32> {
+        Some(self.get_or_insert(column, next))
     }
 
     #[inline(always)]
-    fn get(&self, column: u32) -> u32 {
+    fn get(&self, column: u32) -> Option<u32> {
         let mut bucket = self.bucket(column);
         while self.buckets[bucket].0 != column {
             bucket = (bucket + 1) & self.mask;
         }
-        self.buckets[bucket].1
+        Some(self.buckets[bucket].1)
     }
 }
 
@@ -142,19 +207,15 @@ mod tests {
             self.0.clear();
         }
 
-        fn find_or_insert(&mut self, column: u32, next: u32) -> u32 {
-            let found = self.0.iter().position(|inserted| *inserted == column);
-            found.map_or_else(
-                || {
-                    self.0.push(column);
-                    next
-                },
-                |slot| slot as u32,
-            )
+        fn find_or_insert(&mut self, column: u32, next: u32) -> Option<u32> {
+            self.get(column).or_else(|| {
+                self.0.push(column);
+                Some(next)
+            })
         }
 
-        fn get(&self, column: u32) -> u32 {
-            self.0.iter().position(|inserted| *inserted == column).unwrap() as u32
+        fn get(&self, column: u32) -> Option<u32> {
+            self.0.iter().position(|inserted| *inserted == column).map(|slot| slot as u32)
         }
     }
 
@@ -164,11 +225,11 @@ mod tests {
             index.start_row(row.len());
             let mut next = 0;
             for &column in row {
-                let slot = index.find_or_insert(column, next);
+                let slot = index.find_or_insert(column, next).unwrap();
                 next = next.max(slot + 1);
                 slots.push(slot);
             }
-            slots.extend(row.iter().map(|&column| index.get(column)));
+            slots.extend(row.iter().map(|&column| index.get(column).unwrap()));
         }
         slots
     }
@@ -203,10 +264,10 @@ mod tests {
     fn generation_is_reset_before_it_overflows() {
         let mut spa = SpaIndex::new(3);
         spa.start_row(3);
-        assert_eq!((spa.find_or_insert(2, 0), spa.find_or_insert(0, 1)), (0, 1));
+        assert_eq!((spa.get_or_insert(2, 0), spa.get_or_insert(0, 1)), (0, 1));
         spa.generation = u32::MAX - 2;
         spa.used = 1;
         spa.start_row(3);
-        assert_eq!((spa.find_or_insert(0, 0), spa.find_or_insert(2, 1), spa.find_or_insert(0, 2)), (0, 1, 0));
+        assert_eq!((spa.get_or_insert(0, 0), spa.get_or_insert(2, 1), spa.get_or_insert(0, 2)), (0, 1, 0));
     }
 }

@@ -101,7 +101,8 @@ pub(crate) fn row_flops(left: &Csr, right: &Csr, row: usize, mut prefetch_value:
 }
 
 /// `[n] x [n, p] -> [p]`, sparse: Gustavson's row-wise SpGEMM for one row, symbolic and numeric phase in one. Appends
-/// the columns of the output row, in the order of their first occurrence, and an accumulator for each.
+/// the columns of the output row, in the order of their first occurrence, and an accumulator for each. With a
+/// [`MaskedIndex`](super::MaskedIndex), these are the columns that the mask keeps.
 ///
 /// The caller has called [`ColumnIndex::start_row`]. Time: O(flops of the row).
 pub(crate) fn gustavson_row<S: SemiringOps>(
@@ -116,9 +117,9 @@ pub(crate) fn gustavson_row<S: SemiringOps>(
     let start = columns.len();
     let nullable = left_values.validity.is_some() || right_values.validity.is_some();
     let mut next = 0;
-    // The slot of a column. A new column gets the next slot, at the identity.
+    // The slot of a column that no mask excludes. A new column gets the next slot, at the identity.
     let mut find_or_insert = |column: u32, columns: &mut Vec<u32>, output: &mut Accumulators<S::Accumulator>| {
-        let slot = index.find_or_insert(column, next);
+        let slot = index.find_or_insert(column, next)?;
         if slot == next {
             next += 1;
             columns.push(column);
@@ -127,14 +128,14 @@ pub(crate) fn gustavson_row<S: SemiringOps>(
                 output.validity.push(false);
             }
         }
-        start + slot as usize
+        Some(start + slot as usize)
     };
     for entry in left.row_range(row) {
         let range = right.row_range(left.col_indices()[entry] as usize);
         if nullable {
             let left = left_values.get(entry);
             for right_entry in range {
-                let slot = find_or_insert(right.col_indices()[right_entry], columns, output);
+                let Some(slot) = find_or_insert(right.col_indices()[right_entry], columns, output) else { continue };
                 if let Some(product) = semiring.multiply_nullable(left, right_values.get(right_entry)) {
                     semiring.add(&mut output.values[slot], product);
                     output.validity[slot] = true;
@@ -144,8 +145,9 @@ pub(crate) fn gustavson_row<S: SemiringOps>(
         }
         let left = left_values.value(entry);
         for_each_entry(right, right_values, range, |column, right| {
-            let slot = find_or_insert(column, columns, output);
-            semiring.add(&mut output.values[slot], semiring.multiply(left, right));
+            if let Some(slot) = find_or_insert(column, columns, output) {
+                semiring.add(&mut output.values[slot], semiring.multiply(left, right));
+            }
         });
     }
 }
@@ -167,7 +169,8 @@ pub(crate) fn gustavson_row_numeric<S: SemiringOps>(
         if nullable {
             let left = left_values.get(entry);
             for right_entry in range {
-                let slot = start + index.get(right.col_indices()[right_entry]) as usize;
+                let Some(slot) = index.get(right.col_indices()[right_entry]) else { continue };
+                let slot = start + slot as usize;
                 if let Some(product) = semiring.multiply_nullable(left, right_values.get(right_entry)) {
                     semiring.add(&mut output.values[slot], product);
                     output.validity[slot] = true;
@@ -177,8 +180,9 @@ pub(crate) fn gustavson_row_numeric<S: SemiringOps>(
         }
         let left = left_values.value(entry);
         for_each_entry(right, right_values, range, |column, right| {
-            let slot = start + index.get(column) as usize;
-            semiring.add(&mut output.values[slot], semiring.multiply(left, right));
+            if let Some(slot) = index.get(column) {
+                semiring.add(&mut output.values[start + slot as usize], semiring.multiply(left, right));
+            }
         });
     }
 }

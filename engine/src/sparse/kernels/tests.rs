@@ -104,6 +104,55 @@ fn rows_agree_with_the_reference() {
     }
 }
 
+/// The rows of a masked product against those of the whole product that the mask keeps.
+#[test]
+fn masked_rows_agree_with_the_reference() {
+    for (seed, (count, m, n, p)) in (60..).zip(SHAPES) {
+        for nulls in [false, true] {
+            let (a, b) = (entries(seed, count, m, n, nulls), entries(seed + 9, count, n, p, nulls));
+            let (left, right) = (matrix(&a, m as usize), matrix(&b, n as usize));
+            let (left, right) = ((&left.0, &left.1), (&right.0, &right.1));
+            let plus_times = PlusTimes::new(0);
+            let min_plus = TypedSemiring::<f64, f64, PlusOp, MinMonoid>::new(0);
+            let has_nulls = left.1.validity.is_some() || right.1.validity.is_some();
+            // Half of the rows of the mask are empty.
+            let in_mask = entries(seed + 18, count, m.div_ceil(2), p, false);
+            let mask = matrix(&in_mask, m as usize).0;
+            for kind in [MaskKind::Structural, MaskKind::Complemented] {
+                let keeps = |row: u32, column: u32| {
+                    in_mask.iter().any(|entry| (entry.0, entry.1) == (row, column)) == (kind == MaskKind::Structural)
+                };
+                let expected =
+                    [reference_matmul(plus_times, &a, &b), reference_matmul(min_plus, &a, &b)].map(|product| {
+                        let kept = product.into_iter().filter(|((row, column), _)| keeps(*row, *column));
+                        kept.collect::<BTreeMap<_, _>>()
+                    });
+                for mut index in [MaskedIndex::spa(kind, p as usize), MaskedIndex::hash(kind)] {
+                    let mut found = [BTreeMap::new(), BTreeMap::new()];
+                    for row in 0..m as usize {
+                        let mask_columns = &mask.col_indices()[mask.row_range(row)];
+                        let flops = row_flops(left.0, right.0, row, |_| ());
+                        index.start_row(match kind {
+                            MaskKind::Structural => mask_columns.len(),
+                            MaskKind::Complemented => mask_columns.len() + flops.min(p as usize),
+                        });
+                        index.mask(mask_columns);
+                        let (mut columns, mut output) = (Vec::new(), Accumulators::default());
+                        gustavson_row(plus_times, left, right, row, &mut index, &mut columns, &mut output);
+                        collect_row(row as u32, &columns, &output, &mut found[0]);
+                        // Another semiring over the same columns.
+                        let mut output = Accumulators::default();
+                        output.extend(columns.len(), f64::NAN, has_nulls);
+                        gustavson_row_numeric(min_plus, left, right, row, &index, 0, &mut output);
+                        collect_row(row as u32, &columns, &output, &mut found[1]);
+                    }
+                    assert_eq!(found, expected, "{kind:?}, {count} entries, nulls {nulls}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn dense_rows_agree_with_the_reference() {
     for (seed, (count, m, n, p)) in (20..).zip(SHAPES) {

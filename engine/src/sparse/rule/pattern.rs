@@ -9,8 +9,10 @@ use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 
 use super::aggregate::arguments as arguments_of;
+use super::input_columns::step_into_input;
+use super::mask::MaskJoin;
 use super::no_match::{NoMatch, unsupported};
-use crate::plan::{alias_input_expr, projected_expr, substitute_columns};
+use crate::plan::substitute_columns;
 
 /// An aggregation over a join, with its expressions rewritten in terms of the columns of the join.
 pub(super) struct AggregateOverJoin<'a> {
@@ -21,46 +23,51 @@ pub(super) struct AggregateOverJoin<'a> {
     pub(super) arguments: Vec<Vec<Expr>>,
     /// The conjuncts of filters between the aggregation and the join.
     pub(super) conditions: Vec<Expr>,
+    /// The semi-joins and anti-joins between the aggregation and the join.
+    pub(super) masks: Vec<MaskJoin<'a>>,
 }
 
 impl<'a> AggregateOverJoin<'a> {
-    /// Matches projections, aliases and filters down to the join.
+    /// Matches projections, aliases, filters, semi-joins and anti-joins down to the join.
     pub(super) fn find(aggregate: &'a Aggregate) -> Result<Self, NoMatch> {
         let mut groups = aggregate.group_expr.clone();
         let mut arguments: Vec<Vec<Expr>> = aggregate.aggr_expr.iter().map(arguments_of).collect();
         let mut conditions = Vec::new();
+        let mut masks: Vec<MaskJoin<'a>> = Vec::new();
         let mut plan = aggregate.input.as_ref();
         let join = loop {
-            let (next, definition): (_, Box<Definition>) = match plan {
-                LogicalPlan::Join(join) => break join,
-                LogicalPlan::Projection(projection) => {
-                    let definition =
-                        move |column: &Column| Some(projected_expr(projection, column)?.clone().unalias_nested().data);
-                    (projection.input.as_ref(), Box::new(definition))
-                }
-                LogicalPlan::SubqueryAlias(alias) => {
-                    let definition = move |column: &Column| alias_input_expr(alias, column);
-                    (alias.input.as_ref(), Box::new(definition))
-                }
-                LogicalPlan::Filter(filter) => {
-                    conditions.extend(split_conjunction_owned(filter.predicate.clone()));
-                    plan = filter.input.as_ref();
-                    continue;
-                }
-                _ => return Err(NoMatch::NotAJoin),
+            match plan {
+                LogicalPlan::Join(join) => match MaskJoin::new(join) {
+                    None => break join,
+                    Some(mask) => {
+                        masks.push(mask);
+                        plan = join.left.as_ref();
+                        continue;
+                    }
+                },
+                LogicalPlan::Filter(filter) => conditions.extend(split_conjunction_owned(filter.predicate.clone())),
+                _ => {}
+            }
+            let Some((input, definition)) = step_into_input(plan) else {
+                return Err(NoMatch::NotAJoin);
             };
             for expr in groups.iter_mut().chain(arguments.iter_mut().flatten()).chain(&mut conditions) {
                 *expr = substitute_columns(expr.clone(), definition.as_ref())?;
             }
-            plan = next;
+            for mask in &mut masks {
+                mask.substitute(definition.as_ref())?;
+            }
+            plan = input;
         };
-        Ok(Self { aggregate, join, groups, arguments, conditions })
+        Ok(Self { aggregate, join, groups, arguments, conditions, masks })
     }
 
     /// Rejects volatile expressions and references to an outer query.
     pub(super) fn reject_volatile_and_correlated(&self) -> Result<(), NoMatch> {
         let keys = self.join.on.iter().flat_map(|(left, right)| [left, right]);
-        let all = self.groups.iter().chain(self.arguments.iter().flatten()).chain(&self.conditions).chain(keys);
+        let mask_keys = self.masks.iter().flat_map(|mask| &mask.keys);
+        let all = self.groups.iter().chain(self.arguments.iter().flatten()).chain(&self.conditions);
+        let all = all.chain(keys).chain(mask_keys);
         for expr in all {
             if expr.is_volatile() {
                 return unsupported(format!("{expr} is volatile"));
@@ -98,9 +105,6 @@ impl<'a> AggregateOverJoin<'a> {
         unsupported(format!("the condition {condition} is on both tables and depends on more than the groups"))
     }
 }
-
-/// The defining expression of a column.
-type Definition<'a> = dyn Fn(&Column) -> Option<Expr> + 'a;
 
 /// A transformed expression whose children are not visited.
 fn transformed_jump(expr: Expr) -> Transformed<Expr> {

@@ -6,6 +6,8 @@ use datafusion::common::{Column, DFSchemaRef, JoinSide};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, Filter, Join, LogicalPlan, Projection};
 
+use crate::plan::join_with_inputs;
+
 /// The schemas of both inputs of a join.
 pub(super) struct JoinSchemas<'a> {
     left: &'a DFSchemaRef,
@@ -42,11 +44,20 @@ pub(super) struct OperandProjection<'a> {
     pub(super) values: Vec<Expr>,
     /// Filters on the rows of the input.
     pub(super) conditions: Vec<Expr>,
+    /// Semi-joins and anti-joins that filter the rows of the input, each with its keys of the input.
+    pub(super) semi_joins: Vec<(&'a Join, Vec<Expr>)>,
 }
 
 impl<'a> OperandProjection<'a> {
     pub(super) fn new(input: &'a Arc<LogicalPlan>) -> Self {
-        Self { input, keys: Vec::new(), groups: Vec::new(), values: Vec::new(), conditions: Vec::new() }
+        Self {
+            input,
+            keys: Vec::new(),
+            groups: Vec::new(),
+            values: Vec::new(),
+            conditions: Vec::new(),
+            semi_joins: Vec::new(),
+        }
     }
 
     /// The index of a value column, which is added unless there is an equal one.
@@ -59,13 +70,19 @@ impl<'a> OperandProjection<'a> {
 
     /// The expressions that are evaluated for all rows, also for those without a match in the join.
     pub(super) fn expressions(&self) -> impl Iterator<Item = &Expr> {
-        self.keys.iter().chain(&self.groups).chain(&self.values)
+        let semi_join_keys = self.semi_joins.iter().flat_map(|(_, keys)| keys);
+        self.keys.iter().chain(&self.groups).chain(&self.values).chain(semi_join_keys)
     }
 
     pub(super) fn into_logical_plan(self) -> Result<LogicalPlan> {
         let mut plan = Arc::clone(self.input);
         if let Some(condition) = self.conditions.into_iter().reduce(Expr::and) {
             plan = Arc::new(LogicalPlan::Filter(Filter::try_new(condition, plan)?));
+        }
+        for (join, keys) in self.semi_joins {
+            let on = keys.into_iter().zip(&join.on).map(|(left, (_, right))| (left, right.clone())).collect();
+            let semi_join = join_with_inputs(join, plan, Arc::clone(&join.right), on, None)?;
+            plan = Arc::new(LogicalPlan::Join(semi_join));
         }
         let mut used_columns: Vec<Column> = Vec::new();
         let columns =
