@@ -5,15 +5,19 @@ use image::{ColorType, ImageDecoder, ImageError as DecoderError, ImageFormat, Im
 use super::invalid::{corrupt, truncated};
 
 mod blocks;
+mod color;
+mod frame;
 mod huffman;
 mod idct;
 mod planes;
 mod scan;
 mod segments;
+mod tables;
 mod upsample;
 
-use segments::{APP0, APP1, APP14, END_OF_IMAGE, Frame, START_OF_SCAN, Segments, is_frame_header};
-pub(super) use upsample::ColorSpace;
+pub(super) use color::ColorSpace;
+use frame::Frame;
+use segments::{APP0, APP1, APP14, END_OF_IMAGE, START_OF_SCAN, Segments, is_frame_header};
 
 /// Sequential and progressive files with Huffman codes, 8 bits per sample, and 1, 3 or 4 components.
 ///
@@ -125,7 +129,7 @@ impl ImageDecoder for JpegFile<'_> {
 
     fn read_image(self, pixels: &mut [u8]) -> ImageResult<()> {
         let planes = scan::decode_planes(self.bytes, &self.frame)?;
-        upsample::write_rgb(&planes, &self.frame, self.color_space, pixels);
+        color::write_rgb(&planes, &self.frame, self.color_space, pixels);
         Ok(())
     }
 

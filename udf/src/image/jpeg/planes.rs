@@ -1,7 +1,7 @@
 //! [`Component`] holds a component of a JPEG file while it is decoded; [`Plane`] has its samples.
 
+use super::frame::{Frame, FrameComponent};
 use super::idct::idct;
-use super::segments::{Frame, FrameComponent};
 use super::{DAMAGED, Invalid};
 
 /// The samples of a component: rows of `stride` bytes, of which the first `size.0` belong to the image.

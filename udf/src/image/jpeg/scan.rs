@@ -1,22 +1,13 @@
 //! [`decode_planes`] decodes all scans of a JPEG file to the samples of its components.
 
-use super::huffman::{BitReader, HuffmanTable};
+use super::frame::Frame;
+use super::huffman::BitReader;
 use super::planes::{Component, Plane};
 use super::segments::{
-    DEFINE_HUFFMAN_TABLES, DEFINE_QUANTIZATION_TABLES, DEFINE_RESTART_INTERVAL, END_OF_IMAGE, Frame, START_OF_SCAN,
-    Segments,
+    DEFINE_HUFFMAN_TABLES, DEFINE_QUANTIZATION_TABLES, DEFINE_RESTART_INTERVAL, END_OF_IMAGE, START_OF_SCAN, Segments,
 };
+use super::tables::Tables;
 use super::{DAMAGED, Invalid, blocks};
-
-/// The tables that segments define, by index.
-#[derive(Default)]
-struct Tables {
-    dc: [Option<Box<HuffmanTable>>; 4],
-    ac: [Option<Box<HuffmanTable>>; 4],
-    /// In the order of rows.
-    quantization: [Option<[u16; 64]>; 4],
-    restart_interval: u16,
-}
 
 /// A scan header.
 struct ScanHeader {
@@ -68,39 +59,6 @@ pub(super) fn decode_planes(bytes: &[u8], frame: &Frame) -> Result<Vec<Plane>, I
         }
     }
     Err(Invalid::Truncated)
-}
-
-impl Tables {
-    fn define_huffman(&mut self, mut payload: &[u8]) -> Result<(), Invalid> {
-        const INVALID: Invalid = Invalid::Corrupt("a Huffman table is invalid");
-        while !payload.is_empty() {
-            let (&[selector], rest) = payload.split_first_chunk::<1>().ok_or(INVALID)?;
-            let (counts, rest) = rest.split_first_chunk::<16>().ok_or(INVALID)?;
-            let length = counts.iter().map(|count| usize::from(*count)).sum();
-            let (symbols, rest) = rest.split_at_checked(length).ok_or(INVALID)?;
-            let tables = if selector & 0x10 == 0 { &mut self.dc } else { &mut self.ac };
-            let table = tables.get_mut(usize::from(selector & !0x10)).ok_or(INVALID)?;
-            *table = Some(HuffmanTable::try_new(counts, symbols).ok_or(INVALID)?);
-            payload = rest;
-        }
-        Ok(())
-    }
-
-    fn define_quantization(&mut self, mut payload: &[u8]) -> Result<(), Invalid> {
-        const INVALID: Invalid = Invalid::Corrupt("a quantization table is invalid");
-        while let Some((selector, rest)) = payload.split_first() {
-            let element_bytes = if selector >> 4 == 0 { 1 } else { 2 };
-            let (elements, rest) = rest.split_at_checked(64 * element_bytes).ok_or(INVALID)?;
-            let mut table = [0; 64];
-            for (element, position) in elements.chunks_exact(element_bytes).zip(blocks::ZIGZAG) {
-                table[usize::from(position)] =
-                    element.iter().fold(0_u16, |value, byte| (value << 8) | u16::from(*byte));
-            }
-            *self.quantization.get_mut(usize::from(selector & 15)).ok_or(INVALID)? = Some(table);
-            payload = rest;
-        }
-        Ok(())
-    }
 }
 
 impl ScanHeader {
