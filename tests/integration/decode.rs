@@ -65,8 +65,8 @@ fn agrees_with_pillow(file: &str, allowed: u8) -> Result<(), Box<dyn Error>> {
 }
 
 /// Files that Pillow decodes and we reject: a wrong checksum, JPEGs whose missing pixels Pillow fills with gray.
-const REJECTED_BY_US_ONLY: [&str; 4] =
-    ["wrong-crc.png", "cut-scan.jpg", "cut-scan-progressive.jpg", "wrong-restart.jpg"];
+const REJECTED_BY_US_ONLY: [&str; 5] =
+    ["wrong-crc.png", "cut-scan.jpg", "cut-scan-progressive.jpg", "cut-scan.tif", "wrong-restart.jpg"];
 
 fn is_rejected(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>> {
     assert_eq!(accepted_by_pillow, REJECTED_BY_US_ONLY.contains(&file), "whether Pillow decodes it");
@@ -83,6 +83,9 @@ fn is_rejected(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error
         "cut-scan.jpg" | "cut-scan-progressive.jpg" | "wrong-restart.jpg" => {
             "the JPEG file cannot be decoded: its scan is damaged"
         }
+        "cut-scan.tif" => "the TIFF file cannot be decoded: its JPEG data is invalid: its scan is damaged",
+        "large-unit.jpg" => "the JPEG file cannot be decoded: a scan has more than 10 blocks in its unit",
+        "swapped-components.jpg" => "the JPEG file cannot be decoded: a scan header is invalid",
         "wrong-crc.png" => "the PNG file cannot be decoded: CRC error",
         "no-end-marker.jpg" | "truncated.jpg" => "the JPEG file is truncated",
         "truncated.png" => "the PNG file is truncated",
@@ -125,6 +128,9 @@ fn large_jpegs_are_scaled() -> Result<(), Box<dyn Error>> {
         decode_scaled(&jpeg[..jpeg.len() / 2], MAX_PIXELS, &mut |_, _| Some((32, 32))),
         decode(&jpeg[..jpeg.len() / 2], MAX_PIXELS)
     );
+    let damaged = [&jpeg[..jpeg.len() / 2], &[0xff, 0xd9]].concat();
+    let error = decode_scaled(&damaged, MAX_PIXELS, &mut |_, _| Some((32, 32))).expect_err("a damaged scan");
+    assert_eq!(error.to_string(), "the JPEG file cannot be decoded: its scan is damaged");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod rows;
 mod ycbcr;
 
 use super::invalid::{corrupt, truncated};
+use super::jpeg::Tables as JpegTables;
 use chunks::{ChunkSize, Chunks, Region};
 use compression::{Compression, MAX_LZMA_BYTES, in_bit_order};
 pub(super) use directory::ByteOrder;
@@ -45,6 +46,7 @@ pub(super) struct TiffDecoder<'a> {
     predictor: Predictor,
     converter: RowConverter,
     chunks: Chunks<'a>,
+    /// The field JPEGTables.
     jpeg_tables: Option<&'a [u8]>,
     file_bytes: u64,
 }
@@ -121,8 +123,8 @@ impl<'a> TiffDecoder<'a> {
     pub(super) fn working_bytes(&self) -> u64 {
         let chunks = self.chunk_bytes();
         match self.compression {
-            // Coefficients of progressive JPEG have two bytes each; the data is joined with the tables.
-            Compression::Jpeg => chunks.saturating_mul(3).saturating_add(self.file_bytes.saturating_mul(2)),
+            // Coefficients of progressive JPEG have two bytes each.
+            Compression::Jpeg => chunks.saturating_add(self.chunks.jpeg_samples(&self.format).saturating_mul(3)),
             Compression::Lzma => chunks.saturating_add(self.file_bytes).saturating_add(MAX_LZMA_BYTES),
             Compression::None => chunks,
             _ => chunks.saturating_add(if self.format.is_bit_reversed { self.file_bytes } else { 0 }),
@@ -139,10 +141,14 @@ impl<'a> TiffDecoder<'a> {
     }
 
     fn read(&self, pixels: &mut [u8]) -> Result<(), TiffError> {
+        let jpeg_tables = match self.compression {
+            Compression::Jpeg => jpeg::tables(self.jpeg_tables)?,
+            _ => JpegTables::default(),
+        };
         for region in self.chunks.regions() {
             let size = self.chunks.size(region.height, self.compression, &self.format)?;
             let planes: Vec<Cow<'_, [u8]>> = (0..self.format.planes())
-                .map(|plane| self.decompress(self.chunks.data(&region, plane)?, &size, region.height))
+                .map(|plane| self.decompress(self.chunks.data(&region, plane)?, &size, region.height, &jpeg_tables))
                 .collect::<Result<_, TiffError>>()?;
             self.convert(&planes, &region, &size, pixels);
         }
@@ -150,7 +156,13 @@ impl<'a> TiffDecoder<'a> {
     }
 
     /// The rows of a chunk.
-    fn decompress<'d>(&self, data: &'d [u8], size: &ChunkSize, height: usize) -> Result<Cow<'d, [u8]>, TiffError> {
+    fn decompress<'d>(
+        &self,
+        data: &'d [u8],
+        size: &ChunkSize,
+        height: usize,
+        jpeg_tables: &JpegTables,
+    ) -> Result<Cow<'d, [u8]>, TiffError> {
         let bytes = size.row_bytes * size.rows;
         if self.compression == Compression::None {
             let data = data.get(..bytes).ok_or(TiffError::Truncated)?;
@@ -164,7 +176,7 @@ impl<'a> TiffDecoder<'a> {
                 samples: self.format.chunk_samples(),
                 is_ycbcr: self.format.meaning == Meaning::YCbCr && !self.format.is_separate,
             };
-            return jpeg::decode(data, self.jpeg_tables, &expected).map(Cow::Owned);
+            return jpeg::decode(data, jpeg_tables, &expected).map(Cow::Owned);
         }
         let data = in_bit_order(data, self.format.is_bit_reversed);
         let mut rows = vec![0; bytes];

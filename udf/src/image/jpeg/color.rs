@@ -1,4 +1,5 @@
-//! [`write_rgb`] converts the components to RGB, with the arithmetic of libjpeg-turbo (`jdcolor.c`) and, for CMYK, of Pillow.
+//! [`write_rgb`] converts the components to RGB, with the arithmetic of libjpeg-turbo (`jdcolor.c`) and, for CMYK, of Pillow;
+//! [`write_samples`] does not convert them.
 
 use multiversion::multiversion;
 
@@ -10,8 +11,8 @@ use super::upsample::UpsampledPlane;
 
 /// What the components are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::image) enum ColorSpace {
-    /// One component.
+pub(super) enum ColorSpace {
+    /// One component; of two, the second one is not used.
     Gray,
     /// Red, green, blue.
     Rgb,
@@ -25,15 +26,8 @@ pub(in crate::image) enum ColorSpace {
 
 /// Writes the image to `pixels`, row by row.
 pub(super) fn write_rgb(planes: &[Plane], frame: &Frame, color_space: ColorSpace, pixels: &mut [u8]) {
-    let mut components: Vec<UpsampledPlane<'_>> = planes
-        .iter()
-        .zip(&frame.components)
-        .map(|(plane, component)| {
-            let (horizontal, vertical) = component.sampling;
-            UpsampledPlane::new(plane, (frame.max_sampling.0 / horizontal, frame.max_sampling.1 / vertical))
-        })
-        .collect();
-    for (y, row) in pixels.chunks_exact_mut(frame.width * 3).enumerate() {
+    let mut components = UpsampledPlane::all(planes, frame);
+    for (y, row) in pixels.chunks_exact_mut(frame.scaled_size().0 * 3).enumerate() {
         for component in &mut components {
             component.seek(y);
         }
@@ -65,6 +59,20 @@ pub(super) fn write_rgb(planes: &[Plane], frame: &Frame, color_space: ColorSpace
                 }
             }
             (_, []) => {}
+        }
+    }
+}
+
+/// Writes the samples of all components to `pixels`, interleaved, without converting them.
+pub(super) fn write_samples(planes: &[Plane], frame: &Frame, pixels: &mut [u8]) {
+    let mut components = UpsampledPlane::all(planes, frame);
+    let count = components.len();
+    for (y, row) in pixels.chunks_exact_mut(frame.scaled_size().0 * count).enumerate() {
+        for (index, component) in components.iter_mut().enumerate() {
+            component.seek(y);
+            for (pixel, sample) in row.chunks_exact_mut(count).zip(component.row()) {
+                pixel[index] = *sample;
+            }
         }
     }
 }

@@ -1,17 +1,19 @@
 //! [`Frame`]: what the frame header of a JPEG file declares.
 
 use super::Invalid;
+use super::scale::Scale;
 
-/// The frame header.
+/// The frame header, and the scale at which the file is decoded.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) is_progressive: bool,
-    /// One, three or four.
+    /// At most four.
     pub(super) components: Vec<FrameComponent>,
     /// The largest sampling factors, horizontal and vertical.
     pub(super) max_sampling: (usize, usize),
+    pub(super) scale: Scale,
 }
 
 /// A component as the frame header declares it.
@@ -38,7 +40,7 @@ impl Frame {
         if precision != 8 {
             return Err(Invalid::Corrupt("samples that have not 8 bits are not supported"));
         }
-        if ![1, 3, 4].contains(&count) || specifications.len() != usize::from(count) * 3 {
+        if !(1..=4).contains(&count) || specifications.len() != usize::from(count) * 3 {
             return Err(Invalid::Corrupt("it has not 1, 3 or 4 components"));
         }
         let component = |&[id, sampling, table]: &[u8; 3]| {
@@ -59,7 +61,7 @@ impl Frame {
         }
         let (width, height) = (usize::from(u16::from_be_bytes([w1, w0])), usize::from(u16::from_be_bytes([h1, h0])));
         let is_progressive = marker == PROGRESSIVE;
-        Ok(Self { width, height, is_progressive, components, max_sampling })
+        Ok(Self { width, height, is_progressive, components, max_sampling, scale: Scale::Full })
     }
 
     /// The numbers of minimum coded units of an interleaved scan, horizontal and vertical.
@@ -67,22 +69,63 @@ impl Frame {
         (self.width.div_ceil(8 * self.max_sampling.0), self.height.div_ceil(8 * self.max_sampling.1))
     }
 
-    /// The size of a component in samples.
-    pub(super) fn size(&self, component: &FrameComponent) -> (usize, usize) {
-        let size = |length: usize, factor: usize, max: usize| (length * factor).div_ceil(max);
+    /// The numbers of blocks of a component that contain pixels of the image, horizontal and vertical.
+    pub(super) fn blocks(&self, component: &FrameComponent) -> (usize, usize) {
+        let blocks = |length: usize, factor: usize, max: usize| (length * factor).div_ceil(max * 8);
+        (
+            blocks(self.width, component.sampling.0, self.max_sampling.0),
+            blocks(self.height, component.sampling.1, self.max_sampling.1),
+        )
+    }
+
+    /// The width and height of the decoded image.
+    pub(super) fn scaled_size(&self) -> (usize, usize) {
+        let side = self.scale.block_side();
+        ((self.width * side).div_ceil(8), (self.height * side).div_ceil(8))
+    }
+
+    /// The samples in a row of a block of a component.
+    ///
+    /// A component with fewer samples than others is decoded at a larger scale than they are, as far as that replaces upsampling in both
+    /// directions (libjpeg's `jpeg_calc_output_dimensions`).
+    pub(super) fn block_side(&self, component: &FrameComponent) -> usize {
+        let least = self.scale.block_side();
+        let fits = |side: usize, factor: usize, max: usize| (max * least).is_multiple_of(factor * side);
+        let mut side = least;
+        while side < 8
+            && fits(2 * side, component.sampling.0, self.max_sampling.0)
+            && fits(2 * side, component.sampling.1, self.max_sampling.1)
+        {
+            side *= 2;
+        }
+        side
+    }
+
+    /// The width and height of a decoded component in samples.
+    pub(super) fn component_size(&self, component: &FrameComponent) -> (usize, usize) {
+        let side = self.block_side(component);
+        let size = |length: usize, factor: usize, max: usize| (length * factor * side).div_ceil(max * 8);
         (
             size(self.width, component.sampling.0, self.max_sampling.0),
             size(self.height, component.sampling.1, self.max_sampling.1),
         )
     }
 
+    /// The pixels of the decoded image per sample of a component, horizontal and vertical.
+    pub(super) fn pixels_per_sample(&self, component: &FrameComponent) -> (usize, usize) {
+        let (least, side) = (self.scale.block_side(), self.block_side(component));
+        let ratio = |factor: usize, max: usize| max * least / (factor * side);
+        (ratio(component.sampling.0, self.max_sampling.0), ratio(component.sampling.1, self.max_sampling.1))
+    }
+
     /// The memory of the decoded components, with their padding to minimum coded units, and of the coefficients of a progressive
     /// file, in bytes.
     pub(super) fn plane_bytes(&self) -> u64 {
         let (columns, rows) = self.units();
-        let blocks_per_unit: usize = self.components.iter().map(|part| part.sampling.0 * part.sampling.1).sum();
-        let samples = columns as u64 * rows as u64 * blocks_per_unit as u64 * 64;
-        if self.is_progressive { samples * 3 } else { samples }
+        let blocks = |part: &FrameComponent| columns as u64 * rows as u64 * (part.sampling.0 * part.sampling.1) as u64;
+        let coefficient_bytes = if self.is_progressive { 64 * 2 } else { 0 };
+        let bytes = |part: &FrameComponent| blocks(part) * ((self.block_side(part).pow(2) + coefficient_bytes) as u64);
+        self.components.iter().map(bytes).sum()
     }
 }
 
@@ -90,19 +133,55 @@ impl Frame {
 mod tests {
     use super::*;
 
+    /// 70 x 50 pixels, luma with two samples in both directions for one of chroma.
+    const PAYLOAD: [u8; 15] = [8, 0, 50, 0, 70, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
+
     #[test]
     fn sizes_are_those_of_the_samples() {
-        let payload = [8, 0, 50, 0, 70, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
-        let frame = Frame::parse(0xc0, &payload).ok().unwrap();
+        let frame = Frame::parse(0xc0, &PAYLOAD).ok().unwrap();
         assert_eq!(frame.units(), (5, 4));
-        assert_eq!(frame.size(&frame.components[1]), (35, 25));
+        assert_eq!(frame.blocks(&frame.components[0]), (9, 7));
+        assert_eq!(frame.component_size(&frame.components[1]), (35, 25));
         assert_eq!(frame.plane_bytes(), 5 * 4 * 6 * 64);
+        let progressive = Frame::parse(0xc2, &PAYLOAD).ok().unwrap();
+        assert_eq!(progressive.plane_bytes(), 5 * 4 * 6 * 64 * 3);
+    }
+
+    #[test]
+    fn invalid_headers_are_rejected() {
         for (offset, value) in [(0, 12), (5, 2), (7, 0x02), (7, 0x52), (10, 0x33)] {
-            let mut payload = payload;
+            let mut payload = PAYLOAD;
             payload[offset] = value;
             assert!(Frame::parse(0xc0, &payload).is_err(), "{value} at {offset}");
         }
-        assert!(Frame::parse(0xc9, &payload).is_err());
-        assert!(Frame::parse(0xc0, &payload[..9]).is_err());
+        assert!(Frame::parse(0xc9, &PAYLOAD).is_err());
+        assert!(Frame::parse(0xc0, &PAYLOAD[..9]).is_err());
+    }
+
+    #[test]
+    fn chroma_is_decoded_at_a_larger_scale_instead_of_upsampling() {
+        let mut frame = Frame::parse(0xc0, &PAYLOAD).ok().unwrap();
+        // The sampling of luma, the sides of the blocks of luma and chroma at the three scales, and the ratio that remains.
+        for (luma, sides, ratio) in [
+            ((2, 2), [(4, 8), (2, 4), (1, 2)], (1, 1)),
+            ((2, 1), [(4, 4), (2, 2), (1, 1)], (2, 1)),
+            ((1, 2), [(4, 4), (2, 2), (1, 1)], (1, 2)),
+            ((4, 2), [(4, 8), (2, 4), (1, 2)], (2, 1)),
+            ((2, 4), [(4, 8), (2, 4), (1, 2)], (1, 2)),
+        ] {
+            (frame.components[0].sampling, frame.max_sampling) = (luma, luma);
+            for (scale, sides) in [Scale::Half, Scale::Quarter, Scale::Eighth].into_iter().zip(sides) {
+                frame.scale = scale;
+                let (luma, chroma) = (&frame.components[0], &frame.components[1]);
+                assert_eq!((frame.block_side(luma), frame.block_side(chroma)), sides, "{frame:?}");
+                assert_eq!(frame.component_size(luma), frame.scaled_size());
+                assert_eq!(frame.pixels_per_sample(luma), (1, 1));
+                assert_eq!(frame.pixels_per_sample(chroma), ratio, "{frame:?}");
+            }
+        }
+        frame.scale = Scale::Half;
+        assert_eq!(frame.scaled_size(), (35, 25));
+        frame.scale = Scale::Eighth;
+        assert_eq!(frame.scaled_size(), (9, 7));
     }
 }

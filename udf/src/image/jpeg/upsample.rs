@@ -2,7 +2,9 @@
 
 use multiversion::multiversion;
 
+use super::frame::Frame;
 use super::planes::Plane;
+use super::scale::Scale;
 
 /// How a component is scaled to the size of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +25,14 @@ enum Upsampling {
 
 impl Upsampling {
     /// `ratio` is that of the image to the component, whose samples have a certain width.
-    fn new(ratio: (usize, usize), width: usize) -> Self {
+    fn new(ratio: (usize, usize), width: usize, is_interpolated: bool) -> Self {
         // Narrower components are not interpolated horizontally.
         const MIN_INTERPOLATED_WIDTH: usize = 3;
         match ratio {
             (1, 1) => Self::None,
-            (1, 2) => Self::Vertical,
-            (2, 1) if width >= MIN_INTERPOLATED_WIDTH => Self::Horizontal,
-            (2, 2) if width >= MIN_INTERPOLATED_WIDTH => Self::Both,
+            (1, 2) if is_interpolated => Self::Vertical,
+            (2, 1) if is_interpolated && width >= MIN_INTERPOLATED_WIDTH => Self::Horizontal,
+            (2, 2) if is_interpolated && width >= MIN_INTERPOLATED_WIDTH => Self::Both,
             (horizontal, vertical) => Self::Repeat { horizontal, vertical },
         }
     }
@@ -51,8 +53,19 @@ pub(super) struct UpsampledPlane<'a> {
 }
 
 impl<'a> UpsampledPlane<'a> {
-    pub(super) fn new(plane: &'a Plane, ratio: (usize, usize)) -> Self {
-        let upsampling = Upsampling::new(ratio, plane.size.0);
+    /// The planes of all components of a frame.
+    pub(super) fn all(planes: &'a [Plane], frame: &Frame) -> Vec<Self> {
+        // As in libjpeg, the means of whole blocks are repeated.
+        let is_interpolated = frame.scale != Scale::Eighth;
+        planes
+            .iter()
+            .zip(&frame.components)
+            .map(|(plane, component)| Self::new(plane, frame.pixels_per_sample(component), is_interpolated))
+            .collect()
+    }
+
+    fn new(plane: &'a Plane, ratio: (usize, usize), is_interpolated: bool) -> Self {
+        let upsampling = Upsampling::new(ratio, plane.size.0, is_interpolated);
         Self { plane, upsampling, buffer: vec![0; plane.stride * ratio.0], sums: vec![0; plane.size.0 + 2], y: 0 }
     }
 
@@ -157,8 +170,12 @@ mod tests {
     use super::*;
 
     fn upsampled(samples: &[u8], size: (usize, usize), ratio: (usize, usize)) -> Vec<Vec<u8>> {
+        rows(samples, size, ratio, true)
+    }
+
+    fn rows(samples: &[u8], size: (usize, usize), ratio: (usize, usize), is_interpolated: bool) -> Vec<Vec<u8>> {
         let plane = Plane { samples: samples.to_vec(), stride: samples.len() / size.1, size };
-        let mut upsampled = UpsampledPlane::new(&plane, ratio);
+        let mut upsampled = UpsampledPlane::new(&plane, ratio, is_interpolated);
         let row = |y| {
             upsampled.seek(y);
             upsampled.row()[..size.0 * ratio.0].to_vec()
@@ -180,5 +197,10 @@ mod tests {
     fn narrow_components_and_other_ratios_are_repeated() {
         assert_eq!(upsampled(&[0, 100], (2, 1), (2, 2)), [[0, 0, 100, 100], [0, 0, 100, 100]]);
         assert_eq!(upsampled(&[7, 9, 1], (3, 1), (4, 1)), [[7, 7, 7, 7, 9, 9, 9, 9, 1, 1, 1, 1]]);
+    }
+    #[test]
+    fn means_of_whole_blocks_are_repeated() {
+        assert_eq!(rows(&[7, 9, 1], (3, 1), (2, 1), false), [[7, 7, 9, 9, 1, 1]]);
+        assert_eq!(rows(&[7, 9], (1, 2), (1, 2), false), [[7], [7], [9], [9]]);
     }
 }
