@@ -65,7 +65,8 @@ fn agrees_with_pillow(file: &str, allowed: u8) -> Result<(), Box<dyn Error>> {
 }
 
 /// Files that Pillow decodes and we reject: JPEGs whose missing pixels Pillow fills with gray.
-const REJECTED_BY_US_ONLY: [&str; 3] = ["cut-scan.jpg", "cut-scan-progressive.jpg", "wrong-restart.jpg"];
+const REJECTED_BY_US_ONLY: [&str; 4] =
+    ["cut-scan.jpg", "cut-scan-progressive.jpg", "cut-scan.tif", "wrong-restart.jpg"];
 
 fn is_rejected(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error>> {
     assert_eq!(accepted_by_pillow, REJECTED_BY_US_ONLY.contains(&file), "whether Pillow decodes it");
@@ -85,6 +86,9 @@ fn is_rejected(file: &str, accepted_by_pillow: bool) -> Result<(), Box<dyn Error
         "wrong-crc.png" => "the PNG file cannot be decoded: its chunk IHDR has a wrong checksum",
         "large-profile.png" => "the PNG file cannot be decoded: its chunk iCCP inflates to more than 1 MiB",
         "overlapping-masks.bmp" => "the BMP file cannot be decoded: the bit masks 0xf800, 0x7e0 and 0x3f overlap",
+        "cut-scan.tif" => "the TIFF file cannot be decoded: its JPEG data is invalid: its scan is damaged",
+        "large-unit.jpg" => "the JPEG file cannot be decoded: a scan has more than 10 blocks in its unit",
+        "swapped-components.jpg" => "the JPEG file cannot be decoded: a scan header is invalid",
         "no-end-marker.jpg" | "truncated.jpg" => "the JPEG file is truncated",
         "truncated.png" => "the PNG file is truncated",
         "truncated.webp" => "the WebP file is truncated",
@@ -126,6 +130,9 @@ fn large_jpegs_are_scaled() -> Result<(), Box<dyn Error>> {
         decode_scaled(&jpeg[..jpeg.len() / 2], MAX_PIXELS, &mut |_, _| Some((32, 32))),
         decode(&jpeg[..jpeg.len() / 2], MAX_PIXELS)
     );
+    let damaged = [&jpeg[..jpeg.len() / 2], &[0xff, 0xd9]].concat();
+    let error = decode_scaled(&damaged, MAX_PIXELS, &mut |_, _| Some((32, 32))).expect_err("a damaged scan");
+    assert_eq!(error.to_string(), "the JPEG file cannot be decoded: its scan is damaged");
     Ok(())
 }
 

@@ -13,7 +13,6 @@ mod hash;
 mod header;
 mod invalid;
 mod jpeg;
-mod jpeg_scaled;
 mod metadata;
 mod orientation;
 mod png;

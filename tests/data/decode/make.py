@@ -4,8 +4,9 @@
 
 The committed files were written with Pillow 13.0.0; other versions may compress differently. Needs numpy.
 
-NAME.rgb.png contains ImageOps.exif_transpose(image).convert("RGB") of the file NAME. cases.csv has its size and the
-maximum difference of a channel value that is allowed for a decoder. bad/expected.csv has the exception that Pillow raises
+NAME.rgb.png contains ImageOps.exif_transpose(image).convert("RGB") of the file NAME. NAME.draft.png contains the image decoded
+at a half, a quarter and an eighth of its size, as Image.draft does, one below the other. cases.csv has the size and the maximum
+difference of a channel value that is allowed for a decoder. bad/expected.csv has the exception that Pillow raises
 for each file of bad/; if it is empty, Pillow decodes the file, and its RGB values are in a .rgb.png in the same folder.
 """
 
@@ -26,9 +27,7 @@ HERE = Path(__file__).resolve().parent
 SIZE = (37, 29)
 SMALL = (24, 17)
 
-# JPEG in TIFF is decoded by the crate zune-jpeg, which rounds and interpolates in other ways than libjpeg-turbo.
 EXACT = 0
-JPEG_IN_TIFF = 3
 
 GRAY, RGB, INDEXED, GRAY_ALPHA = 0, 2, 3, 4  # colour types of a PNG header
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
@@ -183,6 +182,21 @@ def jpeg_with_sampling(data, size, luma):
     return data[: frame + 5] + size + data[frame + 9 : frame + 11] + bytes([luma]) + data[frame + 12 :]
 
 
+def jpeg_with_equal_names(data):
+    """Gives all three components the name 1, in the frame header and in the scan header."""
+    data = bytearray(data)
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    for component in range(3):
+        data[frame + 10 + 3 * component] = data[scan + 5 + 2 * component] = 1
+    return bytes(data)
+
+
+def jpeg_with_swapped_components(data):
+    """Exchanges the chroma components in the scan header."""
+    first, second = (data.index(b"\xff\xda") + 7 + 2 * component for component in range(2))
+    return data[:first] + data[second : second + 2] + data[first : first + 2] + data[second + 2 :]
+
+
 def jpeg_cases():
     yield from ((name, data, EXACT) for name, data in (*jpeg_files(), *jpeg_kinds()))
 
@@ -200,6 +214,12 @@ def jpeg_kinds():
     yield "jpeg-411.jpg", encode(tiny, "JPEG", quality=90, subsampling="4:1:1")
     four_two_two = encode(synthetic_image((48, 48)), "JPEG", quality=50, subsampling="4:2:2")
     yield "jpeg-440.jpg", jpeg_with_sampling(four_two_two, (47, 45), 0x12)
+    wide = encode(synthetic_image((150, 41)), "JPEG", quality=60, subsampling="4:2:2")
+    yield "jpeg-422-150x41.jpg", wide
+    four_two_zero = encode(synthetic_image((32, 32)), "JPEG", quality=70, subsampling="4:2:0")
+    yield "jpeg-411-61x15.jpg", jpeg_with_sampling(four_two_zero, (61, 15), 0x41)
+    yield "jpeg-extended.jpg", jpeg.replace(b"\xff\xc0", b"\xff\xc1")
+    yield "jpeg-equal-names.jpg", jpeg_with_equal_names(jpeg)
     yield "jpeg-gray-sampled.jpg", jpeg_with_sampling(encode(small.convert("L"), "JPEG", quality=90), SMALL, 0x22)
     restarts = encode(tiny, "JPEG", quality=90, subsampling="4:2:0", restart_marker_blocks=1)
     yield "jpeg-restart-420.jpg", restarts
@@ -430,7 +450,7 @@ def tiff_cases():
     yield "tiff-palette.tif", encode(image.quantize(32), "TIFF"), EXACT
     images = synthetic_image(tiff_variants.SIZE), synthetic_image(tiff_variants.JPEG_SIZE)
     for name, data in tiff_variants.cases(*images):
-        yield name, data, JPEG_IN_TIFF if "jpeg" in name else EXACT
+        yield name, data, EXACT
 
 
 def half(data):
@@ -458,6 +478,8 @@ def bad_files():
     yield "cut-scan.jpg", half(jpeg) + b"\xff\xd9"
     yield "cut-scan-progressive.jpg", encode(image, "JPEG", quality=90, progressive=True)[:-40] + b"\xff\xd9"
     yield "wrong-restart.jpg", jpeg_wrong_restart(image)
+    yield "large-unit.jpg", jpeg_with_sampling(jpeg, SIZE, 0x44)
+    yield "swapped-components.jpg", jpeg_with_swapped_components(jpeg)
     yield "no-size.gif", bytes.fromhex("47494638396100000000800000ffffff0000002c00000000000000000002024401003b")
     yield "no-frame-size.gif", bytes.fromhex("47494638396101000100800000ffffff0000002c00000000000001000002024401003b")
     yield "empty.jpg", b""
@@ -472,6 +494,7 @@ def bad_files():
     yield "truncated.gif", half(encode(image.quantize(32), "GIF"))
     yield "truncated.bmp", half(encode(image, "BMP"))
     yield "truncated.tif", half(encode(image, "TIFF"))
+    yield "cut-scan.tif", tiff_variants.jpeg_file_with_cut_strip(synthetic_image(tiff_variants.JPEG_SIZE))
     yield "notes.txt", b"These are notes, not an image.\n"
     yield "drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="8" height="8"/></svg>\n'
 
@@ -489,6 +512,25 @@ def write_rgb(path):
     return image.size
 
 
+def at_scale(path, scale):
+    """What load() returns after draft() selects a scale, which it only does for images that are large enough."""
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        size = tuple(-(-side // scale) for side in image.size)
+        image.tile = [image.tile[0]._replace(extents=(0, 0, *size))]
+        image._size, image.decoderconfig = size, (scale, 0)
+        return image.convert("RGB")
+
+
+def write_drafts(path):
+    images = [at_scale(path, scale) for scale in (2, 4, 8)]
+    joined = Image.new("RGB", (images[0].width, sum(image.height for image in images)))
+    top = 0
+    for image in images:
+        joined.paste(image, (0, top))
+        top += image.height
+    joined.save(f"{path}.draft.png", optimize=True)
+
+
 def write_csv(path, header, rows):
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -503,6 +545,8 @@ def write_cases():
             path = HERE / name
             path.write_bytes(data)
             rows.append([name, *write_rgb(path), max_difference])
+            if name.endswith(".jpg") and "exif" not in name and "xmp" not in name:
+                write_drafts(path)
     write_csv(HERE / "cases.csv", ["file", "width", "height", "max_difference"], rows)
     return len(rows)
 

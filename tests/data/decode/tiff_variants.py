@@ -18,10 +18,10 @@ JPEG_SIZE = (48, 32)
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 STRIPS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANES, PREDICTOR = 273, 277, 278, 279, 284, 317
 COLOR_MAP, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES, EXTRA, FORMAT = 320, 322, 323, 324, 325, 338, 339
-COEFFICIENTS, SUBSAMPLING, RANGE = 529, 530, 532
+JPEG_TABLES, COEFFICIENTS, SUBSAMPLING, RANGE = 347, 529, 530, 532
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
-NONE, DEFLATE, PACK_BITS, LZMA, ZSTD = 1, 8, 32773, 34925, 50000
+NONE, JPEG, DEFLATE, PACK_BITS, LZMA, ZSTD = 1, 7, 8, 32773, 34925, 50000
 UNSPECIFIED, PREMULTIPLIED, STRAIGHT = 0, 1, 2
 
 
@@ -37,11 +37,11 @@ def pack_bits(data):
     return bytes(packed)
 
 
-COMPRESS = {NONE: bytes, DEFLATE: zlib.compress, PACK_BITS: pack_bits, LZMA: lzma.compress}
+COMPRESS = {NONE: bytes, JPEG: bytes, DEFLATE: zlib.compress, PACK_BITS: pack_bits, LZMA: lzma.compress}
 
 
 def tiff_file(fields, chunks, tiled=False, order="<", big=False):
-    """A file with one directory. Values are lists of integers; pairs of integers are rationals."""
+    """A file with one directory. Values are lists of integers; pairs of integers are rationals; or bytes."""
     number, inline = ("Q", 8) if big else ("I", 4)
     file = bytearray({"<": b"II", ">": b"MM"}[order])
     file += struct.pack(order + ("HHHQ" if big else "HI"), *((43, 8, 0, 0) if big else (42, 0)))
@@ -55,7 +55,9 @@ def tiff_file(fields, chunks, tiled=False, order="<", big=False):
     fields = {**fields, (TILES if tiled else STRIPS): offsets, (TILE_BYTES if tiled else STRIP_BYTES): sizes}
     entries = b""
     for tag, values in sorted(fields.items()):
-        if isinstance(values[0], tuple):
+        if isinstance(values, bytes):
+            kind, data = 7, values
+        elif isinstance(values[0], tuple):
             kind, data = 5, b"".join(struct.pack(order + "II", *value) for value in values)
         elif tag in (STRIPS, TILES, STRIP_BYTES, TILE_BYTES):
             kind, data = (16 if big else 4), struct.pack(f"{order}{len(values)}{number}", *values)
@@ -145,6 +147,64 @@ def ycbcr_blocks(samples, horizontal, vertical, fields=()):
     basic = {WIDTH: [width], HEIGHT: [height], BITS: [8] * 3, COMPRESSION: [DEFLATE], PHOTOMETRIC: [YCBCR]}
     basic |= {SAMPLES: [3], ROWS_PER_STRIP: [height], SUBSAMPLING: [horizontal, vertical]}
     return tiff_file(basic | dict(fields), [bytes(data)])
+
+
+def jpeg_streams(image, rows, **options):
+    """A JPEG file for each strip."""
+    for top in range(0, image.height, rows):
+        file = io.BytesIO()
+        image.crop((0, top, image.width, min(top + rows, image.height))).save(file, "JPEG", quality=80, **options)
+        yield file.getvalue()
+
+
+def without_tables(stream):
+    """The tables of a JPEG file, and the file without them and without application segments."""
+    tables, rest, start = b"", b"", 2
+    while stream[start + 1] != 0xDA:
+        (length,) = struct.unpack_from(">H", stream, start + 2)
+        segment = stream[start : start + 2 + length]
+        if stream[start + 1] in (0xDB, 0xC4):
+            tables += segment
+        elif stream[start + 1] < 0xE0:
+            rest += segment
+        start += len(segment)
+    return b"\xff\xd8" + tables + b"\xff\xd9", b"\xff\xd8" + rest + stream[start:]
+
+
+def jpeg_file(image, streams, photometric, fields=(), tiled=False):
+    """A file of JPEG streams, one for each strip of 16 rows, or tile."""
+    samples = len(image.getbands())
+    basic = {WIDTH: [image.width], HEIGHT: [image.height], BITS: [8] * samples, COMPRESSION: [JPEG]}
+    basic |= {PHOTOMETRIC: [photometric], SAMPLES: [samples]}
+    basic |= {TILE_WIDTH: [32], TILE_HEIGHT: [32]} if tiled else {ROWS_PER_STRIP: [16]}
+    return tiff_file(basic | dict(fields), list(streams), tiled=tiled)
+
+
+def jpeg_file_with_cut_strip(image):
+    """Half of the second strip; Pillow fills the rest with gray."""
+    streams = list(jpeg_streams(image, 16, subsampling="4:2:0"))
+    streams[1] = streams[1][: len(streams[1]) * 3 // 4]
+    return jpeg_file(image, streams, YCBCR, [(SUBSAMPLING, [2, 2])])
+
+
+def jpeg_cases(image):
+    """Subsampled chroma in strips and tiles, shared tables, and samples that are not converted."""
+    image = image.crop((0, 0, 45, 29))
+    for subsampling, factors in (("4:2:0", [2, 2]), ("4:2:2", [2, 1])):
+        streams = list(map(without_tables, jpeg_streams(image, 16, subsampling=subsampling)))
+        fields = [(SUBSAMPLING, factors), (JPEG_TABLES, streams[0][0])]
+        name = subsampling.replace(":", "")
+        yield f"tiff-jpeg-{name}.tif", jpeg_file(image, [stream for _, stream in streams], YCBCR, fields)
+    # libtiff reads the factors from the data where the field is absent.
+    yield "tiff-jpeg-progressive.tif", jpeg_file(image, jpeg_streams(image, 16, progressive=True), YCBCR)
+    complete = Image.new("RGB", (64, 32))
+    complete.paste(image)
+    tiles = [stream for x in (0, 32) for stream in jpeg_streams(complete.crop((x, 0, x + 32, 32)), 32)]
+    yield "tiff-jpeg-tiles.tif", jpeg_file(image, tiles, YCBCR, [(SUBSAMPLING, [2, 2])], tiled=True)
+    # The segment JFIF declares YCbCr, the file RGB.
+    yield "tiff-jpeg-rgb.tif", jpeg_file(image, jpeg_streams(image, 16, subsampling="4:4:4"), RGB)
+    planes = [stream for plane in image.split() for stream in jpeg_streams(plane, 16)]
+    yield "tiff-jpeg-planes.tif", jpeg_file(image, planes, RGB, [(PLANES, [2])])
 
 
 def color_map(bits):
@@ -237,3 +297,9 @@ def cases(image, jpeg_image):
     yield "tiff-jpeg.tif", saved(jpeg_image, compression="jpeg", quality=90)
     yield "tiff-jpeg-gray.tif", saved(jpeg_image.convert("L"), compression="jpeg", quality=90)
     yield "tiff-jpeg-cmyk.tif", saved(jpeg_image.convert("CMYK"), compression="jpeg", quality=90)
+    alpha = Image.fromarray(np.tile((np.arange(JPEG_SIZE[0]) * 5).astype(np.uint8), (JPEG_SIZE[1], 1)))
+    for mode, name in (("LA", "gray-alpha"), ("RGBA", "rgba")):
+        with_alpha = jpeg_image.convert(mode)
+        with_alpha.putalpha(alpha)
+        yield f"tiff-jpeg-{name}.tif", saved(with_alpha, compression="jpeg", quality=90)
+    yield from jpeg_cases(jpeg_image)

@@ -1,7 +1,6 @@
 //! [`State`] decodes the blocks of a scan: those of sequential files, and the four kinds of scans of progressive files.
 
 use super::huffman::{BitReader, HuffmanTable};
-use super::idct::idct;
 use super::planes::Component;
 use super::{DAMAGED, Invalid};
 
@@ -46,6 +45,10 @@ impl State {
     ) -> Result<(), Invalid> {
         let mut block = [0; 64];
         block[0] = self.dc(reader, dc, member)? as i16;
+        if component.needs_dc_only() {
+            skip_ac(reader, ac)?;
+            return component.transform(at, &block, false);
+        }
         let mut index = 1;
         while index < 64 {
             reader.refill();
@@ -61,20 +64,15 @@ impl State {
             *position(&mut block, index)? = reader.value(size) as i16;
             index += 1;
         }
-        let table = component.quantization.ok_or(Invalid::Corrupt("a quantization table is missing"))?;
-        let stride = component.plane.stride;
-        idct(&block, &table, index > 1, component.samples(at)?, stride);
-        Ok(())
+        component.transform(at, &block, index > 1)
     }
 
     /// The next DC coefficient of a component.
     #[inline]
     fn dc(&mut self, reader: &mut BitReader<'_>, table: &HuffmanTable, member: usize) -> Result<i32, Invalid> {
         reader.refill();
+        // The sizes of a DC table are at most 15.
         let size = u32::from(reader.symbol(table)?);
-        if size > 15 {
-            return Err(DAMAGED);
-        }
         let prediction = self.predictions.get_mut(member).ok_or(DAMAGED)?;
         *prediction = prediction.wrapping_add(reader.value(size));
         Ok(*prediction)
@@ -186,6 +184,25 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Reads the other coefficients of a block of a sequential file, and keeps none of them.
+#[inline]
+fn skip_ac(reader: &mut BitReader<'_>, table: &HuffmanTable) -> Result<(), Invalid> {
+    let mut index = 1;
+    while index < 64 {
+        reader.refill();
+        let (run, size) = split(reader.symbol(table)?);
+        if size == 0 && run != 15 {
+            break;
+        }
+        reader.consume(size);
+        index += run + 1;
+        if size > 0 && index > 64 {
+            return Err(DAMAGED);
+        }
+    }
+    Ok(())
 }
 
 /// The run of zeros before a coefficient, and its size in bits.

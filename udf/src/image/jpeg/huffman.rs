@@ -130,8 +130,9 @@ impl<'a> BitReader<'a> {
         Some(0xff)
     }
 
+    /// Passes over the next `count` bits; at most 16.
     #[inline]
-    fn consume(&mut self, count: u32) {
+    pub(super) fn consume(&mut self, count: u32) {
         self.bits <<= count;
         self.count -= count as i32;
     }

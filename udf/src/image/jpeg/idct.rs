@@ -4,6 +4,10 @@ use std::num::Wrapping;
 
 use multiversion::multiversion;
 
+mod reduced;
+
+pub(super) use reduced::{idct_1x1, idct_2x2, idct_4x4};
+
 /// Rows of eight values. The coefficients of damaged files can exceed all ranges.
 type Block = [[Wrapping<i32>; 8]; 8];
 
@@ -18,8 +22,14 @@ const PASS1_BITS: usize = 2;
 /// `has_ac` is false if all coefficients but the first are zero.
 pub(super) fn idct(coefficients: &[i16; 64], table: &[u16; 64], has_ac: bool, samples: &mut [u8], stride: usize) {
     let rows = if has_ac { transform(coefficients, table) } else { [[dc_sample(coefficients[0], table[0]); 8]; 8] };
-    for (line, row) in samples.chunks_mut(stride).zip(&rows) {
-        if let Some(line) = line.first_chunk_mut::<8>() {
+    write_rows(&rows, samples, stride);
+}
+
+/// Copies the rows of a block to `samples`, whose rows are `stride` apart.
+#[inline(always)]
+fn write_rows<const N: usize>(rows: &[[u8; N]; N], samples: &mut [u8], stride: usize) {
+    for (line, row) in samples.chunks_mut(stride).zip(rows) {
+        if let Some(line) = line.first_chunk_mut::<N>() {
             *line = *row;
         }
     }
@@ -43,6 +53,12 @@ fn sixteen_bits(value: Wrapping<i32>) -> Wrapping<i32> {
     Wrapping(i32::from(value.0 as i16))
 }
 
+/// The value that is kept in 16 bits, or the nearest one.
+#[inline(always)]
+fn saturated(value: Wrapping<i32>) -> Wrapping<i32> {
+    Wrapping(value.0.clamp(i32::from(i16::MIN), i32::from(i16::MAX)))
+}
+
 #[inline(always)]
 fn to_sample(value: i32) -> u8 {
     value.saturating_add(128).clamp(0, 255) as u8
@@ -61,7 +77,7 @@ fn transform(coefficients: &[i16; 64], table: &[u16; 64]) -> [[u8; 8]; 8] {
     } else {
         columns::<{ CONST_BITS - PASS1_BITS }>(&mut block);
         for value in block.as_flattened_mut() {
-            *value = Wrapping(value.0.clamp(i32::from(i16::MIN), i32::from(i16::MAX)));
+            *value = saturated(*value);
         }
     }
     transpose(&mut block);
@@ -127,7 +143,7 @@ mod tests {
     use super::*;
 
     /// The definition, in floating point.
-    fn reference(coefficients: &[i16; 64], table: &[u16; 64]) -> [f64; 64] {
+    pub(super) fn reference(coefficients: &[i16; 64], table: &[u16; 64]) -> [f64; 64] {
         use std::f64::consts::{FRAC_1_SQRT_2, PI};
         let scale = |index: usize| if index == 0 { FRAC_1_SQRT_2 } else { 1.0 };
         let cosine = |at: usize, index: usize| ((2 * at + 1) as f64 * index as f64 * PI / 16.0).cos();

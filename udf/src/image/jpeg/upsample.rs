@@ -1,27 +1,10 @@
-//! [`write_rgb`] scales the components to the size of the image and converts them to RGB, with the arithmetic of libjpeg-turbo
-//! (`jdsample.c`, `jdcolor.c`) and, for CMYK, of Pillow.
+//! [`UpsampledPlane`] scales a component to the size of the image, with the arithmetic of libjpeg-turbo (`jdsample.c`).
 
 use multiversion::multiversion;
 
-use crate::image::cmyk::without_ink;
-
+use super::frame::Frame;
 use super::planes::Plane;
-use super::segments::Frame;
-
-/// What the components are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::image) enum ColorSpace {
-    /// One component.
-    Gray,
-    /// Red, green, blue.
-    Rgb,
-    /// Luminance and chroma.
-    YCbCr,
-    /// Inks, stored inverted.
-    Cmyk,
-    /// The inverted inks as luminance and chroma, and black, stored inverted.
-    Ycck,
-}
+use super::scale::Scale;
 
 /// How a component is scaled to the size of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,61 +25,15 @@ enum Upsampling {
 
 impl Upsampling {
     /// `ratio` is that of the image to the component, whose samples have a certain width.
-    fn new(ratio: (usize, usize), width: usize) -> Self {
+    fn new(ratio: (usize, usize), width: usize, is_interpolated: bool) -> Self {
         // Narrower components are not interpolated horizontally.
         const MIN_INTERPOLATED_WIDTH: usize = 3;
         match ratio {
             (1, 1) => Self::None,
-            (1, 2) => Self::Vertical,
-            (2, 1) if width >= MIN_INTERPOLATED_WIDTH => Self::Horizontal,
-            (2, 2) if width >= MIN_INTERPOLATED_WIDTH => Self::Both,
+            (1, 2) if is_interpolated => Self::Vertical,
+            (2, 1) if is_interpolated && width >= MIN_INTERPOLATED_WIDTH => Self::Horizontal,
+            (2, 2) if is_interpolated && width >= MIN_INTERPOLATED_WIDTH => Self::Both,
             (horizontal, vertical) => Self::Repeat { horizontal, vertical },
-        }
-    }
-}
-
-/// Writes the image to `pixels`, row by row.
-pub(super) fn write_rgb(planes: &[Plane], frame: &Frame, color_space: ColorSpace, pixels: &mut [u8]) {
-    let mut components: Vec<UpsampledPlane<'_>> = planes
-        .iter()
-        .zip(&frame.components)
-        .map(|(plane, component)| {
-            let (horizontal, vertical) = component.sampling;
-            UpsampledPlane::new(plane, (frame.max_sampling.0 / horizontal, frame.max_sampling.1 / vertical))
-        })
-        .collect();
-    for (y, row) in pixels.chunks_exact_mut(frame.width * 3).enumerate() {
-        for component in &mut components {
-            component.seek(y);
-        }
-        // At most four components.
-        let mut rows: [&[u8]; 4] = [&[]; 4];
-        let count = rows.iter_mut().zip(&components).map(|(row, component)| *row = component.row()).count();
-        match (color_space, &rows[..count]) {
-            (ColorSpace::YCbCr, &[y, cb, cr]) => write_ycbcr(y, cb, cr, row),
-            (ColorSpace::Rgb, &[red, green, blue]) => {
-                for (pixel, ((&red, &green), &blue)) in row.chunks_exact_mut(3).zip(red.iter().zip(green).zip(blue)) {
-                    pixel.copy_from_slice(&[red, green, blue]);
-                }
-            }
-            (ColorSpace::Ycck, &[y, cb, cr, black]) => {
-                write_ycbcr(y, cb, cr, row);
-                for (pixel, &black) in row.chunks_exact_mut(3).zip(black) {
-                    pixel.iter_mut().for_each(|ink| *ink = without_ink(*ink, black));
-                }
-            }
-            (ColorSpace::Cmyk, &[cyan, magenta, yellow, black]) => {
-                let inks = cyan.iter().zip(magenta).zip(yellow).zip(black);
-                for (pixel, (((&cyan, &magenta), &yellow), &black)) in row.chunks_exact_mut(3).zip(inks) {
-                    pixel.copy_from_slice(&[cyan, magenta, yellow].map(|stored| without_ink(255 - stored, black)));
-                }
-            }
-            (_, &[gray, ..]) => {
-                for (pixel, &gray) in row.chunks_exact_mut(3).zip(gray) {
-                    pixel.fill(gray);
-                }
-            }
-            (_, []) => {}
         }
     }
 }
@@ -104,39 +41,8 @@ pub(super) fn write_rgb(planes: &[Plane], frame: &Frame, color_space: ColorSpace
 /// The number of pixels that are converted together, in vector registers.
 const LANES: usize = 32;
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn write_ycbcr(y: &[u8], cb: &[u8], cr: &[u8], pixels: &mut [u8]) {
-    let blocks = y.as_chunks::<LANES>().0.iter().zip(cb.as_chunks::<LANES>().0).zip(cr.as_chunks::<LANES>().0);
-    let mut converted = 0;
-    for (((y, cb), cr), pixels) in blocks.zip(pixels.chunks_exact_mut(LANES * 3)) {
-        let (mut red, mut green, mut blue) = ([0; LANES], [0; LANES], [0; LANES]);
-        for lane in 0..LANES {
-            [red[lane], green[lane], blue[lane]] = rgb_of_ycbcr(y[lane], cb[lane], cr[lane]);
-        }
-        for (lane, pixel) in pixels.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            *pixel = [red[lane], green[lane], blue[lane]];
-        }
-        converted += LANES;
-    }
-    let rest = y.iter().zip(cb).zip(cr).skip(converted);
-    for (pixel, ((&y, &cb), &cr)) in pixels.as_chunks_mut::<3>().0.iter_mut().skip(converted).zip(rest) {
-        *pixel = rgb_of_ycbcr(y, cb, cr);
-    }
-}
-
-#[inline(always)]
-fn rgb_of_ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
-    // Fixed-point numbers with 16 fractional bits. No sum of a byte exceeds 32 bits.
-    const HALF: i32 = 1 << 15;
-    let (y, cb, cr) = (i32::from(y), i32::from(cb).wrapping_sub(128), i32::from(cr).wrapping_sub(128));
-    let red = cr.wrapping_mul(91_881).wrapping_add(HALF) >> 16;
-    let green = HALF.wrapping_sub(cb.wrapping_mul(22_554)).wrapping_sub(cr.wrapping_mul(46_802)) >> 16;
-    let blue = cb.wrapping_mul(116_130).wrapping_add(HALF) >> 16;
-    [red, green, blue].map(|value| y.wrapping_add(value).clamp(0, 255) as u8)
-}
-
 /// A component, of which one row at a time has the width of the image, or is wider.
-struct UpsampledPlane<'a> {
+pub(super) struct UpsampledPlane<'a> {
     plane: &'a Plane,
     upsampling: Upsampling,
     /// The row, unless it is one of the plane.
@@ -147,12 +53,23 @@ struct UpsampledPlane<'a> {
 }
 
 impl<'a> UpsampledPlane<'a> {
-    fn new(plane: &'a Plane, ratio: (usize, usize)) -> Self {
-        let upsampling = Upsampling::new(ratio, plane.size.0);
+    /// The planes of all components of a frame.
+    pub(super) fn all(planes: &'a [Plane], frame: &Frame) -> Vec<Self> {
+        // As in libjpeg, the means of whole blocks are repeated.
+        let is_interpolated = frame.scale != Scale::Eighth;
+        planes
+            .iter()
+            .zip(&frame.components)
+            .map(|(plane, component)| Self::new(plane, frame.pixels_per_sample(component), is_interpolated))
+            .collect()
+    }
+
+    fn new(plane: &'a Plane, ratio: (usize, usize), is_interpolated: bool) -> Self {
+        let upsampling = Upsampling::new(ratio, plane.size.0, is_interpolated);
         Self { plane, upsampling, buffer: vec![0; plane.stride * ratio.0], sums: vec![0; plane.size.0 + 2], y: 0 }
     }
 
-    fn row(&self) -> &[u8] {
+    pub(super) fn row(&self) -> &[u8] {
         if self.upsampling == Upsampling::None { self.plane_row(self.y) } else { &self.buffer }
     }
 
@@ -169,7 +86,7 @@ impl<'a> UpsampledPlane<'a> {
     }
 
     /// Computes the row `y` of the image.
-    fn seek(&mut self, y: usize) {
+    pub(super) fn seek(&mut self, y: usize) {
         self.y = y;
         match self.upsampling {
             Upsampling::None => {}
@@ -253,8 +170,12 @@ mod tests {
     use super::*;
 
     fn upsampled(samples: &[u8], size: (usize, usize), ratio: (usize, usize)) -> Vec<Vec<u8>> {
+        rows(samples, size, ratio, true)
+    }
+
+    fn rows(samples: &[u8], size: (usize, usize), ratio: (usize, usize), is_interpolated: bool) -> Vec<Vec<u8>> {
         let plane = Plane { samples: samples.to_vec(), stride: samples.len() / size.1, size };
-        let mut upsampled = UpsampledPlane::new(&plane, ratio);
+        let mut upsampled = UpsampledPlane::new(&plane, ratio, is_interpolated);
         let row = |y| {
             upsampled.seek(y);
             upsampled.row()[..size.0 * ratio.0].to_vec()
@@ -276,5 +197,10 @@ mod tests {
     fn narrow_components_and_other_ratios_are_repeated() {
         assert_eq!(upsampled(&[0, 100], (2, 1), (2, 2)), [[0, 0, 100, 100], [0, 0, 100, 100]]);
         assert_eq!(upsampled(&[7, 9, 1], (3, 1), (4, 1)), [[7, 7, 7, 7, 9, 9, 9, 9, 1, 1, 1, 1]]);
+    }
+    #[test]
+    fn means_of_whole_blocks_are_repeated() {
+        assert_eq!(rows(&[7, 9, 1], (3, 1), (2, 1), false), [[7, 7, 9, 9, 1, 1]]);
+        assert_eq!(rows(&[7, 9], (1, 2), (1, 2), false), [[7], [7], [9], [9]]);
     }
 }

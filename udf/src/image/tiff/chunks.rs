@@ -165,6 +165,13 @@ impl<'a> Chunks<'a> {
         row_bytes(self.image_width, format).saturating_mul(rows).saturating_mul(planes)
     }
 
+    /// The samples of a chunk of JPEG data at most, with the padding to the largest minimum coded unit.
+    pub(super) fn jpeg_samples(&self, format: &Format) -> u64 {
+        const MAX_UNIT_SIDE: u64 = 32;
+        let padded = |side: usize| (side as u64).next_multiple_of(MAX_UNIT_SIDE);
+        padded(self.width).saturating_mul(padded(self.height)).saturating_mul(u64::from(format.chunk_samples()))
+    }
+
     /// The bytes of a decompressed row.
     pub(super) fn row_bytes(&self, format: &Format) -> u64 {
         row_bytes(self.width, format)
