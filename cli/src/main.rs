@@ -21,9 +21,14 @@ use crate::args::{Args, Source};
 use crate::interrupt::{Signal, run_until_signal};
 use crate::output::{Headers, printable};
 
-/// The stack of the thread that plans queries, in bytes: DataFusion recurses into expressions, whose depth is not limited. Memory is used as
-/// far as it is touched.
+/// The stack of the thread that plans queries, in bytes: DataFusion recurses into expressions. Memory is used as far as it is touched.
 const STACK_BYTES: usize = 256 << 20;
+
+/// The stack of the threads that execute queries, which evaluate expressions by recursion.
+const WORKER_STACK_BYTES: usize = 16 << 20;
+
+/// `ocelli.max_expression_depth` of the program, which fits these stacks.
+const MAX_EXPRESSION_DEPTH: usize = 5000;
 
 fn main() -> ExitCode {
     allocator::return_large_buffers();
@@ -91,6 +96,7 @@ fn execute(args: &Args) -> Result<(), CliError> {
     let text = without_interpreter(text.trim_start_matches('\u{feff}'));
     let mut builder = Ocelli::builder();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.thread_stack_size(WORKER_STACK_BYTES);
     if let Some(threads) = args.threads {
         builder = builder.with_threads(threads.into());
         runtime.worker_threads(threads.into());
@@ -139,6 +145,8 @@ async fn run(ocelli: &Ocelli, text: &str, args: &Args) -> Result<(), CliError> {
         io::stdout().write_all(report.as_bytes())?;
         return if is_healthy { Ok(()) } else { Err(CliError::Usage("a backend does not work".to_owned())) };
     }
+    let set_depth = format!("SET ocelli.max_expression_depth = {MAX_EXPRESSION_DEPTH}");
+    ocelli.sql(&set_depth).await.map_err(CliError::Query)?;
     let mut script = ocelli.script(text);
     let mut index = 0;
     while let Some(statement) = script.next() {

@@ -1,11 +1,13 @@
 //! [`Error`]: the errors of the engine; [`user_message`]: the message of any error of a query.
 
+mod near_names;
 mod user_message;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 
 use ocelli_udf::image::ImageError;
+pub(crate) use near_names::{is_near, nearest};
 pub use user_message::user_message;
 
 /// The extensions of files that are read as tables, for messages.

@@ -18,6 +18,9 @@ pub use size::parse_size;
 /// The built-in model, which is the default of `ocelli.model`.
 pub(crate) const DEFAULT_MODEL: &str = "resnet20-cifar10";
 
+/// The smallest value of `ocelli.max_expression_depth`.
+const MIN_EXPRESSION_DEPTH: usize = 10;
+
 /// Options of a session, read when a query is planned.
 ///
 /// Implemented by hand, because DataFusion's `extensions_options!` lists options without their prefix and `SHOW ocelli.model` would not
@@ -38,6 +41,8 @@ pub struct OcelliOptions {
     /// The fraction of images that cannot be decoded, from 0 to 1, above which a query fails. Applies where such images are not
     /// errors by themselves.
     pub max_error_ratio: f64,
+    /// The number of levels of an expression, above which a statement is an error. A level may need several kilobytes of the stack.
+    pub max_expression_depth: usize,
     /// The largest image that is decoded, in pixels; a larger one counts as invalid.
     pub max_image_pixels: u64,
     /// The model of calls that do not name one.
@@ -63,6 +68,7 @@ impl Default for OcelliOptions {
             infer_batch_rows: 16,
             lift_infer: true,
             max_error_ratio: 1.0,
+            max_expression_depth: 500,
             max_image_pixels: 64_000_000,
             model: DEFAULT_MODEL.to_owned(),
             on_error: OnError::Raise,
@@ -115,6 +121,7 @@ impl ExtensionOptions for OcelliOptions {
             "share_infer" => self.share_infer = parse_bool(key, value)?,
             "sparse_matmul" => self.sparse_matmul = parse_bool(key, value)?,
             "infer_batch_rows" => self.infer_batch_rows = parse_integer(key, value)?,
+            "max_expression_depth" => self.max_expression_depth = parse_depth(key, value)?,
             "max_image_pixels" => self.max_image_pixels = parse_integer(key, value)?,
             "model" => value.clone_into(&mut self.model),
             "on_error" => self.on_error = on_error(value)?,
@@ -147,6 +154,11 @@ impl ExtensionOptions for OcelliOptions {
                 "max_error_ratio",
                 self.max_error_ratio.to_string(),
                 "The fraction of images that cannot be decoded above which a query fails, from 0 to 1.",
+            ),
+            entry(
+                "max_expression_depth",
+                self.max_expression_depth.to_string(),
+                "The number of levels of an expression, above which a statement is an error.",
             ),
             entry(
                 "max_image_pixels",
@@ -191,6 +203,14 @@ fn parse_integer<T: std::str::FromStr>(key: &str, value: &str) -> Result<T> {
     match value.trim().parse() {
         Ok(number) => Ok(number),
         Err(_) => config_err!("ocelli.{key} must be an integer, got '{value}'"),
+    }
+}
+
+fn parse_depth(key: &str, value: &str) -> Result<usize> {
+    match value.trim().parse() {
+        // The statement that raises it has levels, too.
+        Ok(depth) if depth >= MIN_EXPRESSION_DEPTH => Ok(depth),
+        _ => config_err!("ocelli.{key} must be an integer from {MIN_EXPRESSION_DEPTH}, got '{value}'"),
     }
 }
 
@@ -277,6 +297,7 @@ mod tests {
             ("ocelli.max_error_ratio", "5%", "ocelli.max_error_ratio must be a number from 0 to 1, got '5%'"),
             ("ocelli.lift_infer", "maybe", "ocelli.lift_infer must be true or false, got 'maybe'"),
             ("ocelli.infer_batch_rows", "-1", "ocelli.infer_batch_rows must be an integer, got '-1'"),
+            ("ocelli.max_expression_depth", "9", "ocelli.max_expression_depth must be an integer from 10, got '9'"),
             ("ocelli.nope", "1", "option 'ocelli.nope' does not exist; SHOW ALL lists the options"),
         ] {
             let error = session().set(key, value).unwrap_err();

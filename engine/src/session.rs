@@ -1,6 +1,8 @@
 //! [`Ocelli`]: a session. The only place that assembles a `SessionState`.
 
 mod copy_target;
+mod function_kinds;
+mod named_option;
 mod optimizer_rules;
 mod progress;
 mod query_planner;

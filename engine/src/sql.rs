@@ -1,5 +1,7 @@
 //! Parsing of our statements, and rewriting of SQL before it is planned.
 
+mod constant_arguments;
+mod expression_depth;
 mod ignored_clauses;
 mod named_arguments;
 mod script_tokens;
@@ -11,6 +13,8 @@ use datafusion::sql::parser::CopyToSource;
 use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::parser::ParserError;
 
+pub(crate) use constant_arguments::fold_constant_arguments;
+pub(crate) use expression_depth::limit_expression_depth;
 pub(crate) use ignored_clauses::reject_ignored_clauses;
 pub(crate) use named_arguments::resolve_named_arguments;
 pub(crate) use script_tokens::ScriptTokens;

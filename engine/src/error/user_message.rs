@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use super::near_names::is_near;
 use super::{Error, TABLE_EXTENSIONS};
 
 /// The message of any error of a query, in one sentence: subject, problem, remedy.
@@ -69,7 +69,10 @@ fn arrow(error: &ArrowError) -> String {
 fn syntax_message(error: &ParserError) -> String {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => strip_prefixes(text),
-        ParserError::RecursionLimitExceeded => return "SQL syntax: the statement is nested too deeply".to_owned(),
+        ParserError::RecursionLimitExceeded => {
+            let remedy = "remove parentheses or subqueries, or raise datafusion.sql_parser.recursion_limit";
+            return format!("SQL syntax: the statement is nested too deeply; {remedy}");
+        }
     };
     let text = match text.strip_suffix("found: EOF") {
         Some(text) => format!("{text}found: the end of the input"),
@@ -141,6 +144,7 @@ fn rewrite_message(text: &str) -> String {
         return missing_table(name);
     }
     if let Some((name, rest)) = text.strip_prefix("Invalid function '").and_then(|rest| rest.split_once("'.")) {
+        // DataFusion suggests the nearest name, however far it is.
         let suggestion = between(rest.trim(), "Did you mean '", "'?").filter(|suggestion| is_near(name, suggestion));
         return match suggestion {
             Some(suggestion) => format!("function '{name}' does not exist; did you mean '{suggestion}'?"),
@@ -165,12 +169,6 @@ fn rewrite_message(text: &str) -> String {
         return format!("option '{name}' does not exist; SHOW ALL lists the options");
     }
     text
-}
-
-/// Whether a name may be a misspelling of another. DataFusion suggests the nearest name, however far it is.
-fn is_near(name: &str, other: &str) -> bool {
-    let (length, distance) = (name.chars().count(), levenshtein(&name.to_lowercase(), &other.to_lowercase()));
-    distance <= (length / 3).max(2) && 2 * distance < length
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {

@@ -143,8 +143,8 @@ impl InferCall {
         for (&name, value) in names.iter().zip(arguments) {
             let Some(value) = value else {
                 return Err(invalid(match name {
-                    "model" => "the model name must be a string constant".to_owned(),
-                    _ => format!("{name} must be a constant"),
+                    "model" => "the model name must be a string constant, not a column or a parameter".to_owned(),
+                    _ => format!("{name} must be a constant, not a column or a parameter"),
                 }));
             };
             if value.is_null() {
@@ -279,7 +279,7 @@ mod tests {
             assert!(error.ends_with(problem), "{error}");
         }
         let error = InferCall::parse(InferFunction::Classify, &[None]).unwrap_err().to_string();
-        assert!(error.ends_with("the model name must be a string constant"), "{error}");
+        assert!(error.ends_with("the model name must be a string constant, not a column or a parameter"), "{error}");
         let error = parse(InferFunction::Embed, &[const { ScalarValue::Null }; 4]).unwrap_err();
         assert!(error.ends_with("got 5 arguments"), "{error}");
     }

@@ -6,6 +6,7 @@ use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::dialect::dialect_from_str;
 
 use super::{Ocelli, Statement};
+use crate::options::OcelliOptions;
 use crate::sql::ScriptTokens;
 
 /// The statements of a script. Each is parsed when it is asked for, because `SET datafusion.sql_parser.dialect` changes how those after it
@@ -52,7 +53,8 @@ impl<'a> Script<'a> {
             .with_dialect(dialect.as_ref())
             .with_recursion_limit(options.recursion_limit.into())
             .build()?;
-        Statement::parse(&mut parser).map(Some)
+        let max_depth = OcelliOptions::from_config(state.config_options()).max_expression_depth;
+        Statement::parse(&mut parser, max_depth).map(Some)
     }
 }
 

@@ -11,12 +11,16 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::Ocelli;
 use super::copy_target::resolve_copy_target;
+use super::function_kinds::check_function_kinds;
+use super::named_option::NamedOption;
 use super::show_functions::resolve_show_functions;
 use super::size_options::resolve_sizes;
 use crate::infer::functions;
 use crate::model::statements::{CreateModel, DescribeModel, DropModel, ShowModels};
 use crate::sparse;
-use crate::sql::{TokenCursor, reject_ignored_clauses, resolve_named_arguments};
+use crate::sql::{
+    TokenCursor, fold_constant_arguments, limit_expression_depth, reject_ignored_clauses, resolve_named_arguments,
+};
 
 /// A parsed SQL statement. `Display` prints equivalent SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +40,8 @@ impl Statement {
     /// Parses the only statement of a parser.
     ///
     /// # Errors
-    /// The first syntax error, or a clause that DataFusion would ignore.
-    pub(super) fn parse(parser: &mut DFParser) -> Result<Self> {
+    /// The first syntax error, an expression of more than `max_depth` levels, or a clause that DataFusion would ignore.
+    pub(super) fn parse(parser: &mut DFParser, max_depth: usize) -> Result<Self> {
         let mut tokens = TokenCursor::new(&mut parser.parser);
         let kind = if let Some(statement) = CreateModel::parse(&mut tokens)? {
             StatementKind::CreateModel(statement)
@@ -48,7 +52,9 @@ impl Statement {
         } else if let Some(statement) = DescribeModel::parse(&mut tokens)? {
             StatementKind::DescribeModel(statement)
         } else {
-            StatementKind::DataFusion(Box::new(parser.parse_statement()?))
+            let mut statement = parser.parse_statement()?;
+            limit_expression_depth(&mut statement, max_depth)?;
+            StatementKind::DataFusion(Box::new(statement))
         };
         let next = parser.parser.peek_token();
         if !matches!(next.token, Token::SemiColon | Token::EOF) {
@@ -77,12 +83,33 @@ impl Statement {
             StatementKind::DropModel(statement) => statement.execute(&ocelli.models()),
             StatementKind::ShowModels(statement) => statement.execute(&ocelli.models()).await,
             StatementKind::DescribeModel(statement) => statement.execute(&ocelli.models()),
-            StatementKind::DataFusion(mut statement) => {
-                sparse::expand_table_functions(&mut statement, ocelli.context()).await?;
-                let plan = ocelli.context().state().statement_to_plan(*statement).await?;
-                ocelli.context().execute_logical_plan(plan).await
-            }
+            StatementKind::DataFusion(statement) => execute_datafusion(*statement, ocelli).await,
         }
+    }
+}
+
+async fn execute_datafusion(mut statement: datafusion::sql::parser::Statement, ocelli: &Ocelli) -> Result<DataFrame> {
+    let context = ocelli.context();
+    sparse::expand_table_functions(&mut statement, context).await?;
+    let state = context.state();
+    check_function_kinds(&mut statement, &state)?;
+    fold_constant_arguments(&mut statement, &state, is_constant_argument);
+    let option = NamedOption::of(&statement);
+    let result = match state.statement_to_plan(statement).await {
+        Ok(plan) => context.execute_logical_plan(plan).await,
+        Err(error) => Err(error),
+    };
+    match option {
+        Some(option) => result.map_err(|error| option.explain(error, &state)),
+        None => result,
+    }
+}
+
+/// Whether an argument of one of our functions is a parameter: all but the image, and the model of `predict`.
+fn is_constant_argument(function: &str, position: usize) -> bool {
+    match function {
+        "predict" => position == 0,
+        _ => position > 0 && parameters().iter().any(|(name, _)| name == function),
     }
 }
 
@@ -121,7 +148,7 @@ mod tests {
         let mut statements = Vec::new();
         while let Some(tokens) = script.next(&GenericDialect {}).unwrap() {
             let mut parser = DFParserBuilder::new(tokens).build().unwrap();
-            let statement = Statement::parse(&mut parser).map_err(|error| crate::user_message(&error))?;
+            let statement = Statement::parse(&mut parser, 500).map_err(|error| crate::user_message(&error))?;
             statements.push(statement.to_string());
         }
         Ok(statements)

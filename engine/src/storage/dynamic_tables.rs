@@ -5,16 +5,18 @@
 //!                                              └─ folders key=value ─▶ [`HivePartitions`] ──────┴──▶ [`FileTable`]
 //! ```
 
+mod common_type;
 mod file_table;
 mod hive_partitions;
 mod path_pattern;
+mod schema_union;
 mod table_format;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::{internal_datafusion_err, plan_err};
 use datafusion::datasource::dynamic_file::DynamicListTableFactory;
@@ -23,13 +25,14 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::session_state::SessionState;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 use file_table::FileTable;
 use hive_partitions::{HivePartitions, MixedKeys};
 use path_pattern::PathPattern;
+use schema_union::{FileSchema, own_schemas, union_schema};
 use table_format::files_by_extension;
 pub(crate) use table_format::{TableFormat, file_extension};
 
@@ -105,7 +108,9 @@ impl FileTableFactory {
             return Err(unreadable(format!("{problem}; expected {TABLE_EXTENSIONS}")));
         };
         let reader = format.reader(&state);
-        let schema = infer_schema(&state, &store, &reader, format, &files).await.map_err(failed)?;
+        let schemas = infer_schemas(&state, &store, &reader, format, &files).await.map_err(failed)?;
+        let schema = union_schema(format, &schemas).map_err(failed)?;
+        let own_schemas = own_schemas(&schema, schemas);
         if schema.fields().is_empty() {
             return Err(unreadable("it has no columns".to_owned()));
         }
@@ -117,6 +122,7 @@ impl FileTableFactory {
                 Err(_) if pattern.is_glob() => HivePartitions::none(files.len()),
                 Err(MixedKeys(some, others)) => {
                     let list = |keys: Vec<String>| if keys.is_empty() { "none".to_owned() } else { keys.join("/") };
+                    let extension = files[0].location.filename().map(file_extension).unwrap_or_default();
                     return Err(unreadable(format!(
                         "its files have different partition keys ({} and {}); a pattern, as in '…/**/*.{extension}', reads them without \
                          partition columns",
@@ -133,7 +139,7 @@ impl FileTableFactory {
             true => None,
             false => Some(Arc::new(listing_table(name, &reader, &schema, &partitions).map_err(failed)?)),
         };
-        Ok(Arc::new(FileTable::new(pattern.store, files, reader, schema, partitions, folder)))
+        Ok(Arc::new(FileTable::new(pattern.store, files, reader, schema, own_schemas, partitions, folder)))
     }
 
     fn state(&self) -> Result<SessionState> {
@@ -150,59 +156,34 @@ fn looks_like_path(name: &str) -> bool {
     name.contains(PATH_CHARS) || Path::new(name).is_dir()
 }
 
-/// The columns of all files. Those of CSV files are read by position, so their order must be the same.
-async fn infer_schema(
+/// The number of JSON files that are read for the columns, as by DuckDB: a file of a remote store is read as a whole.
+const MAX_JSON_FILES: usize = 32;
+
+/// The columns of each file that has any.
+async fn infer_schemas(
     state: &SessionState,
     store: &Arc<dyn ObjectStore>,
     reader: &Arc<dyn FileFormat>,
     format: TableFormat,
     files: &[ObjectMeta],
-) -> Result<SchemaRef> {
+) -> Result<Vec<FileSchema>> {
     // A file without a byte has no columns, and is an error for most formats.
-    let files: Vec<ObjectMeta> = files.iter().filter(|file| file.size > 0).cloned().collect();
-    if files.is_empty() {
-        return Ok(Arc::new(Schema::empty()));
+    let mut read: Vec<ObjectMeta> = files.iter().filter(|file| file.size > 0).cloned().collect();
+    if let TableFormat::Json(_) = format {
+        read.truncate(MAX_JSON_FILES);
     }
-    let schema = reader.infer_schema(state, store, &files).await;
-    if files.len() == 1 {
-        return schema;
-    }
-    let own_schema = |file: ObjectMeta| async move {
-        let schema = reader.infer_schema(state, store, std::slice::from_ref(&file)).await;
-        (file.location.filename().unwrap_or_default().to_owned(), schema)
+    let is_one = files.len() == 1;
+    let infer = |file: ObjectMeta| async move {
+        match reader.infer_schema(state, store, std::slice::from_ref(&file)).await {
+            Ok(schema) => Ok(FileSchema { location: file.location, schema }),
+            Err(error) if is_one => Err(error),
+            Err(error) => {
+                plan_err!("'{}': {}", file.location.filename().unwrap_or_default(), user_message(&error))
+            }
+        }
     };
     let concurrency = state.config_options().execution.meta_fetch_concurrency.get();
-    let mut own_schemas = stream::iter(files).map(own_schema).buffered(concurrency);
-    match schema {
-        Err(error) => {
-            // Which of the files is the cause?
-            while let Some((name, own)) = own_schemas.next().await {
-                if let Err(error) = own {
-                    return plan_err!("'{name}': {}", user_message(&error));
-                }
-            }
-            Err(error)
-        }
-        Ok(schema) if matches!(format, TableFormat::Csv { .. }) => {
-            while let Some((name, own)) = own_schemas.next().await {
-                let own = own?;
-                let (own, all) = (column_names(&own), column_names(&schema));
-                if own != all {
-                    let (own, all) = (own.join(", "), all.join(", "));
-                    return plan_err!(
-                        "its files have different columns: '{name}' has ({own}), the files together ({all}); read them one by one, with \
-                         SELECT … UNION ALL BY NAME SELECT …"
-                    );
-                }
-            }
-            Ok(schema)
-        }
-        Ok(schema) => Ok(schema),
-    }
-}
-
-fn column_names(schema: &Schema) -> Vec<&str> {
-    schema.fields().iter().map(|field| field.name().as_str()).collect()
+    stream::iter(read).map(infer).buffered(concurrency).try_collect().await
 }
 
 /// The folder as a table of DataFusion, which `INSERT INTO` writes to.

@@ -1,12 +1,13 @@
 //! [`FileTable`]: a list of files in one format, as a table.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, Statistics, not_impl_err};
+use datafusion::common::{ColumnStatistics, DFSchema, Statistics, not_impl_err};
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::helpers::{expr_applicable_for_cols, filter_partitioned_file};
 use datafusion::datasource::listing::{ListingTable, PartitionedFile};
@@ -20,6 +21,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
+use object_store::path::Path;
 
 use super::hive_partitions::HivePartitions;
 
@@ -31,6 +33,8 @@ pub(super) struct FileTable {
     files: Vec<PartitionedFile>,
     format: Arc<dyn FileFormat>,
     schema: TableSchema,
+    /// The columns of the table with the types of a file, where they differ.
+    own_schemas: HashMap<Path, SchemaRef>,
     /// The folder, which `INSERT INTO` adds files to; `None` for a file and for a pattern.
     folder: Option<Arc<ListingTable>>,
 }
@@ -41,6 +45,7 @@ impl FileTable {
         files: Vec<ObjectMeta>,
         format: Arc<dyn FileFormat>,
         file_schema: SchemaRef,
+        own_schemas: HashMap<Path, SchemaRef>,
         partitions: HivePartitions,
         folder: Option<Arc<ListingTable>>,
     ) -> Self {
@@ -50,7 +55,7 @@ impl FileTable {
         });
         let files = files.collect();
         let schema = TableSchema::builder(file_schema).with_table_partition_cols(partitions.columns).build();
-        Self { store, files, format, schema, folder }
+        Self { store, files, format, schema, own_schemas, folder }
     }
 
     /// Whether a filter reads partition columns only, so that it selects files.
@@ -83,10 +88,15 @@ impl FileTable {
         let store = state.runtime_env().object_store(&self.store)?;
         let count = files.len();
         let with_statistics = |file: PartitionedFile| {
-            let (store, schema) = (&store, Arc::clone(self.schema.file_schema()));
+            let (store, own) = (&store, self.own_schemas.get(&file.object_meta.location));
+            let schema = Arc::clone(own.unwrap_or(self.schema.file_schema()));
             async move {
                 let metadata = self.format.infer_stats_and_ordering(state, store, schema, &file.object_meta).await?;
-                let file = file.with_statistics(Arc::new(metadata.statistics)).with_ordering(metadata.ordering);
+                let (statistics, ordering) = match own {
+                    Some(own) => (without_bounds(metadata.statistics, own, self.schema.file_schema()), None),
+                    None => (metadata.statistics, metadata.ordering),
+                };
+                let file = file.with_statistics(Arc::new(statistics)).with_ordering(ordering);
                 Ok::<_, datafusion::error::DataFusionError>(file)
             }
         };
@@ -110,6 +120,16 @@ impl FileTable {
         let is_complete = files.len() == count;
         Ok((files, if is_complete { all } else { all.to_inexact() }))
     }
+}
+
+/// The statistics of a file without the bounds of columns that have another type in the table.
+fn without_bounds(mut statistics: Statistics, own: &Schema, table: &Schema) -> Statistics {
+    for (column, (own, table)) in statistics.column_statistics.iter_mut().zip(own.fields().iter().zip(table.fields())) {
+        if own.data_type() != table.data_type() {
+            *column = ColumnStatistics { null_count: column.null_count, ..ColumnStatistics::new_unknown() };
+        }
+    }
+    statistics
 }
 
 #[async_trait]

@@ -69,14 +69,24 @@ impl TableFormat {
     }
 }
 
-/// The files by extension, in lower case and with the extension of a compression. Marker and temporary files of other programs, such as
-/// `_SUCCESS`, are omitted.
+/// The files by extension, in lower case and with the extension of a compression; `.jsonl` and `.ndjson` count as `.json`, which is read the
+/// same way. Marker and temporary files of other programs, such as `_SUCCESS`, are omitted.
 pub(super) fn files_by_extension(files: Vec<ObjectMeta>, with_hidden: bool) -> BTreeMap<String, Vec<ObjectMeta>> {
     let mut extensions = BTreeMap::<String, Vec<ObjectMeta>>::new();
     for file in files {
         let name = file.location.filename().unwrap_or_default();
         if with_hidden || !name.starts_with(['_', '.']) {
-            extensions.entry(file_extension(name)).or_default().push(file);
+            let extension = file_extension(name);
+            let (format, compression) = match extension.split_once('.') {
+                Some((format, compression)) => (format, Some(compression)),
+                None => (extension.as_str(), None),
+            };
+            let extension = match (format, compression) {
+                ("jsonl" | "ndjson", Some(compression)) => format!("json.{compression}"),
+                ("jsonl" | "ndjson", None) => "json".to_owned(),
+                _ => extension,
+            };
+            extensions.entry(extension).or_default().push(file);
         }
     }
     extensions
@@ -113,5 +123,21 @@ mod tests {
         ] {
             assert_eq!(TableFormat::from_extension(&file_extension(name)), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn extensions_of_one_format_are_one() {
+        let names = ["a.json", "b.JSONL", "c.ndjson", "d.jsonl.gz", "e.json.gz", "f.csv", "_SUCCESS", ".x.csv"];
+        let file = |name: &str| ObjectMeta {
+            location: name.into(),
+            last_modified: Default::default(),
+            size: 1,
+            e_tag: None,
+            version: None,
+        };
+        let groups = files_by_extension(names.map(file).into(), false);
+        let sizes: Vec<(&str, usize)> =
+            groups.iter().map(|(extension, files)| (extension.as_str(), files.len())).collect();
+        assert_eq!(sizes, [("csv", 1), ("json", 3), ("json.gz", 2)]);
     }
 }
