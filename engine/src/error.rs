@@ -6,8 +6,8 @@ mod user_message;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 
-use ocelli_udf::image::ImageError;
 pub(crate) use near_names::{is_near, nearest};
+use ocelli_udf::image::ImageError;
 pub use user_message::user_message;
 
 /// The extensions of files that are read as tables, for messages.

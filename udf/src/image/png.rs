@@ -139,7 +139,7 @@ impl<'a> PngFile<'a> {
         }
     }
 
-    fn from_png_error(&self, error: DecodingError) -> DecoderError {
+    fn to_decoder_error(&self, error: DecodingError) -> DecoderError {
         match error {
             _ if self.is_cut => truncated(),
             DecodingError::IoError(error) => DecoderError::IoError(error),
@@ -207,7 +207,7 @@ impl ImageDecoder for PngFile<'_> {
         let stored_bytes = u32::try_from(stored_bytes)
             .map_err(|_| corrupt(format!("its compressed pixels have {stored_bytes} bytes, more than 4 GiB")))?;
         self.verify_checksums()?;
-        self.decode(stored_bytes, pixels).map_err(|error| self.from_png_error(error))?;
+        self.decode(stored_bytes, pixels).map_err(|error| self.to_decoder_error(error))?;
         if self.header.depth == 16 {
             for sample in pixels.as_chunks_mut::<2>().0 {
                 *sample = u16::from_be_bytes(*sample).to_ne_bytes();
