@@ -20,7 +20,7 @@ pub(super) struct NamedOption {
 
 impl NamedOption {
     /// `None` for other statements.
-    pub(super) fn of(statement: &Statement) -> Option<Self> {
+    pub(super) fn from_statement(statement: &Statement) -> Option<Self> {
         match statement {
             Statement::Reset(ResetStatement::Variable(name)) => Some(Self { name: option_name(name), value: None }),
             Statement::Statement(statement) => match statement.as_ref() {
@@ -131,7 +131,7 @@ mod tests {
 
     fn option(sql: &str) -> Option<(String, Option<String>)> {
         let statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
-        NamedOption::of(&statement).map(|option| (option.name, option.value))
+        NamedOption::from_statement(&statement).map(|option| (option.name, option.value))
     }
 
     #[test]

@@ -94,7 +94,7 @@ async fn execute_datafusion(mut statement: datafusion::sql::parser::Statement, o
     let state = context.state();
     check_function_kinds(&mut statement, &state)?;
     fold_constant_arguments(&mut statement, &state, is_constant_argument);
-    let option = NamedOption::of(&statement);
+    let option = NamedOption::from_statement(&statement);
     let result = match state.statement_to_plan(statement).await {
         Ok(plan) => context.execute_logical_plan(plan).await,
         Err(error) => Err(error),

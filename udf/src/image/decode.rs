@@ -179,6 +179,7 @@ mod tests {
             "it has 1 x 1 pixels, more than the limit of 0 (ocelli.max_image_pixels)"
         );
     }
+
     fn golden_file(name: &str) -> Vec<u8> {
         std::fs::read(format!("{}/../tests/data/decode/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
     }

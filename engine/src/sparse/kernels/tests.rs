@@ -7,14 +7,18 @@ use super::*;
 /// A matrix in COO: `(row, column, value)`, `None` for NULL.
 type Entries = Vec<(u32, u32, Option<f64>)>;
 
+/// A product: `{(row, column): value}`, `None` for NULL.
+type Product = BTreeMap<(u32, u32), Option<f64>>;
+
 type PlusTimes = TypedSemiring<f64, f64, TimesOp, PlusMonoid>;
+type MinPlus = TypedSemiring<f64, f64, PlusOp, MinMonoid>;
 
 /// `[m, n] x [n, p] -> {(row, column): value}`, `None` where only NULLs were added.
 fn reference_matmul<S: SemiringOps<Value = f64, Accumulator = f64>>(
     semiring: S,
     left: &Entries,
     right: &Entries,
-) -> BTreeMap<(u32, u32), Option<f64>> {
+) -> Product {
     let mut product = BTreeMap::new();
     for &(row, k, a) in left {
         for &(l, column, b) in right {
@@ -54,11 +58,34 @@ fn matrix(entries: &Entries, rows: usize) -> (Csr, NullableValues<f64>) {
 }
 
 /// Collects an output row of a kernel in the form of the reference.
-fn collect_row(row: u32, columns: &[u32], output: &Accumulators<f64>, product: &mut BTreeMap<(u32, u32), Option<f64>>) {
+fn collect_row(row: u32, columns: &[u32], output: &Accumulators<f64>, product: &mut Product) {
     for (at, &column) in columns.iter().enumerate() {
         let value = output.validity.get(at).is_none_or(|valid| *valid).then(|| output.values[at]);
         assert!(product.insert((row, column), value).is_none(), "duplicate column {column} in row {row}");
     }
+}
+
+/// Computes a row under two semirings: `plus_times` finds the columns, and `min_plus` uses the same ones.
+fn multiply_row(
+    left: (&Csr, &NullableValues<f64>),
+    right: (&Csr, &NullableValues<f64>),
+    row: usize,
+    index: &mut impl ColumnIndex,
+    [plus_times, min_plus]: &mut [Product; 2],
+) {
+    let has_nulls = left.1.validity.is_some() || right.1.validity.is_some();
+    let (mut columns, mut output) = (Vec::new(), Accumulators::default());
+    gustavson_row(PlusTimes::new(0), left, right, row, index, &mut columns, &mut output);
+    collect_row(row as u32, &columns, &output, plus_times);
+    let mut output = Accumulators::default();
+    output.extend(columns.len(), f64::NAN, has_nulls);
+    gustavson_row_numeric(MinPlus::new(0), left, right, row, index, 0, &mut output);
+    collect_row(row as u32, &columns, &output, min_plus);
+}
+
+/// The products under both semirings.
+fn reference_products(left: &Entries, right: &Entries) -> [Product; 2] {
+    [reference_matmul(PlusTimes::new(0), left, right), reference_matmul(MinPlus::new(0), left, right)]
 }
 
 const SHAPES: [(usize, u64, u64, u64); 5] =
@@ -71,35 +98,18 @@ fn rows_agree_with_the_reference() {
             let (a, b) = (entries(seed, count, m, n, nulls), entries(seed + 9, count, n, p, nulls));
             let (left, right) = (matrix(&a, m as usize), matrix(&b, n as usize));
             let (left, right) = ((&left.0, &left.1), (&right.0, &right.1));
-            let plus_times = PlusTimes::new(0);
-            let min_plus = TypedSemiring::<f64, f64, PlusOp, MinMonoid>::new(0);
-            let has_nulls = left.1.validity.is_some() || right.1.validity.is_some();
-            let mut found = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
+            let (mut found_by_spa, mut found_by_hash) = <([Product; 2], [Product; 2])>::default();
             let (mut spa, mut hash) = (SpaIndex::new(p as usize), HashIndex::default());
             for row in 0..m as usize {
                 let flops = row_flops(left.0, right.0, row, |_| ());
-                let (mut columns, mut output) = (Vec::new(), Accumulators::default());
                 spa.start_row(flops.min(p as usize));
-                gustavson_row(plus_times, left, right, row, &mut spa, &mut columns, &mut output);
-                collect_row(row as u32, &columns, &output, &mut found[0]);
-                // Another semiring over the same columns.
-                let mut output = Accumulators::default();
-                output.extend(columns.len(), f64::NAN, has_nulls);
-                gustavson_row_numeric(min_plus, left, right, row, &spa, 0, &mut output);
-                collect_row(row as u32, &columns, &output, &mut found[1]);
-
-                let (mut columns, mut output) = (Vec::new(), Accumulators::default());
+                multiply_row(left, right, row, &mut spa, &mut found_by_spa);
                 hash.start_row(flops.min(p as usize));
-                gustavson_row(plus_times, left, right, row, &mut hash, &mut columns, &mut output);
-                collect_row(row as u32, &columns, &output, &mut found[2]);
-                let mut output = Accumulators::default();
-                output.extend(columns.len(), f64::NAN, has_nulls);
-                gustavson_row_numeric(min_plus, left, right, row, &hash, 0, &mut output);
-                collect_row(row as u32, &columns, &output, &mut found[3]);
+                multiply_row(left, right, row, &mut hash, &mut found_by_hash);
             }
-            let expected = [reference_matmul(plus_times, &a, &b), reference_matmul(min_plus, &a, &b)];
-            assert_eq!([&found[0], &found[1]], [&expected[0], &expected[1]], "SPA, {count} entries, nulls {nulls}");
-            assert_eq!([&found[2], &found[3]], [&expected[0], &expected[1]], "hash, {count} entries, nulls {nulls}");
+            let expected = reference_products(&a, &b);
+            assert_eq!(found_by_spa, expected, "SPA, {count} entries, nulls {nulls}");
+            assert_eq!(found_by_hash, expected, "hash, {count} entries, nulls {nulls}");
         }
     }
 }
@@ -112,9 +122,6 @@ fn masked_rows_agree_with_the_reference() {
             let (a, b) = (entries(seed, count, m, n, nulls), entries(seed + 9, count, n, p, nulls));
             let (left, right) = (matrix(&a, m as usize), matrix(&b, n as usize));
             let (left, right) = ((&left.0, &left.1), (&right.0, &right.1));
-            let plus_times = PlusTimes::new(0);
-            let min_plus = TypedSemiring::<f64, f64, PlusOp, MinMonoid>::new(0);
-            let has_nulls = left.1.validity.is_some() || right.1.validity.is_some();
             // Half of the rows of the mask are empty.
             let in_mask = entries(seed + 18, count, m.div_ceil(2), p, false);
             let mask = matrix(&in_mask, m as usize).0;
@@ -122,13 +129,11 @@ fn masked_rows_agree_with_the_reference() {
                 let keeps = |row: u32, column: u32| {
                     in_mask.iter().any(|entry| (entry.0, entry.1) == (row, column)) == (kind == MaskKind::Structural)
                 };
-                let expected =
-                    [reference_matmul(plus_times, &a, &b), reference_matmul(min_plus, &a, &b)].map(|product| {
-                        let kept = product.into_iter().filter(|((row, column), _)| keeps(*row, *column));
-                        kept.collect::<BTreeMap<_, _>>()
-                    });
+                let expected = reference_products(&a, &b).map(|product| -> Product {
+                    product.into_iter().filter(|((row, column), _)| keeps(*row, *column)).collect()
+                });
                 for mut index in [MaskedIndex::spa(kind, p as usize), MaskedIndex::hash(kind)] {
-                    let mut found = [BTreeMap::new(), BTreeMap::new()];
+                    let mut found = <[Product; 2]>::default();
                     for row in 0..m as usize {
                         let mask_columns = &mask.col_indices()[mask.row_range(row)];
                         let flops = row_flops(left.0, right.0, row, |_| ());
@@ -137,14 +142,7 @@ fn masked_rows_agree_with_the_reference() {
                             MaskKind::Complemented => mask_columns.len() + flops.min(p as usize),
                         });
                         index.mask(mask_columns);
-                        let (mut columns, mut output) = (Vec::new(), Accumulators::default());
-                        gustavson_row(plus_times, left, right, row, &mut index, &mut columns, &mut output);
-                        collect_row(row as u32, &columns, &output, &mut found[0]);
-                        // Another semiring over the same columns.
-                        let mut output = Accumulators::default();
-                        output.extend(columns.len(), f64::NAN, has_nulls);
-                        gustavson_row_numeric(min_plus, left, right, row, &index, 0, &mut output);
-                        collect_row(row as u32, &columns, &output, &mut found[1]);
+                        multiply_row(left, right, row, &mut index, &mut found);
                     }
                     assert_eq!(found, expected, "{kind:?}, {count} entries, nulls {nulls}");
                 }
@@ -256,7 +254,7 @@ fn min_and_max_have_the_order_of_sql() {
     // Ascending. The sign of NaN does not matter.
     let values = [f64::NEG_INFINITY, -1.0, -0.0, 0.0, 2.0, f64::INFINITY, f64::NAN, -f64::NAN];
     let rank = |value: f64| values.iter().position(|other| other.to_bits() == value.to_bits()).unwrap().min(6);
-    let min = TypedSemiring::<f64, f64, PlusOp, MinMonoid>::new(0);
+    let min = MinPlus::new(0);
     let max = TypedSemiring::<f64, f64, PlusOp, MaxMonoid>::new(0);
     fn accumulate<S: SemiringOps<Accumulator = f64>>(semiring: S, values: &[f64]) -> f64 {
         let mut accumulator = S::IDENTITY;

@@ -77,16 +77,9 @@ pub(super) fn files_by_extension(files: Vec<ObjectMeta>, with_hidden: bool) -> B
         let name = file.location.filename().unwrap_or_default();
         if with_hidden || !name.starts_with(['_', '.']) {
             let extension = file_extension(name);
-            let (format, compression) = match extension.split_once('.') {
-                Some((format, compression)) => (format, Some(compression)),
-                None => (extension.as_str(), None),
-            };
-            let extension = match (format, compression) {
-                ("jsonl" | "ndjson", Some(compression)) => format!("json.{compression}"),
-                ("jsonl" | "ndjson", None) => "json".to_owned(),
-                _ => extension,
-            };
-            extensions.entry(extension).or_default().push(file);
+            let (format, compression) = extension.split_at(extension.find('.').unwrap_or(extension.len()));
+            let format = if matches!(format, "jsonl" | "ndjson") { "json" } else { format };
+            extensions.entry(format!("{format}{compression}")).or_default().push(file);
         }
     }
     extensions
